@@ -1,0 +1,1 @@
+"""What the API says: HOCON → spec → Strawberry. Knows neither MongoDB nor HTTP."""

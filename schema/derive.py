@@ -1,0 +1,243 @@
+"""Spec → Strawberry types. Names no field of its own: all of them, with their descriptions, come from HOCON."""
+
+import dataclasses
+import enum
+import keyword
+import typing
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NewType
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.scalars import JSON
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
+
+from schema.spec import EnumSpec, FieldSpec, ListOf, MapSpec, ObjectSpec, OperationSpec, Ref, Scalar, Spec, TypeSpec
+
+UNKNOWN = "UNKNOWN"
+Long = NewType("Long", int)
+DateTime = NewType("DateTime", datetime)
+Resolver = Callable[..., Any]
+
+
+def _long(value: Any) -> int:
+    if type(value) is not int or not -(2**63) <= value < 2**63:
+        raise GraphQLError(f"Long is a whole number of at most 64 bits, not {value!r}.")
+    return value
+
+
+def _json(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise GraphQLError(f"JSON is an object here, not {value!r}.")
+    return value
+
+
+def _date_time(value: Any) -> datetime:
+    """RFC 3339 → naive UTC, as MongoDB's driver stores it; a time without an offset is refused."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise GraphQLError(f"DateTime is an RFC 3339 time such as 2026-01-31T12:00:00Z, not {value!r}.")
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+CONFIG = StrawberryConfig(
+    auto_camel_case=False,
+    scalar_map={
+        Long: strawberry.scalar(
+            name="Long",
+            description="A whole number of up to 64 bits. JavaScript reads it exactly up to 2^53.",
+            specified_by_url="https://scalars.graphql.org/jakobmerrild/long.html",
+            serialize=int,
+            parse_value=_long,
+        ),
+        JSON: strawberry.scalar(
+            name="JSON",
+            description="A free JSON object.",
+            specified_by_url="https://ecma-international.org/publications-and-standards/standards/ecma-404/",
+            serialize=lambda value: value,
+            parse_value=_json,
+        ),
+        DateTime: strawberry.scalar(
+            name="DateTime",
+            description="A point in time in RFC 3339. Answers are in UTC with milliseconds: 2026-01-31T12:00:00.000Z.",
+            specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
+            serialize=str,
+            parse_value=_date_time,
+        ),
+    },
+)
+SCALARS: Mapping[str, Any] = {
+    "String": str, "ID": strawberry.ID, "Int": int, "Long": Long, "Float": float,
+    "Boolean": bool, "DateTime": DateTime, "JSON": JSON,
+}  # fmt: skip
+
+
+class Derived:
+    """Every Strawberry type of a spec; types refer to each other by name, so cycles are no matter."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self._asked = _asked_for(spec)
+        self._answered = _answered(spec)
+        self._made: dict[str, Any] = {}
+        self._namespace: dict[str, Any] = {"Optional": typing.Optional, "List": list, **SCALARS}
+        definitions = spec.definitions.values()
+        self._made |= {found.graphql_name: _enum(found) for found in definitions if isinstance(found, EnumSpec)}
+        for definition in definitions:
+            if isinstance(definition, ObjectSpec):
+                self._add(definition)
+        self._namespace |= self._made
+
+    @property
+    def types(self) -> list[Any]:
+        """All of them; those that no operation reaches stay in the SDL this way."""
+        return list(self._made.values())
+
+    def query(self, resolvers: Mapping[str, Resolver]) -> type:
+        """The Query type; raises ValueError unless exactly the fields HOCON names have a resolver."""
+        return self._root("Query", "Everything that can be read.", self.spec.queries, resolvers)
+
+    def _add(self, definition: ObjectSpec) -> None:
+        name = definition.graphql_name
+        if definition.name in self._answered or definition.name not in self._asked:
+            self._made[name] = self._object(definition)
+        if definition.name in self._asked:
+            self._made[self._input_name(definition)] = self._input(definition)
+
+    def _input_name(self, definition: ObjectSpec) -> str:
+        return definition.graphql_name + ("Input" if definition.name in self._answered else "")
+
+    def _root(
+        self, name: str, description: str, operations: Mapping[str, OperationSpec], resolvers: Mapping[str, Resolver]
+    ) -> type:
+        if operations.keys() != resolvers.keys():
+            raise ValueError(f"{name} and its resolvers differ in {sorted(operations.keys() ^ resolvers.keys())}")
+        fields = {}
+        for operation in operations.values():
+            type_ = self._annotation(operation.returns, is_input=False, required=operation.required)
+            field = strawberry.field(
+                resolver=resolvers[operation.name],
+                name=operation.graphql_name,
+                description=operation.description,
+                graphql_type=type_,
+            )
+            field.arguments = [self._argument(argument) for argument in operation.arguments]
+            fields[operation.name] = field
+        return strawberry.type(type(name, (), fields), name=name, description=description)
+
+    def _object(self, definition: ObjectSpec) -> type:
+        faces = {_python_name(name): face for name, face in definition.outputs.items()}
+        fields: dict[str, Any] = {}
+        for name, face in faces.items():
+            field: StrawberryField = strawberry.field(name=face.graphql_name, description=face.description)
+            field.arguments = [self._argument(argument) for argument in face.arguments]
+            fields[name] = field
+        fields["__annotations__"] = {
+            name: self._annotation(_output_type(face), is_input=False, required=face.required)
+            for name, face in faces.items()
+        }
+        made = type(definition.graphql_name, (), fields)
+        return strawberry.type(made, name=definition.graphql_name, description=definition.description)
+
+    def _input(self, definition: ObjectSpec) -> type:
+        fields: dict[str, Any] = {}
+        annotations = {}
+        for field in definition.fields:
+            name = _python_name(field.name)
+            fields[name] = strawberry.field(
+                name=field.graphql_name, description=field.description, default=self._default(definition, field)
+            )
+            annotations[name] = self._annotation(_input_type(field), is_input=True, required=field.required)
+        name = self._input_name(definition)
+        made = type(name, (), {**fields, "__annotations__": annotations})
+        return strawberry.input(made, name=name, description=definition.description)
+
+    def _default(self, owner: ObjectSpec, field: FieldSpec) -> Any:
+        """What the SDL says. Defaults of stored definitions are not said: an update must tell absent from default."""
+        if field.required:
+            return dataclasses.MISSING
+        if owner.is_stored or field.default is None:
+            return strawberry.UNSET
+        if isinstance(field.type, Ref) and isinstance(of := self.spec.definitions[field.type.name], EnumSpec):
+            return self._made[of.graphql_name](field.default)
+        return field.default
+
+    def _argument(self, field: FieldSpec) -> StrawberryArgument:
+        return StrawberryArgument(
+            python_name=_python_name(field.name),
+            graphql_name=field.graphql_name,
+            type_annotation=self._annotation(_input_type(field), is_input=True, required=field.required),
+            description=field.description,
+            default=strawberry.UNSET,
+        )
+
+    def _annotation(self, type_: TypeSpec, *, is_input: bool, required: bool) -> StrawberryAnnotation:
+        text = self._text(type_, is_input=is_input)
+        return StrawberryAnnotation(text if required else f"Optional[{text}]", namespace=self._namespace)
+
+    def _text(self, type_: TypeSpec, *, is_input: bool) -> str:
+        match type_:
+            case Scalar(name):
+                return name
+            case ListOf(item):
+                return f"List[{self._text(item, is_input=is_input)}]"
+            case Ref(name) if isinstance(definition := self.spec.definitions[name], ObjectSpec) and is_input:
+                return self._input_name(definition)
+            case Ref(name) if not isinstance(definition := self.spec.definitions[name], MapSpec):
+                return definition.graphql_name
+        return "JSON"
+
+
+def _output_type(field: FieldSpec) -> TypeSpec:
+    return ListOf(Ref(field.shown.of)) if field.shown else field.type
+
+
+_input_type = _output_type
+
+
+def _enum(spec: EnumSpec) -> Any:
+    members = {
+        value.name.upper(): strawberry.enum_value(value.name, description=value.description) for value in spec.values
+    }
+    if spec.tolerant and UNKNOWN not in members:
+        description = "A stored value that this version has no name for; never accepted as input."
+        members[UNKNOWN] = strawberry.enum_value(UNKNOWN.lower(), description=description)
+    made: Any = enum.Enum(spec.graphql_name, members)  # type: ignore[misc]
+    return strawberry.enum(made, name=spec.graphql_name, description=spec.description)
+
+
+def _python_name(name: str) -> str:
+    return name + "_" if keyword.iskeyword(name) else name
+
+
+def _reach(spec: Spec, starts: list[TypeSpec], *, outputs: bool) -> set[str]:
+    """Names of the objects that these types are made of."""
+    found: set[str] = set()
+    while starts:
+        type_ = starts.pop()
+        while isinstance(type_, ListOf):
+            type_ = type_.item
+        if not isinstance(type_, Ref) or type_.name in found:
+            continue
+        found.add(type_.name)
+        definition = spec.definitions[type_.name]
+        if isinstance(definition, ObjectSpec):
+            fields = definition.outputs.values() if outputs else definition.fields
+            starts += [_output_type(field) for field in fields]
+    return found
+
+
+def _asked_for(spec: Spec) -> set[str]:
+    arguments = [argument for operation in spec.queries.values() for argument in operation.arguments]
+    return _reach(spec, [_input_type(argument) for argument in arguments], outputs=False)
+
+
+def _answered(spec: Spec) -> set[str]:
+    return _reach(spec, [operation.returns for operation in spec.queries.values()], outputs=True)

@@ -1,0 +1,113 @@
+"""HOCON files → plain trees, their definitions merged into one namespace; every mistake with its file and path."""
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyhocon import ConfigFactory
+from pyhocon.exceptions import ConfigException
+from pyparsing import ParseBaseException
+
+INCLUDE = re.compile(r'^\s*include\s+(?:required\s*\(\s*)?(?:file\s*\(\s*)?"([^"]+)"', re.MULTILINE)
+
+Node = Mapping[str, Any]
+At = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    file: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.path}: {self.message}" if self.path else f"{self.file}: {self.message}"
+
+
+class SchemaError(Exception):
+    """The HOCON files can't be served; `mistakes` says all that is wrong with them."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__("\n".join(map(str, mistakes)))
+        self.mistakes = mistakes
+
+
+class Sources:
+    """The files of a folder: `definitions` of all of them together, `services` the rest, by file name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mistakes: list[Mistake] = []
+        self.services: dict[str, Node] = {}
+        self.definitions: dict[str, Any] = {}
+        self._files: dict[At, str] = {}
+        for path in sorted(folder.glob("[!_]*.conf")):
+            self._read(path)
+        if not self.services and not self.mistakes:
+            self.mistake((), f"no .conf file in {folder}")
+
+    def mistake(self, at: At, message: str) -> None:
+        """Note a mistake at a path; the file is the one that said the innermost known part of it."""
+        known = next((self._files[at[:end]] for end in range(len(at), 0, -1) if at[:end] in self._files), "schema")
+        found = Mistake(known, ".".join(at), message)
+        if found not in self.mistakes:
+            self.mistakes.append(found)
+
+    def _read(self, path: Path) -> None:
+        """Parse one file and merge its definitions into the common namespace."""
+        self._check_includes(path)
+        try:
+            tree = parse(path)
+        except (ConfigException, ParseBaseException, OSError, UnicodeDecodeError) as error:
+            self.mistakes.append(Mistake(path.name, "", " ".join(str(error).split())))
+            return
+        self.services[path.stem] = tree
+        self._merge(self.definitions, tree.get("_definitions", {}), ("_definitions",), path.name)
+        own = {key: value for key, value in tree.items() if key != "_definitions"}
+        self._files |= dict.fromkeys(_paths(own, (path.stem,)), path.name)
+
+    def _check_includes(self, path: Path) -> None:
+        # pyhocon only logs a missing include and parses on
+        for name in INCLUDE.findall(path.read_text(encoding="utf-8", errors="replace")):
+            if not (path.parent / name).is_file():
+                self.mistakes.append(Mistake(path.name, "", f'include "{name}": there is no such file'))
+
+    def _merge(self, into: dict[str, Any], tree: Node, at: At, file: str) -> None:
+        for key, value in tree.items():
+            here = (*at, key)
+            old = into.get(key)
+            if old is None:
+                into[key] = _copy(value)
+            elif isinstance(old, dict) and isinstance(value, Mapping):
+                self._merge(old, value, here, file)
+            elif isinstance(old, list) and isinstance(value, list):
+                old.extend(value)
+            elif old != value:
+                self.mistakes.append(Mistake(file, ".".join(here), f"{value!r}, but {self._files[here]} says {old!r}"))
+                continue
+            self._files.setdefault(here, file)
+            if isinstance(value, Mapping):
+                for path in _paths(value, here):
+                    self._files.setdefault(path, file)
+
+
+def parse(path: Path) -> Node:
+    """The file as plain dicts. pyhocon keeps quotes around keys until then, and logs instead of raising."""
+    logging.getLogger("pyhocon").setLevel(logging.CRITICAL)
+    tree: Node = ConfigFactory.parse_file(str(path)).as_plain_ordered_dict()
+    return tree
+
+
+def _paths(tree: Node, at: At = ()) -> Iterator[At]:
+    for key, value in tree.items():
+        yield (*at, key)
+        if isinstance(value, Mapping):
+            yield from _paths(value, (*at, key))
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(inner) for key, inner in value.items()}
+    return list(value) if isinstance(value, list) else value
