@@ -1,0 +1,1 @@
+"""What is stored: documents, layout, database. Knows no GraphQL."""

@@ -1,0 +1,120 @@
+"""The database: connect, tell whose it is, prepare it when it is ours."""
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pymongo
+from beanie import Document, init_beanie
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ConfigurationError, DuplicateKeyError, OperationFailure, PyMongoError
+
+from models.company import Company
+from models.model import Model
+from models.project import Project
+from models.queue import DEFAULT, Queue
+from models.reading import Reader, Viewer
+from models.stand_ins import replace_stand_ins, stand_in
+from models.stored import now
+from models.task import Task
+from models.user import User
+
+log = logging.getLogger("taskql.db")
+
+DOCUMENTS: Mapping[str, type[Document]] = {
+    "task": Task, "project": Project, "queue": Queue, "model": Model, "user": User, "company": Company,
+}  # fmt: skip
+MARK = "taskql"  # a collection that ClearML doesn't know: the database is ours where it exists
+OPTIONS: Mapping[str, Any] = {
+    "appname": "taskql", "serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 5000, "w": "majority",
+    "retryWrites": True,
+}  # fmt: skip
+
+
+class DatabaseError(Exception):
+    """The database can't be used; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A connected database with its Beanie documents bound."""
+
+    database: AsyncDatabase[dict[str, Any]]
+
+    def reader(self, viewer: Viewer, max_time_ms: int = 5000) -> Reader:
+        return Reader(viewer, DOCUMENTS, max_time_ms)
+
+    async def ping(self) -> None:
+        """Raises PyMongoError unless the server answers within two seconds."""
+        with pymongo.timeout(2):
+            await self.database.client.admin.command("ping")
+
+    async def is_ours(self) -> bool:
+        """Whether taskql set it up, or may: it holds no task yet."""
+        names = await self.database.list_collection_names()
+        return MARK in names or "task" not in names or await self.database["task"].find_one({}, {"_id": 1}) is None
+
+    async def prepare(self, company: str) -> list[str]:
+        """Create indexes and the default queue where they are missing; answers what could not be created."""
+        failed = [failure for document in DOCUMENTS.values() for failure in await self._build_indexes(document)]
+        await self._ensure_default_queue(company)
+        await self.database[MARK].update_one({"_id": "prepared"}, {"$setOnInsert": {"at": now()}}, upsert=True)
+        return failed
+
+    async def settle_import(self, company: str) -> None:
+        """What imported documents entail for those that taskql had made in their place."""
+        await replace_stand_ins(self.database, company)
+
+    async def unindexed(self, collection: str, fields: Iterable[str]) -> list[str]:
+        """Those of the fields that no index of the collection leads to (alone, or behind the company)."""
+        served = {"_id"}
+        for index in (await self.database[collection].index_information()).values():
+            keys = [name for name, _ in index["key"]]
+            served |= {"$text"} if "_fts" in keys else {*keys[:1], *(keys[1:2] if keys[:1] == ["company"] else [])}
+        return [field for field in fields if field not in served]
+
+    async def _build_indexes(self, document: type[Document]) -> list[str]:
+        failed = []
+        collection = document.get_pymongo_collection()
+        for index in getattr(document.get_settings(), "indexes", []) or []:
+            try:
+                await collection.create_indexes([index.index])
+            except OperationFailure as error:
+                failed.append(f"{collection.name}.{index.index.document['name']}: {error}")
+        return failed
+
+    async def _ensure_default_queue(self, company: str) -> None:
+        queue = Queue(_id=stand_in("queue", company, DEFAULT), company=company, name=DEFAULT, system_tags=[DEFAULT])
+        default = {"company": company, "system_tags": {"$in": [DEFAULT]}}
+        document = queue.model_dump(by_alias=True, exclude={"company", "revision_id"})
+        with suppress(DuplicateKeyError):  # another process was first
+            await self.database["queue"].update_one(default, {"$setOnInsert": document}, upsert=True)
+
+
+@asynccontextmanager
+async def connect(uri: str, name: str) -> AsyncIterator[Database]:
+    """A connected Database; raises DatabaseError when there is none to connect to. Writes nothing."""
+    try:
+        defaults = {name: value for name, value in OPTIONS.items() if f"{name}=" not in uri}
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, **defaults)
+    except (ConfigurationError, ValueError) as error:
+        raise DatabaseError(f"TASKQL_MONGODB_URI is no usable MongoDB address: {error}") from error
+    try:
+        database = client[name]
+        await init_beanie(database=database, document_models=list(DOCUMENTS.values()), skip_indexes=True)
+        found = Database(database)
+        await found.ping()
+    except PyMongoError as error:
+        await client.close()
+        reason = str(error).partition(" (configured")[0]
+        raise DatabaseError(
+            f"MongoDB does not answer: {reason}. Start it, or correct its address (TASKQL_MONGODB_URI); without an "
+            "address taskql starts an embedded MongoDB."
+        ) from error
+    try:
+        yield found
+    finally:
+        await client.close()

@@ -1,0 +1,121 @@
+"""The stored layout of a task: escaped names, metric hashes, and old documents shown in the new shape.
+
+Documents are written in the layout of a ClearML 2.3 server; those of a 2019 server (API 2.4) are still read. The
+readers take raw stored values: whatever is missing or of a wrong type is passed over, never an error.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+LEGACY_SECTION = "Args"
+LEGACY_TYPE = "legacy"
+TF_DEFINE = "TF_DEFINE"
+
+_ESCAPES = {"%%": "%", "%2E": ".", "%24": "$", "%_": "_"}
+_ESCAPE = re.compile("|".join(_ESCAPES))
+
+
+@lru_cache(maxsize=4096)
+def metric_key(name: str) -> str:
+    """Hash a metric or variant to its key in ``last_metrics``: lower-case hex md5 of the UTF-8 name."""
+    return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+
+
+def artifact_key(key: str, mode: str) -> str:
+    """Build the key of an artifact in ``execution.artifacts``: ``<md5 of its key>_<mode>``."""
+    return f"{metric_key(key)}_{mode}"
+
+
+def escape(name: str) -> str:
+    """Turn a free name into a document key, less its surrounding blanks.
+
+    :raises ValueError: nothing is left of the name
+    """
+    if not (name := name.strip()):
+        raise ValueError("An empty name cannot be a key")
+    key = name.replace("%", "%%").replace(".", "%2E").replace("$", "%24").replace("__", "%_%_")
+    return f"%{key}" if key.startswith("_") else key
+
+
+def unescape(key: str) -> str:
+    """Give back the name behind a key; a key that was never escaped stays as it is."""
+    return _ESCAPE.sub(lambda found: _ESCAPES[found[0]], key)
+
+
+def escape_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Escape the names of a map.
+
+    :raises ValueError: a name is empty, or two names differ by surrounding blanks only
+    """
+    escaped = {escape(name): value for name, value in values.items()}
+    if len(escaped) < len(values):
+        raise ValueError("Two names become the same key")
+    return escaped
+
+
+def artifact_map(artifacts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Turn a list of artifacts into the stored map; of two with the same key and mode the later one stays.
+
+    :raises KeyError: an artifact has no key
+    """
+    moded: list[dict[str, Any]] = [{"mode": "output", **item} for item in artifacts]
+    return {artifact_key(item["key"], item["mode"]): item for item in moded}
+
+
+def hyperparams(new: Any, legacy: Any) -> dict[str, dict[str, Any]]:
+    """Show the hyperparameters as section → name → item, sections and names escaped.
+
+    :param new: ``hyperparams``; what is in it wins
+    :param legacy: ``execution.parameters``, a flat map of name → value
+    """
+    shown = _legacy_hyperparams(legacy) if isinstance(legacy, dict) else {}
+    if isinstance(new, dict):
+        for section, items in new.items():
+            if isinstance(items, dict):
+                shown[section] = shown.get(section, {}) | _items(items)
+    return shown
+
+
+def model_items(items: Any, legacy: Any) -> list[dict[str, Any]]:
+    """Show ``models.input`` or ``models.output`` as stored, else one item made of the older model id."""
+    stored = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    if stored or not (model := _id(legacy)):
+        return stored
+    return [{"model": model}]
+
+
+def first_model(inputs: Any, legacy: Any) -> str | None:
+    """Find the id of the first input model, else ``execution.model``."""
+    return next(iter(_model_ids(inputs)), _id(legacy))
+
+
+def last_model(outputs: Any, legacy: Any) -> str | None:
+    """Find the id of the last output model, else ``output.model``."""
+    return next(reversed(_model_ids(outputs)), _id(legacy))
+
+
+def _items(items: dict[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in items.items() if isinstance(item, dict)}
+
+
+def _legacy_hyperparams(parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    shown: dict[str, dict[str, Any]] = {}
+    for path, value in parameters.items():
+        prefixed = path.startswith(f"{TF_DEFINE}/")
+        section, name = (TF_DEFINE, path.removeprefix(f"{TF_DEFINE}/")) if prefixed else (LEGACY_SECTION, path)
+        if name.strip():
+            text = None if value is None else str(value)
+            item = {"section": section, "name": name, "value": text, "type": LEGACY_TYPE}
+            shown.setdefault(escape(section), {})[escape(name)] = item
+    return shown
+
+
+def _model_ids(items: Any) -> list[str]:
+    return [model for item in model_items(items, None) if (model := _id(item.get("model")))]
+
+
+def _id(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,33 @@
+"""The model document."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pydantic import Field
+from pymongo import IndexModel
+
+from models.stored import Owned
+
+
+class Model(Owned):
+    """A trained model; `task` made it, and `ready` says that it is published."""
+
+    name: str = Field(min_length=3)
+    user: str | None = None
+    project: str | None = None
+    parent: str | None = None
+    task: str | None = None
+    comment: str | None = None
+    uri: str | None = None
+    framework: str | None = None
+    design: dict[str, Any] = {}
+    labels: dict[str, int] = {}
+    ready: bool = False
+    last_update: datetime | None = None
+
+    class Settings:
+        name = "model"
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel([("company", 1), ("name", 1)]),
+            IndexModel([("company", 1), ("task", 1)]),
+        ]

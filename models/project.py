@@ -1,0 +1,29 @@
+"""The project document."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from pydantic import Field
+from pymongo import IndexModel
+
+from models.stored import Owned
+
+
+class Project(Owned):
+    """`path` are the ids of its ancestors, the outermost first; `basename` is the last part of the name."""
+
+    name: str = Field(min_length=3)
+    basename: str | None = None
+    description: str = ""
+    user: str | None = None
+    parent: str | None = None
+    path: list[str] = []
+    default_output_destination: str | None = None
+    last_update: datetime | None = None
+
+    class Settings:
+        name = "project"
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel([("company", 1), ("name", 1)]),
+            IndexModel([("company", 1), ("path", 1)]),
+        ]

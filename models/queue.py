@@ -1,0 +1,31 @@
+"""The queue document."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from pydantic import Field
+from pymongo import IndexModel
+
+from models.stored import Owned, Part
+
+DEFAULT = "default"
+
+
+class QueueEntry(Part):
+    task: str
+    added: datetime
+
+
+class Queue(Owned):
+    """Tasks that wait, first in first out. The default one of a company has the system tag `default`."""
+
+    name: str = Field(min_length=3)
+    entries: list[QueueEntry] = []
+    last_update: datetime | None = None
+
+    class Settings:
+        name = "queue"
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel([("company", 1), ("name", 1)]),
+            IndexModel([("company", 1), ("system_tags", 1)]),
+        ]

@@ -1,0 +1,267 @@
+"""Paths → the files that can be imported, and the lines of a dump → documents that MongoDB will take.
+
+Files are read line by line and never written; each problem ends the reading of its file.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import blake2b
+from itertools import count
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import bson
+from bson import json_util
+from bson.codec_options import DatetimeConversion
+from bson.errors import BSONError
+
+COLLECTIONS = ("company", "model", "project", "queue", "task", "user")
+MIB = 1024 * 1024
+LONGEST_ID = 1000
+# What bson raises at a {"$date": …} or the like that is none.
+_NOT_EXTENDED_JSON = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, BSONError)
+# Dates beyond the year 9999 are stored by some clients; they must come out as they went in.
+EXTENDED_JSON = json_util.JSONOptions(tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
+
+
+class ProblemCode(StrEnum):
+    """Why a file was not imported, with a sentence for people."""
+
+    sentence: str
+
+    def __new__(cls, code: str, sentence: str) -> Self:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.sentence = sentence
+        return member
+
+    PATH_NOT_FOUND = "PATH_NOT_FOUND", "There is nothing at this path"
+    UNREADABLE = "UNREADABLE", "The file cannot be read"
+    UNKNOWN_FILE = "UNKNOWN_FILE", f"Neither a session .zip nor a dump named {', '.join(COLLECTIONS)} (.jsonl)"
+    EMPTY_FOLDER = "EMPTY_FOLDER", "The folder holds no file to import"
+    INVALID_UTF8 = "INVALID_UTF8", "The text is not UTF-8"
+    INVALID_JSON = "INVALID_JSON", "The text is cut off or is not JSON"
+    NOT_AN_OBJECT = "NOT_AN_OBJECT", "The line is not one JSON object"
+    BAD_ID = "BAD_ID", "The id is missing or is not a usable text"
+    DUPLICATE_ID = "DUPLICATE_ID", "Two lines have the same _id and different content"
+    BAD_KEY = "BAD_KEY", "A key is there twice in one object, has a NUL, or begins with $ at the top"
+    BAD_VALUE = "BAD_VALUE", "MongoDB has no form for a value"
+    TOO_DEEP = "TOO_DEEP", "Objects and lists are nested too deep"
+    LINE_TOO_LONG = "LINE_TOO_LONG", "The line is too long"
+    FILE_TOO_LARGE = "FILE_TOO_LARGE", "The unpacked file is too large"
+    DOCUMENT_TOO_LARGE = "DOCUMENT_TOO_LARGE", "The document is larger than MongoDB takes"
+    BAD_ZIP = "BAD_ZIP", "The zip is damaged or of an unusual kind"
+    ENCRYPTED_ZIP = "ENCRYPTED_ZIP", "The zip is encrypted"
+    UNSAFE_ZIP = "UNSAFE_ZIP", "The zip has a name that leads out of it, or a link"
+    NO_TASK = "NO_TASK", "The zip has no task.json at its root"
+    BAD_TASK = "BAD_TASK", "The task.json is not what the SDK writes"
+    BAD_EVENTS = "BAD_EVENTS", "The line is not a list of events"
+    REFUSED = "REFUSED", "MongoDB refused a document; others of the file may be stored"
+
+
+class _BadKeyError(ValueError):
+    pass
+
+
+class ImportProblem(Exception):  # noqa: N818 - it is of the file, and is reported beside others
+    """One file was not imported. ``line`` counts from 1."""
+
+    def __init__(self, code: ProblemCode, file: Path, line: int | None = None, detail: object = None) -> None:
+        self.code, self.file, self.line = code, file, line
+        # The detail may quote the file, and a line can be long.
+        self.message = f"{code.sentence}: {str(detail)[:200]}" if detail else code.sentence
+        super().__init__(f"{file}{f', line {line}' if line else ''}: {self.message}")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes in bytes; those of zip members are counted while unpacking, whatever their headers say."""
+
+    task: int = 64 * MIB  # a task.json
+    events: int = 2048 * MIB  # a metrics.jsonl or log.jsonl
+    line: int = 16 * MIB
+    document: int = 16 * MIB  # in BSON; MongoDB's own limit
+    depth: int = 100  # of objects and lists
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to import: a dump of ``collection``, or a session when that is None."""
+
+    file: Path
+    collection: str | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A checked document, also in BSON, and where it ends in its file."""
+
+    document: dict[str, Any]
+    raw: bytes
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is at some paths. ``others`` are files in folders that are of no kind known here."""
+
+    sources: list[Source]
+    others: list[Path]
+    problems: list[ImportProblem]
+
+
+def find_sources(paths: Iterable[Path]) -> Found:
+    """Find what to import at files and in folders, leaving out hidden names; a file named twice is one.
+
+    Dumps come before sessions, so that a session finds the project which a dump brings.
+    """
+    found = [item for path in paths for item in _find(path)]
+    sources = {item.file.resolve(): item for item in found if isinstance(item, Source)}
+    ordered = sorted(sources.values(), key=lambda source: source.collection is None)
+    others = [item for item in found if isinstance(item, Path)]
+    return Found(ordered, others, [item for item in found if isinstance(item, ImportProblem)])
+
+
+def read_dump(file: Path, limits: Limits) -> Iterator[Row]:
+    """Read one document a line, in extended JSON; a line that repeats an earlier one is left out.
+
+    :raises ImportProblem: at the first line that cannot be imported
+    """
+    seen: dict[bytes, bytes] = {}
+    with readable(file), file.open("rb") as stream:
+        for number, line, position in lines(stream, file, limits):
+            document = parse(line, file, number, _extended)
+            row = Row(document, encode(document, file, number, limits), position)
+            identity, content = _digest(document["_id"].encode()), _digest(row.raw)
+            if identity not in seen:
+                seen[identity] = content
+                yield row
+            elif seen[identity] != content:
+                raise ImportProblem(ProblemCode.DUPLICATE_ID, file, number, repr(document["_id"]))
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ImportProblem(ProblemCode.UNREADABLE, file, detail=error.strerror) from error
+
+
+def lines(stream: BinaryIO, file: Path, limits: Limits, total: float = math.inf) -> Iterator[tuple[int, bytes, int]]:
+    """Read the lines that are not blank: each with its number, from 1, and the bytes up to its end."""
+    position = 0
+    for number in count(1):
+        line = stream.readline(limits.line + 1)
+        position += len(line)
+        if len(line) > limits.line:
+            raise ImportProblem(ProblemCode.LINE_TOO_LONG, file, number)
+        if position > total:
+            raise ImportProblem(ProblemCode.FILE_TOO_LARGE, file, number)
+        if not line:
+            return
+        if not line.isspace():
+            yield number, line, position
+
+
+def parse(text: bytes, file: Path, line: int | None, hook: Callable[[list[tuple[str, Any]]], Any]) -> Any:
+    """Read JSON, with NaN and Infinity as Python and the SDK write them."""
+    try:
+        return json.loads(text.decode(), object_pairs_hook=hook)
+    except UnicodeDecodeError as error:
+        raise ImportProblem(ProblemCode.INVALID_UTF8, file, line) from error
+    except _BadKeyError as error:
+        raise ImportProblem(ProblemCode.BAD_KEY, file, line) from error
+    except RecursionError as error:
+        raise ImportProblem(ProblemCode.TOO_DEEP, file, line) from error
+    except json.JSONDecodeError as error:
+        raise ImportProblem(ProblemCode.INVALID_JSON, file, line, f"{error.msg}, at {error.pos}") from error
+    except _NOT_EXTENDED_JSON as error:
+        raise ImportProblem(ProblemCode.INVALID_JSON, file, line, error) from error
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict as JSON's reader does, but lose no value and take no key that BSON has no form for."""
+    found = dict(pairs)
+    if len(found) < len(pairs) or any("\0" in key for key in found):
+        raise _BadKeyError
+    return found
+
+
+def encode(document: Any, file: Path, line: int | None, limits: Limits) -> bytes:
+    """Check a document for what MongoDB would refuse, and give its BSON."""
+    if not isinstance(document, dict):
+        raise ImportProblem(ProblemCode.NOT_AN_OBJECT, file, line)
+    if not isinstance(document.get("_id"), str) or not 0 < len(document["_id"]) <= LONGEST_ID:
+        raise ImportProblem(ProblemCode.BAD_ID, file, line)
+    if any(key.startswith("$") for key in document):
+        raise ImportProblem(ProblemCode.BAD_KEY, file, line)
+    if _is_deeper(document, limits.depth):
+        raise ImportProblem(ProblemCode.TOO_DEEP, file, line)
+    try:
+        raw = bson.encode(document)
+    except (BSONError, ValueError, OverflowError) as error:
+        raise ImportProblem(ProblemCode.BAD_VALUE, file, line, error) from error
+    if len(raw) > limits.document:
+        raise ImportProblem(ProblemCode.DOCUMENT_TOO_LARGE, file, line)
+    return raw
+
+
+def _find(path: Path) -> Iterator[Source | Path | ImportProblem]:
+    try:
+        if path.is_dir():
+            found = [_source(file) or file for file in _walk(path)]
+            yield from found
+            if not any(isinstance(item, Source) for item in found):
+                yield ImportProblem(ProblemCode.EMPTY_FOLDER, path)
+        elif path.exists():
+            yield _source(path) or ImportProblem(ProblemCode.UNKNOWN_FILE, path)
+        else:
+            yield ImportProblem(ProblemCode.PATH_NOT_FOUND, path)
+    except OSError as error:
+        yield ImportProblem(ProblemCode.UNREADABLE, path, detail=error.strerror)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        # A linked folder could lead back to where we are.
+        if path.is_dir() and not path.is_symlink():
+            yield from _walk(path)
+        else:
+            yield path
+
+
+def _source(file: Path) -> Source | None:
+    is_session, is_dump = file.suffix.lower() == ".zip", file.suffix == ".jsonl" and file.stem in COLLECTIONS
+    if not file.is_file() or not (is_session or is_dump):
+        return None
+    return Source(file, file.stem if is_dump else None, file.stat().st_size)
+
+
+def _extended(pairs: list[tuple[str, Any]]) -> Any:
+    found = unique_keys(pairs)
+    # bson would make up an id, another one each time.
+    if found.get("$oid", "") is None:
+        raise ValueError("$oid is null")
+    return json_util.object_hook(found, EXTENDED_JSON)
+
+
+def _is_deeper(document: dict[str, Any], depth: int) -> bool:
+    level: list[Any] = [document]
+    for _ in range(depth):
+        children = (child for item in level for child in (item.values() if isinstance(item, dict) else item))
+        level = [child for child in children if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()

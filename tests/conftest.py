@@ -1,0 +1,122 @@
+"""One real MongoDB and one served application for all tests; an empty database for each."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from pymongo import monitoring
+from pymongo.asynchronous.database import AsyncDatabase
+from starlette.applications import Starlette
+
+from api.app import create_app
+from api.mongod import embedded
+from api.settings import Settings
+
+DATA = Path(__file__).parent / "data"
+NAME = "taskql_tests"
+
+
+class Commands(monitoring.CommandListener):
+    """Notes every command that the driver sends to a database."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Any]] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.command_name in {
+            "find",
+            "aggregate",
+            "getMore",
+            "count",
+            "insert",
+            "update",
+            "delete",
+            "findAndModify",
+        }:
+            self.seen.append(dict(event.command))
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+LISTENER = Commands()
+monitoring.register(LISTENER)
+
+
+class Client:
+    """Speaks GraphQL over HTTP to the served application."""
+
+    def __init__(self, http: httpx.AsyncClient, database: AsyncDatabase[dict[str, Any]]) -> None:
+        self.http = http
+        self.database = database
+
+    async def answer(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The whole answer."""
+        response = await self.http.post("/graphql", json={"query": query, "variables": variables})
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def data(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The data of an answer without errors."""
+        answer = await self.answer(query, **variables)
+        assert "errors" not in answer, answer["errors"]
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    async def error(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The one error of an answer, its message beside its extensions."""
+        answer = await self.answer(query, **variables)
+        [error] = answer["errors"]
+        return {"message": error["message"], **error["extensions"]}
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with embedded(tmp_path_factory.mktemp("mongodb")) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="session")
+async def app(mongodb_uri: str) -> AsyncIterator[Starlette]:
+    made = create_app(Settings(mongodb_uri=SecretStr(mongodb_uri), mongodb_database=NAME))
+    async with made.router.lifespan_context(made):
+        yield made
+
+
+@pytest.fixture
+async def database(app: Starlette) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
+    """The served database, without a document."""
+    found: AsyncDatabase[dict[str, Any]] = app.state.database.database
+    await _empty(found)
+    yield found
+    await _empty(found)
+
+
+@pytest.fixture
+async def client(app: Starlette, database: AsyncDatabase[dict[str, Any]]) -> AsyncIterator[Client]:
+    """A client of the served application over an empty database."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+        yield Client(http, database)
+
+
+@pytest.fixture
+def commands() -> Commands:
+    """The commands that the driver sends from here on."""
+    LISTENER.seen.clear()
+    return LISTENER
+
+
+async def _empty(database: AsyncDatabase[dict[str, Any]]) -> None:
+    for name in await database.list_collection_names():
+        await database[name].delete_many({})
