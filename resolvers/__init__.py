@@ -1,0 +1,1 @@
+"""What a request means: selection, filters, paging, queries. Knows no HTTP."""

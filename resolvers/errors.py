@@ -1,0 +1,94 @@
+"""The error family. Every refusal a client can meet is one of these, told apart by `extensions.code`.
+
+ApiError
+├── RequestError      BAD_REQUEST PARSE_FAILED VALIDATION_FAILED: never reached the data
+├── InputError        VALIDATION_ERROR MISSING_REQUIRED_FIELDS INVALID_FIELDS FIELDS_VALUE_ERROR
+│                     INVALID_REGEX_ERROR BAD_CURSOR: the arguments say something impossible
+├── LimitError        LIMIT_EXCEEDED: possible, but more than this server gives
+└── ServiceError      TIMEOUT DATABASE_UNAVAILABLE INTERNAL_ERROR: not the client's doing
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
+
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, OperationFailure, PyMongoError
+
+BAD_REGEX = {51091, 51108}
+INDEX_NOT_FOUND = 27
+
+
+class ErrorCode(StrEnum):
+    """Each code with what it means; `extensions` of an error may carry more than the code."""
+
+    BAD_REQUEST = "The HTTP request is not a GraphQL request."
+    PARSE_FAILED = "The document is not GraphQL."
+    VALIDATION_FAILED = "The document or its variables do not fit the schema."
+    VALIDATION_ERROR = "Arguments contradict each other or lie outside their range."
+    MISSING_REQUIRED_FIELDS = "An argument needs another one beside it."
+    INVALID_FIELDS = "A field path names nothing that can be used there."
+    FIELDS_VALUE_ERROR = "A value can't be read, or can't be used here."
+    INVALID_REGEX_ERROR = "The database refuses the regular expression."
+    BAD_CURSOR = "The cursor is damaged, or belongs to another filter, order or viewer."
+    LIMIT_EXCEEDED = "More was asked for than this server gives at once."
+    TIMEOUT = "The database took longer than this server allows."
+    DATABASE_UNAVAILABLE = "The database can't be reached; the same request may succeed later."
+    INTERNAL_ERROR = "A fault of the server; the id in the message finds it in the log."
+
+
+class ApiError(Exception):
+    """An error shown as it is: a sentence, a code, and what a program needs to react."""
+
+    def __init__(self, code: ErrorCode, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.extensions = {"code": code.name, **details}
+
+
+class RequestError(ApiError):
+    pass
+
+
+class InputError(ApiError):
+    pass
+
+
+class LimitError(ApiError):
+    pass
+
+
+class ServiceError(ApiError):
+    pass
+
+
+def coded(error: BaseException) -> ApiError | None:
+    """The coded error at the bottom of this one, a driver's error translated; None for our own faults."""
+    for cause in _causes(error):
+        if isinstance(cause, ApiError):
+            return cause
+        if isinstance(cause, PyMongoError):
+            return _from_driver(cause)
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = getattr(cause, "original_error", None) or cause.__cause__
+
+
+def _from_driver(error: PyMongoError) -> ApiError | None:
+    if isinstance(error, ExecutionTimeout | NetworkTimeout):
+        return ServiceError(
+            ErrorCode.TIMEOUT, "The database took too long; ask for less, or filter by an indexed field."
+        )
+    if isinstance(error, ConnectionFailure):
+        return ServiceError(ErrorCode.DATABASE_UNAVAILABLE, "The database can't be reached.")
+    if isinstance(error, OperationFailure) and error.code in BAD_REGEX:
+        reason = str((error.details or {}).get("errmsg", "")).partition("invalid: ")[2] or "malformed"
+        return InputError(ErrorCode.INVALID_REGEX_ERROR, f"The regular expression is invalid: {reason}.")
+    if isinstance(error, OperationFailure) and error.code == INDEX_NOT_FOUND:
+        message = "Text search needs a text index, and this database has none; `taskql init` creates it."
+        return InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field="searchText")
+    return None

@@ -1,0 +1,160 @@
+"""Filter input → MongoDB query. One row an operator; which field has which operator is said in HOCON. Pure."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from resolvers.errors import ErrorCode, InputError, LimitError
+from schema.spec import EnumSpec, FieldSpec, ListOf, ObjectSpec, Ref, Scalar, Spec
+
+MAX_PATTERN = 256
+MILLISECONDS_FROM = 10**11  # as seconds that is the year 5138: whoever writes more means milliseconds
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - stored dates are naive UTC
+CONSTRAINT = re.compile(r"(>=|>|<=|<)?\s*(.*)", re.DOTALL)
+NUMBER = re.compile(r"-?\d+(\.\d+)?\Z")
+COMPACT_DATE = re.compile(r"\d{8}\Z")
+COMPARISONS = {">=": "$gte", ">": "$gt", "<=": "$lte", "<": "$lt", None: "$eq"}
+
+Query = Mapping[str, Any]
+TextPaths = Mapping[str, str]
+Operator = Callable[[str, str, Any, TextPaths], list[Query]]
+
+
+def to_query(filters: ObjectSpec, given: Mapping[str, Any], texts: TextPaths) -> Query:
+    """The query for a filter input, by HOCON names; `texts` are the paths that patterns may name.
+
+    Null and absent ask for nothing. Raises InputError and LimitError with the field's GraphQL name.
+    """
+    conditions: list[Query] = []
+    for field in filters.fields:
+        value = given.get(field.name)
+        if value is not None and field.filter:
+            path = field.stored[0] if field.stored else field.name
+            conditions += OPERATORS[field.filter](path, field.graphql_name, value, texts)
+    if len(conditions) > 1:
+        return {"$and": conditions}
+    return conditions[0] if conditions else {}
+
+
+def text_paths(spec: Spec, of: ObjectSpec) -> dict[str, str]:
+    """GraphQL path → stored path of every text below a definition: strings, ids, enums and lists of them."""
+    return dict(_texts(spec, of, "", "", {of.name}))
+
+
+def _texts(spec: Spec, of: ObjectSpec, shown: str, stored: str, seen: set[str]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, face in of.outputs.items():
+        inner = spec.definitions.get(face.type.name) if isinstance(face.type, Ref) else None
+        if face.read or face.shown or face.relation:
+            continue
+        path = face.stored[0] if face.stored else stored + face.name
+        if _is_text(spec, face):
+            found.append((shown + name, path))
+        elif isinstance(inner, ObjectSpec) and inner.name not in seen:
+            found += _texts(spec, inner, f"{shown}{name}.", f"{path}.", seen | {inner.name})
+    return found
+
+
+def _is_text(spec: Spec, face: FieldSpec) -> bool:
+    type_ = face.type.item if isinstance(face.type, ListOf) else face.type
+    if isinstance(type_, Ref):
+        return isinstance(spec.definitions[type_.name], EnumSpec)
+    return type_ in (Scalar("String"), Scalar("ID"))
+
+
+# -- operators -------------------------------------------------------------------------------------
+
+
+def _listed(path: str, _name: str, values: Sequence[str], _texts: TextPaths) -> list[Query]:
+    """Includes are alternatives, and everything behind a leading `-` is excluded."""
+    include = [value for value in values if not value.startswith("-")]
+    exclude = [value[1:] for value in values if value.startswith("-")]
+    conditions: list[Query] = [{path: {"$in": include}}] if include else []
+    return conditions + ([{path: {"$nin": exclude}}] if exclude else [])
+
+
+def _types(path: str, name: str, values: Sequence[str], texts: TextPaths) -> list[Query]:
+    return _listed(path, name, [value.lower() for value in values], texts)
+
+
+def _statuses(path: str, _name: str, values: Sequence[str], _texts: TextPaths) -> list[Query]:
+    return [{path: {"$in": list(values)}}] if values else []
+
+
+def _equal(path: str, _name: str, value: str, _texts: TextPaths) -> list[Query]:
+    return [{path: value}]
+
+
+def _pattern(path: str, name: str, value: str, _texts: TextPaths) -> list[Query]:
+    return [{path: {"$regex": _checked(value, name)}}] if value else []
+
+
+def _text(_path: str, _name: str, value: str, _texts: TextPaths) -> list[Query]:
+    return [{"$text": {"$search": value}}] if value else []
+
+
+def _dates(path: str, name: str, values: Sequence[str], _texts: TextPaths) -> list[Query]:
+    return [{path: constraint(value, name)} for value in values]
+
+
+def _match(combine: str) -> Operator:
+    def match(_path: str, name: str, value: Mapping[str, Any], texts: TextPaths) -> list[Query]:
+        pattern, fields = value.get("pattern"), value.get("fields")
+        if pattern is None or fields is None:
+            raise InputError(ErrorCode.VALIDATION_ERROR, f"{name} needs both pattern and fields.", field=name)
+        for field in fields:
+            if field not in texts:
+                message = f"{field!r} is no text field of a task; use paths such as {', '.join(list(texts)[:4])}."
+                raise InputError(ErrorCode.INVALID_FIELDS, message, field=name)
+        regex = {"$regex": _checked(pattern, name), "$options": "i"}
+        return [{combine: [{texts[field]: regex} for field in fields]}] if fields else []
+
+    return match
+
+
+OPERATORS: Mapping[str, Operator] = {
+    "listed": _listed,
+    "names": _listed,
+    "types": _types,
+    "statuses": _statuses,
+    "equal": _equal,
+    "pattern": _pattern,
+    "dates": _dates,
+    "text": _text,
+    "all_match": _match("$and"),
+    "any_match": _match("$or"),
+}
+
+
+def _checked(pattern: str, name: str) -> str:
+    if len(pattern) > MAX_PATTERN:
+        message = f"A pattern has at most {MAX_PATTERN} characters."
+        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit=MAX_PATTERN)
+    if "\0" in pattern:
+        raise InputError(ErrorCode.INVALID_REGEX_ERROR, "A pattern can't hold a NUL character.", field=name)
+    return pattern
+
+
+# -- dates -----------------------------------------------------------------------------------------
+
+
+def constraint(text: str, name: str) -> Query:
+    """`>=2026-01-01T00:00:00Z` and the like → a comparison with a naive UTC date; raises InputError."""
+    operator, when = CONSTRAINT.match(text.strip()).groups()  # type: ignore[union-attr]
+    try:
+        return {COMPARISONS[operator]: _date(when)}
+    except (ValueError, OverflowError):
+        message = (
+            f"{text!r} is no date: use RFC 3339 (2026-01-31T12:00:00Z), a day (2026-01-31), or seconds or "
+            "milliseconds since 1970, behind >=, >, <=, < or nothing."
+        )
+        raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field=name) from None
+
+
+def _date(text: str) -> datetime:
+    if NUMBER.match(text) and not COMPACT_DATE.match(text):
+        number = float(text)
+        return EPOCH + timedelta(seconds=number / 1000 if abs(number) >= MILLISECONDS_FROM else number)
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

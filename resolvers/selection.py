@@ -1,0 +1,135 @@
+"""What was selected, as one tree; what the tree needs from the database, as one projection.
+
+Nothing else looks at the selection: loaders and shaping read this tree.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from graphql import GraphQLObjectType, GraphQLOutputType, get_named_type
+from graphql.execution.values import get_argument_values
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from models.layout import escape, metric_key
+from schema.spec import FieldSpec, ListOf, ObjectSpec, Ref, Spec
+
+MAX_NARROWED = 100  # beyond so many paths the whole map is the smaller request
+
+
+class Selected(NamedTuple):
+    """One field of the selection. `face` is None for __typename; `tree` is there when fields are selected below."""
+
+    key: str
+    face: FieldSpec | None
+    arguments: Mapping[str, Any]
+    tree: "Tree | None"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tree:
+    """The fields selected of one object type, fragments merged, @skip and @include decided."""
+
+    of: ObjectSpec
+    fields: tuple[Selected, ...]
+
+    def selects(self, *names: str) -> bool:
+        """Whether any of these HOCON names is selected here."""
+        return any(selected.face and selected.face.name in names for selected in self.fields)
+
+    def below(self, name: str) -> Iterator["Tree"]:
+        """The trees of every selection of this field (aliases may give several)."""
+        for selected in self.fields:
+            if selected.face and selected.face.name == name and selected.tree:
+                yield selected.tree
+
+
+def read(executor: StrawberryGraphQLCoreExecutionContext, spec: Spec, type_: GraphQLOutputType, details: Any) -> Tree:
+    """Walk the selection below a field once; graphql-core itself decides fragments and directives."""
+    named = get_named_type(type_)
+    assert isinstance(named, GraphQLObjectType)
+    of = next(found for found in spec.definitions.values()
+              if isinstance(found, ObjectSpec) and found.graphql_name == named.name)  # fmt: skip
+    fields = []
+    for key, nodes in executor.collect_subfields(named, details).grouped_field_set.items():
+        name = nodes[0].node.name.value
+        if name == "__typename":
+            fields.append(Selected(key, None, {}, None))
+            continue
+        field = named.fields[name]
+        arguments = get_argument_values(field, nodes[0].node, executor.variable_values)
+        below = read(executor, spec, field.type, nodes) if nodes[0].node.selection_set else None
+        fields.append(Selected(key, of.outputs[name], arguments, below))
+    return Tree(of, tuple(fields))
+
+
+def projection(trees: Iterable[Tree], *more: str) -> dict[str, int]:
+    """The stored paths that these trees read, and `more`, none of them inside another; always with _id."""
+    paths = {"_id", *more, *(path for tree in trees for path in _paths(tree, ""))}
+    return {path: 1 for path in sorted(paths) if not any(outer in paths for outer in _outer(path))}
+
+
+def _outer(path: str) -> Iterator[str]:
+    parts = path.split(".")
+    return (".".join(parts[:end]) for end in range(1, len(parts)))
+
+
+def _paths(tree: Tree, at: str) -> Iterator[str]:
+    for selected in tree.fields:
+        face = selected.face
+        if face is None:
+            continue
+        places = face.stored or (at + face.name,)
+        if face.shown:
+            yield from _narrowed(selected, places[0])
+            yield from places[1:]
+        elif face.stored or face.relation or not selected.tree or not _has_parts(face):
+            yield from places
+        else:
+            yield from _paths(selected.tree, places[0] + ".")
+
+
+def _has_parts(face: FieldSpec) -> bool:
+    return isinstance(face.type, Ref) or (isinstance(face.type, ListOf) and isinstance(face.type.item, Ref))
+
+
+def _narrowed(selected: Selected, place: str) -> Iterator[str]:
+    """Paths into a stored map: all of it, or just the keys that the arguments name."""
+    levels = map_keys(selected)
+    keys: list[list[str]] = [
+        level for level in itertools.takewhile(lambda level: level is not None, levels) if level is not None
+    ]
+    exact = len(keys) == len(levels) and selected.face and selected.face.shown and not selected.face.shown.entries
+    count = 1
+    for level in keys:
+        count *= len(level)
+    if not keys or count > MAX_NARROWED:
+        yield place
+        return
+    for path in itertools.product(*keys):
+        inside = ".".join((place, *path))
+        yield from _paths(selected.tree, inside + ".") if exact and selected.tree else (inside,)
+
+
+def map_keys(selected: Selected) -> list[list[str] | None]:
+    """For each level of a stored map the keys asked for, or None for all of them.
+
+    An artifact's key is made of several arguments, and older servers store a list: never narrowed.
+    """
+    face = selected.face
+    assert face is not None
+    assert face.shown is not None
+    make = KEY_OF.get(face.shown.key)
+    if make is None:
+        return [None]
+    return [_keys(make, selected.arguments.get(argument.graphql_name)) for argument in face.arguments]
+
+
+def _keys(make: Callable[[str], str], values: list[str] | None) -> list[str] | None:
+    if values is None:
+        return None
+    return [make(value) for value in dict.fromkeys(values) if value.strip() or make is metric_key]
+
+
+KEY_OF: Mapping[str, Callable[[str], str]] = {"md5": metric_key, "escaped": escape}

@@ -1,0 +1,317 @@
+"""The tree → a function from stored documents to answers.
+
+Rows degrade alone: a value of a wrong type reads null, and an unknown enum value UNKNOWN, whatever its neighbours are.
+The answers are final: plain dicts, lists and JSON scalars, ready to be written out.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from types import CodeType
+from typing import Any, NamedTuple
+
+from models import layout
+from models.reading import Document
+from resolvers.selection import Selected, Tree, map_keys
+from schema.derive import UNKNOWN
+from schema.spec import EnumSpec, FieldSpec, ListOf, Ref, Scalar, Spec, TypeSpec
+
+Answer = dict[str, Any]
+Convert = Callable[[Any], Any]
+Value = Callable[[Document, Document], Any]
+
+
+class Slot(NamedTuple):
+    """A place in an answer that another document fills: put its answer at `target[key]`."""
+
+    target: dict[str, Any]
+    key: str
+    id: str
+
+
+class Pending(NamedTuple):
+    """All the places on a page that one selected relation has to fill."""
+
+    selected: Selected
+    slots: list[Slot]
+
+
+PendingRelations = dict[int, Pending]
+Shape = Callable[[Document, Document, PendingRelations], Answer]
+Fill = Callable[[Answer, Document, Document, PendingRelations], None]
+
+
+# -- scalars ---------------------------------------------------------------------------------------
+
+
+def text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def text_of_any(value: Any) -> str:
+    """Cells of a table are text, whatever they are stored as."""
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def whole(bits: int) -> Convert:
+    limit = 2 ** (bits - 1)
+
+    def convert(value: Any) -> int | None:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # JavaScript writes every number as a double
+        if not isinstance(value, int) or isinstance(value, bool):
+            return None
+        return int(value) if -limit <= value < limit else None
+
+    return convert
+
+
+def number(value: Any) -> float | None:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def boolean(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def moment(value: Any) -> str | None:
+    """RFC 3339 in UTC with milliseconds; the driver's datetimes are naive UTC."""
+    if not isinstance(value, datetime):
+        return None
+    naive = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    return naive.isoformat(timespec="milliseconds") + "Z"
+
+
+def identifier(value: Any) -> str | None:
+    return value if isinstance(value, str) else None if value is None else str(value)
+
+
+def free(value: Any) -> Any:
+    """A stored object as JSON; null when it is no object."""
+    return _json(value) if isinstance(value, Mapping) else None
+
+
+def _json(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return {str(key): _json(inner) for key, inner in value.items()}
+        case list():
+            return [_json(inner) for inner in value]
+        case None | bool() | str():
+            return value
+        case int() | float():
+            return number(value)
+        case datetime():
+            return moment(value)
+    return str(value)
+
+
+SCALARS: Mapping[str, Convert] = {
+    "String": text, "ID": identifier, "Int": whole(32), "Long": whole(64), "Float": number,
+    "Boolean": boolean, "DateTime": moment, "JSON": free,
+}  # fmt: skip
+
+
+def enum(spec: EnumSpec) -> Convert:
+    names = {value.name: value.name.upper() for value in spec.values}
+    return lambda value: names.get(value, UNKNOWN) if isinstance(value, str) else None
+
+
+def values_of(convert: Convert) -> Convert:
+    """A list of plain values; those that can't be read are left out."""
+
+    def read(value: Any) -> list[Any] | None:
+        if not isinstance(value, list):
+            return None
+        return [item for item in map(convert, value) if item is not None]
+
+    return read
+
+
+# How the usual value of a type is told in place; it is then the answer as it stands.
+USUAL: Mapping[str, str] = {
+    "String": "type(v) is str", "ID": "type(v) is str", "Int": "type(v) is int and -2147483648 <= v < 2147483648",
+    "Float": "type(v) is float and v - v == 0.0", "Boolean": "type(v) is bool",
+}  # fmt: skip
+
+
+# -- documents -------------------------------------------------------------------------------------
+
+
+def at_path(document: Any, path: str) -> Any:
+    for part in path.split("."):
+        if not isinstance(document, dict):
+            return None
+        document = document.get(part)
+    return document
+
+
+class Shaping:
+    """Makes shapes for the trees of one schema."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+
+    def shape(self, tree: Tree) -> Shape:
+        """A generated function (document, root document, pending) → answer for this tree.
+
+        Plain values stand in its source: usual ones are told in place, and only others cost a call. Whatever is more
+        than a plain value is filled in by a function of its own, behind a None that keeps the order of the selection.
+        """
+        items, fills = [], []
+        scope: dict[str, Any] = {}
+        for number, selected in enumerate(tree.fields):
+            value = repr(tree.of.graphql_name) if selected.face is None else "None"
+            if selected.face and selected.tree:
+                scope[f"fill{number}"] = self._fill(selected)
+                fills.append(f"fill{number}(answer, document, root, pending)")
+            elif selected.face:
+                scope[f"convert{number}"] = self._convert(selected.face.type)
+                value = _source(selected.face, number)
+            items.append(f"{selected.key!r}: {value}")
+        lines = ["get = document.get", f"answer = {{{', '.join(items)}}}", *fills, "return answer"]
+        exec(_compiled("\n    ".join(["def shape(document, root, pending):", *lines])), scope)  # noqa: S102 - names are checked
+        made: Shape = scope["shape"]
+        return made
+
+    def _convert(self, type_: TypeSpec) -> Convert:
+        match type_:
+            case Scalar(name):
+                return SCALARS[name]
+            case ListOf(ListOf(Scalar("String"))):
+                return values_of(lambda row: [*map(text_of_any, row)] if isinstance(row, list) else None)
+            case ListOf(item):
+                return values_of(self._convert(item))
+            case Ref(name) if isinstance(definition := self._spec.definitions[name], EnumSpec):
+                return enum(definition)
+        raise TypeError(f"{type_} is no plain value")
+
+    def _fill(self, selected: Selected) -> Fill:
+        assert selected.face
+        value = self._value(selected.face)
+        if selected.face.relation:
+            return _relation(selected, value)
+        if selected.face.shown:
+            return self._items(selected, value)
+        return (
+            self._objects(selected, value) if isinstance(selected.face.type, ListOf) else self._object(selected, value)
+        )
+
+    def _value(self, face: FieldSpec) -> Value:
+        """Where the stored value is: in its own place, or in others that a reader brings together."""
+        if not face.stored:
+            return lambda document, _root: document.get(face.name)
+        if face.read:
+            reader = getattr(layout, face.read)
+            return lambda _document, root: reader(*[at_path(root, path) for path in face.stored])
+        return lambda _document, root: at_path(root, face.stored[0])
+
+    def _object(self, selected: Selected, value: Value) -> Fill:
+        assert selected.tree
+        shape, key = self.shape(selected.tree), selected.key
+
+        def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
+            inner = value(document, root)
+            if isinstance(inner, dict):
+                answer[key] = shape(inner, root, pending)
+
+        return fill
+
+    def _objects(self, selected: Selected, value: Value) -> Fill:
+        assert selected.tree
+        shape, key = self.shape(selected.tree), selected.key
+
+        def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
+            inner = value(document, root)
+            if isinstance(inner, list):
+                answer[key] = [shape(item, root, pending) for item in inner if isinstance(item, dict)]
+
+        return fill
+
+    def _items(self, selected: Selected, value: Value) -> Fill:
+        """A stored map, or an older server's list, as a list."""
+        assert selected.tree
+        shape, key, find = self.shape(selected.tree), selected.key, self._find(selected)
+
+        def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
+            answer[key] = [shape(item, root, pending) for item in find(value(document, root))]
+
+        return fill
+
+    def _find(self, selected: Selected) -> Callable[[Any], list[Document]]:
+        assert selected.face
+        assert selected.face.shown
+        shown, levels = selected.face.shown, map_keys(selected)
+        wanted = {
+            field: {getattr(value, "value", value) for value in values}
+            for field in self._spec.object(shown.of).fields
+            if (values := _argument(selected, field.name)) is not None
+        }
+
+        def is_wanted(item: Document) -> bool:
+            return all(item.get(field.name, field.default) in values for field, values in wanted.items())
+
+        def find(value: Any) -> list[Document]:
+            if isinstance(value, list):
+                return [item for item in value if isinstance(item, dict) and is_wanted(item)]
+            if shown.entries:
+                return _entries(value, levels[0])
+            found = _bottom(value, levels)
+            if shown.key == "artifact":
+                return [item for item in found if isinstance(item, dict) and is_wanted(item)]
+            return [item for item in found if isinstance(item, dict)]
+
+        return find
+
+
+def _argument(selected: Selected, name: str) -> list[Any] | None:
+    assert selected.face
+    shown = [argument.graphql_name for argument in selected.face.arguments if argument.name == name]
+    return selected.arguments.get(shown[0]) if shown else None
+
+
+@lru_cache(1024)
+def _compiled(source: str) -> CodeType:
+    return compile(source, "<shape>", "exec")
+
+
+def _bottom(value: Any, levels: list[list[str] | None]) -> list[Any]:
+    """Everything at the bottom of a map of maps, taking only the keys asked for at each level."""
+    found = [value]
+    for keys in levels:
+        maps = [inner for inner in found if isinstance(inner, dict)]
+        if keys is None:
+            found = [item for inner in maps for item in inner.values()]
+        else:
+            found = [inner[key] for inner in maps for key in keys if key in inner]
+    return found
+
+
+def _entries(value: Any, keys: list[str] | None) -> list[Document]:
+    if not isinstance(value, dict):
+        return []
+    asked = value if keys is None else [key for key in keys if key in value]
+    return [{"key": layout.unescape(key), "value": value[key]} for key in asked]
+
+
+def _source(face: FieldSpec, number: int) -> str:
+    """The expression for a plain value in a shape."""
+    get = f"get({face.name!r})" if not face.stored else f"root.get({face.stored[0]!r})"
+    if isinstance(face.type, ListOf) and face.required:
+        return f"convert{number}({get}) or []"
+    usual = USUAL.get(face.type.name, "False") if isinstance(face.type, Scalar) else "False"
+    return f"v if (v := {get}) is None or {usual} else convert{number}(v)"
+
+
+def _relation(selected: Selected, value: Value) -> Fill:
+    key = selected.key
+
+    def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
+        if id_ := identifier(value(document, root)):
+            slots = pending.setdefault(id(selected), Pending(selected, [])).slots
+            slots.append(Slot(answer, key, id_))
+
+    return fill
