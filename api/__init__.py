@@ -1,0 +1,1 @@
+"""How it is reached: HTTP, command line, settings, processes."""

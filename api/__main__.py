@@ -1,0 +1,5 @@
+"""`python -m api` is the command `taskql`."""
+
+from api.cli import main
+
+main()

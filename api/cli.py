@@ -1,0 +1,204 @@
+"""The command line: serve, import, init, schema."""
+
+import asyncio
+import functools
+import inspect
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvicorn
+from pydantic import SecretStr, ValidationError
+from rich.console import Console
+from rich.logging import RichHandler
+
+from api.app import create_app
+from api.imports import SAMPLE, import_with_progress, print_report
+from api.mongod import MongodError
+from api.settings import Settings
+from api.start import with_mongodb
+from models.db import DatabaseError, connect
+from resolvers.root import build_schema
+from schema.load import load
+from schema.sources import SchemaError
+
+cli = typer.Typer(help="A GraphQL API over machine-learning task data.", no_args_is_help=True, add_completion=False)
+schema = typer.Typer(help="The GraphQL schema that the HOCON files give.", no_args_is_help=True)
+cli.add_typer(schema, name="schema")
+out, err = Console(), Console(stderr=True)
+
+
+class CommandError(Exception):
+    """One paragraph that says what happened and what to do."""
+
+
+def main() -> None:
+    """Run a command; every foreseen failure is one paragraph on standard error and exit status 1."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)]
+    )
+    # unlike their defaults these leave the embedded MongoDB cleanly
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+    try:
+        cli()
+    except (CommandError, MongodError, DatabaseError, SchemaError) as error:
+        err.print(f"[bold red]taskql:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command an option for each of these settings, and the settings themselves as first argument."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(**arguments: Any) -> None:
+            given = {name: value for name in names if (value := arguments.pop(name)) is not None}
+            command(_settings(given), **arguments)
+
+        own = list(inspect.signature(command).parameters.values())[1:]
+        run.__signature__ = inspect.Signature([*own, *map(_option, names)])  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def _option(name: str) -> inspect.Parameter:
+    field = Settings.model_fields[name]
+    kind: Any = int if field.annotation is int else str
+    default = "" if field.default_factory or field.default is None else f" [default: {field.default}]"
+    option = typer.Option(
+        f"--{name.replace('_', '-')}", help=f"{field.description} (TASKQL_{name.upper()}){default}", show_default=False
+    )
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+    )
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()
+        ]
+        raise CommandError("These settings can't be used: " + "; ".join(problems)) from None
+
+
+DATABASE = ("data_dir", "mongodb_uri", "mongodb_database")
+
+
+@cli.command()
+@with_settings("host", "port", *DATABASE)
+def serve(settings: Settings) -> None:
+    """Serve GraphQL at /graphql until Ctrl-C. Starts an embedded MongoDB unless given the address of one."""
+    with _listening(settings) as listener, with_mongodb(settings) as found:
+        if settings.mongodb_uri:
+            asyncio.run(_check(settings))
+        host, port = listener.getsockname()[:2]
+        config = uvicorn.Config(create_app(found), log_level="warning", lifespan="on", server_header=False)
+        try:
+            _Server(config, f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql").run(sockets=[listener])
+        except KeyboardInterrupt:
+            out.print("Stopped.")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says once that it is ready."""
+
+    def __init__(self, config: uvicorn.Config, address: str) -> None:
+        super().__init__(config)
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            out.print(f"taskql answers at {self._address}  (Ctrl-C stops it)", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise CommandError(
+            f"Can't listen on {settings.host} port {settings.port}: {error.strerror}. Stop the program that does, or "
+            "take another port with --port or TASKQL_PORT (0 takes a free one)."
+        ) from None
+    with listener:
+        yield listener
+
+
+async def _check(settings: Settings) -> None:
+    async with connect(_uri(settings), settings.mongodb_database):
+        pass
+
+
+def _uri(settings: Settings) -> str:
+    assert isinstance(settings.mongodb_uri, SecretStr)
+    return settings.mongodb_uri.get_secret_value()
+
+
+@cli.command("import")
+@with_settings(*DATABASE, "company", "user")
+def import_(
+    settings: Settings,
+    paths: Annotated[list[Path] | None, typer.Argument(help="Session zips, dump folders, or folders of them.")] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="Import the sample that comes with taskql.")] = False,
+) -> None:
+    """Import offline sessions of the ClearML SDK and dumps of a ClearML database.
+
+    A session is the zip that the SDK writes; a dump is a folder of <collection>.jsonl in MongoDB's extended JSON.
+    Works while taskql serves the same data folder, and importing twice changes nothing. A file with a mistake imports
+    nothing of itself, and the exit status is then 1.
+    """
+    if not paths and not sample:
+        raise CommandError("Say what to import: paths of session zips and dump folders, or --sample.")
+    with with_mongodb(settings) as found:
+        report = asyncio.run(import_with_progress(found, [*(paths or []), *([SAMPLE] if sample else [])], out))
+    print_report(report, out)
+    if report.problems:
+        sys.exit(1)
+
+
+@cli.command()
+@with_settings(*DATABASE)
+def init(settings: Settings) -> None:
+    """Create the indexes and the default queue in a database that another program set up."""
+
+    async def prepare(found: Settings) -> list[str]:
+        async with connect(_uri(found), found.mongodb_database) as database:
+            return await database.prepare(found.company)
+
+    with with_mongodb(settings) as found:
+        failed = asyncio.run(prepare(found))
+    for failure in failed:
+        err.print(f"index not created: {failure}", highlight=False, soft_wrap=True)
+    out.print(
+        "Indexes and default queue are there." if not failed else "The default queue is there, and all other indexes."
+    )
+
+
+@schema.command("print")
+def print_schema() -> None:
+    """Print the schema in GraphQL's definition language."""
+    typer.echo(build_schema(load()).as_str())
+
+
+@schema.command("check")
+def check_schema() -> None:
+    """Check the HOCON files and the schema they give; lists every mistake with its file and path."""
+    spec = load()
+    build_schema(spec)
+    out.print(f"{len(spec.definitions)} definitions, {len(spec.endpoints)} endpoints, no mistakes.", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""`taskql import` as a person sees it: a progress bar, then a report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.table import Table
+
+from api.settings import Settings
+from models.db import connect
+from models.importing import Progress as Step
+from models.importing import Report, import_files
+from schema.load import load
+from schema.spec import ObjectSpec, Spec
+
+SAMPLE = Path(__file__).parent / "sample"
+
+
+async def import_with_progress(settings: Settings, paths: Sequence[Path], screen: Console) -> Report:
+    """Import the files into the database of the settings; raises DatabaseError and PyMongoError."""
+    assert settings.mongodb_uri
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=screen, transient=True)
+    async with connect(settings.mongodb_uri.get_secret_value(), settings.mongodb_database) as database:
+        is_ours = await database.is_ours()
+        with bar:
+            line = bar.add_task("reading")
+
+            def show(step: Step) -> None:
+                bar.update(line, description=step.file.name, completed=step.done, total=step.total)
+
+            report = await import_files(
+                database.database,
+                paths,
+                company=settings.company,
+                user=settings.user,
+                shown=shown(load()),
+                progress=show,
+            )
+        await database.settle_import(settings.company)
+        if is_ours:
+            await database.prepare(settings.company)
+    return report
+
+
+def shown(spec: Spec) -> dict[str, set[str]]:
+    """Of each collection, the stored top-level fields that the API shows."""
+    return {
+        found.collection: {path.partition(".")[0] for field in found.fields for path in field.stored or (field.name,)}
+        for found in spec.definitions.values()
+        if isinstance(found, ObjectSpec) and found.collection
+    }
+
+
+def print_report(report: Report, screen: Console) -> None:
+    table = Table("collection", "imported", "updated", "skipped")
+    for name, tally in sorted(report.collections.items()):
+        table.add_row(name, *map(str, (tally.imported, tally.updated, tally.skipped)))
+    if report.collections:
+        screen.print(table)
+        screen.print("Skipped documents were there already, the same or newer.")
+    if report.not_mapped:
+        fields = ", ".join(
+            f"{collection}.{name} ({count})" for (collection, name), count in sorted(report.not_mapped.items())
+        )
+        screen.print(f"Stored, but not shown by the API: {fields}", highlight=False, soft_wrap=True)
+    for count, what in (
+        (report.not_visible, "documents belong to other companies and are not visible here"),
+        (report.skipped_values, "reported values are no numbers and were left out"),
+        (report.values_beyond_cap, "reported values belong to more metrics than a task keeps and were left out"),
+    ):
+        if count:
+            screen.print(f"{count} {what}.")
+    if report.others:
+        names = ", ".join(path.name for path in report.others)
+        screen.print(f"Left alone, being neither sessions nor dumps: {names}", highlight=False, soft_wrap=True)
+    for problem in report.problems:
+        screen.print(f"[red]not imported[/] {problem.code.name}: {problem}", highlight=False, soft_wrap=True)

@@ -1,0 +1,51 @@
+"""From settings to an open database: ours is prepared, somebody else's is left as it is."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from pydantic import SecretStr
+
+from api.mongod import embedded
+from api.settings import Settings
+from models.db import Database, connect
+from schema.spec import Spec
+
+log = logging.getLogger("taskql")
+
+
+@contextmanager
+def with_mongodb(settings: Settings) -> Iterator[Settings]:
+    """The settings with a MongoDB address: the given one, or that of an embedded server; raises MongodError."""
+    if settings.mongodb_uri:
+        yield settings
+        return
+    with embedded(settings.data_dir.expanduser().absolute()) as uri:
+        yield settings.model_copy(update={"mongodb_uri": SecretStr(uri)})
+
+
+@asynccontextmanager
+async def open_database(settings: Settings, spec: Spec) -> AsyncIterator[Database]:
+    """The connected database; raises DatabaseError. Logs what a foreign one lacks."""
+    assert settings.mongodb_uri
+    async with connect(settings.mongodb_uri.get_secret_value(), settings.mongodb_database) as database:
+        if await database.is_ours():
+            for failure in await database.prepare(settings.company):
+                log.warning("index not created: %s", failure)
+        else:
+            await _say_what_lacks(database, spec)
+        yield database
+
+
+async def _say_what_lacks(database: Database, spec: Spec) -> None:
+    indexed = {
+        field.graphql_name: "$text" if field.filter == "text" else field.stored[0] if field.stored else field.name
+        for field in spec.object("task_filter").fields if field.indexed
+    }  # fmt: skip
+    missing = set(await database.unindexed("task", indexed.values()))
+    names = [name for name, path in indexed.items() if path in missing]
+    if names:
+        log.warning(
+            "this database was set up by another program and is left as it is; filters without an index here: %s. "
+            "`taskql init` creates indexes and the default queue.", ", ".join(names)
+        )  # fmt: skip

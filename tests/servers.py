@@ -1,0 +1,107 @@
+"""Real processes for tests: a served taskql, a mongod of somebody else."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import httpx
+import pymongo
+from bson import json_util
+
+from api.mongod import find_mongod
+
+NAIVE = json_util.JSONOptions(tz_aware=False)
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """The environment of a process with only these settings."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TASKQL_")}
+    return clean | {f"TASKQL_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+def run(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    """A finished `taskql` command."""
+    command = [sys.executable, "-m", "api", *map(str, arguments)]
+    return subprocess.run(command, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False)
+
+
+class Served:
+    """A running `taskql serve`."""
+
+    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+        self.process = process
+        self.address = address
+
+    def data(self, query: str) -> dict[str, Any]:
+        answer = httpx.post(self.address, json={"query": query}).raise_for_status().json()
+        assert "errors" not in answer, answer["errors"]
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def stop(self, ending: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        """Send a signal; the exit status and what was said on standard error."""
+        self.process.send_signal(ending)
+        _, said = self.process.communicate(timeout=30)
+        return self.process.returncode, said
+
+
+@contextlib.contextmanager
+def served(**settings: object) -> Iterator[Served]:
+    """`taskql serve` on a free port, ready."""
+    command = [sys.executable, "-m", "api", "serve"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment(port=0, **settings), stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout
+        line = process.stdout.readline()
+        try:
+            assert "http" in line, process.communicate(timeout=30)
+            yield Served(process, next(word for word in line.split() if word.startswith("http")))
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.communicate(timeout=30)
+
+
+@contextlib.contextmanager
+def standalone(folder: Path) -> Iterator[str]:
+    """A mongod as ClearML runs it: no replica set."""
+    (folder / "db").mkdir()
+    socket = folder / "m.sock"
+    options = ["--bind_ip", str(socket), "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--quiet"]
+    command = [str(find_mongod()), "--dbpath", str(folder / "db"), "--logpath", str(folder / "log"), *options]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            while not socket.exists():
+                assert process.poll() is None, (folder / "log").read_text()[-2000:]
+                time.sleep(0.05)
+            yield f"mongodb://{quote_plus(str(socket))}/?directConnection=true"
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def restore(uri: str, dump: Path, database: str = "backend") -> None:
+    """A dump folder as it is, without an index."""
+    with pymongo.MongoClient[dict[str, Any]](uri) as client:
+        for file in sorted(dump.glob("*.jsonl")):
+            documents = [json_util.loads(line, json_options=NAIVE) for line in file.read_text().splitlines()]
+            if documents:
+                client[database][file.stem].insert_many(documents)
+
+
+def everything(uri: str) -> dict[str, Any]:
+    """All that a server holds, but its own bookkeeping: documents and indexes of every collection."""
+    found = {}
+    with pymongo.MongoClient[dict[str, Any]](uri) as client:
+        for database in set(client.list_database_names()) - {"local", "config", "admin"}:
+            for name in client[database].list_collection_names():
+                collection = client[database][name]
+                found[f"{database}.{name}"] = (list(collection.find(sort=[("_id", 1)])), collection.index_information())
+    return found

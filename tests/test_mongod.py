@@ -1,0 +1,466 @@
+import fcntl
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+
+from api import mongod
+from api.mongod import MongodError, embedded, find_mongod
+
+USER = """
+import pathlib, sys
+from api.mongod import embedded
+with embedded(pathlib.Path(sys.argv[1])):
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+FULL_DISK = (
+    '{"s":"E","msg":"WiredTiger error message","attr":{"error":28,"message":{"msg":"handle-open: open",'
+    '"error_str":"No space left on device","error_code":28}}}'
+)
+NEWER_DATA = (
+    '{"s":"F","msg":"Wrong mongod version","attr":{"error":"UPGRADE PROBLEM: Found an invalid '
+    'featureCompatibilityVersion document (Invalid value for version, found 8.0)"}}'
+)
+
+Put = Callable[[str], Path]
+
+
+@contextmanager
+def user(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that uses the folder until its input is closed."""
+    with subprocess.Popen(
+        [sys.executable, "-c", USER, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def is_in(process: subprocess.Popen[str]) -> bool:
+    return process.stdout is not None and process.stdout.readline() == "in\n"
+
+
+def goes(process: subprocess.Popen[str]) -> bool:
+    process.communicate(timeout=10)
+    return process.returncode == 0
+
+
+def add(uri: str) -> int:
+    """Add a document in a transaction, and count them all."""
+    with MongoClient(uri, serverSelectionTimeoutMS=5000) as client:
+        with client.start_session() as session, session.start_transaction():
+            client.test.things.insert_one({}, session=session)
+        return client.test.things.count_documents({})
+
+
+def count(uri: str) -> int:
+    with MongoClient(uri, serverSelectionTimeoutMS=5000) as client:
+        return client.test.things.count_documents({})
+
+
+def pid_of(folder: Path) -> int | None:
+    return mongod._holder(folder)
+
+
+def has_started(folder: Path) -> bool:
+    """Whether mongod has written its pid; asking for the lock could come before mongod's own lock and end it."""
+    lock = folder / "db" / "mongod.lock"
+    return lock.exists() and lock.read_text() != ""
+
+
+def eventually(condition: Callable[[], object]) -> bool:
+    return mongod._until(lambda: bool(condition()), 10)
+
+
+def kill_all_below(root: Path) -> list[int]:
+    pids = [pid for lock in root.rglob("mongod.lock") if (pid := pid_of(lock.parent.parent))]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    return pids
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_sockets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Sockets of killed servers stay where they were: not in the user's own temporary folder."""
+    tmp_path_factory.getbasetemp()  # this one does not go with us
+    with tempfile.TemporaryDirectory() as base, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", base)
+        patch.setattr(tempfile, "tempdir", base)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    assert kill_all_below(tmp_path) == []
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder that this process uses."""
+    folder = tmp_path_factory.mktemp("running") / "data"
+    with embedded(folder):
+        yield folder
+    assert kill_all_below(folder) == []
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one document in it that nobody uses."""
+    folder = tmp_path_factory.mktemp("stopped") / "data"
+    with embedded(folder) as uri:
+        assert add(uri) == 1
+    assert kill_all_below(folder) == []
+    return folder
+
+
+@pytest.fixture
+def copied(stopped: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(stopped, folder))
+
+
+@pytest.fixture
+def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
+    """Empty PATH, and a way to put a script on it that goes by the name of mongod."""
+    path = tmp_path / "bin" / "mongod"
+    path.parent.mkdir()
+    monkeypatch.setenv("PATH", str(path.parent))
+
+    def put(script: str) -> Path:
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    return put
+
+
+@pytest.fixture
+def _no_bundled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fiftyone", None)
+
+
+def starting(script: str) -> str:
+    """A script that calls itself new enough, and does this when it is to serve."""
+    return f'[ "$1" = --version ] && echo "db version v7.0.1" && exit\n{script}'
+
+
+def message(folder: Path, timeout: float = 10) -> str:
+    with pytest.raises(MongodError) as raised, embedded(folder, timeout):
+        pass
+    text = str(raised.value)
+    assert "\n" not in text
+    return text
+
+
+# Find
+
+
+def test_path_first(put: Put) -> None:
+    """A mongod on PATH that is new enough is preferred to the bundled one."""
+    assert put('echo "db version v6.0.0"') == find_mongod()
+
+
+@pytest.mark.parametrize("script", ['echo "db version v4.4.29"', "exit 3", "kill -SEGV $$"])
+def test_bundled_instead(put: Put, script: str) -> None:
+    """The bundled mongod is used, without a word, if the one on PATH is too old or does not run."""
+    path = put(script)
+    found = find_mongod()
+    assert found != path
+    assert found.parts[-4:] == ("fiftyone", "db", "bin", "mongod")
+
+
+@pytest.mark.usefixtures("put", "_no_bundled")
+def test_none() -> None:
+    """Without any mongod, the three ways to get one are named."""
+    with pytest.raises(MongodError, match="no mongod on PATH, and the bundled one is not installed") as raised:
+        find_mongod()
+    for way in ("pip install 'taskql[embedded]'", "docker compose up -d mongo", "TASKQL_MONGODB_URI"):
+        assert way in str(raised.value)
+
+
+def test_hollow_package(tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundled package that was installed without its mongod counts as not installed, and is never run."""
+    bundle = tmp_path / "site" / "fiftyone" / "db" / "bin"
+    bundle.mkdir(parents=True)
+    (bundle / "exception.txt").touch()
+    (bundle.parents[1] / "__init__.py").write_text("raise RuntimeError")
+    monkeypatch.delitem(sys.modules, "fiftyone", raising=False)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    put("exit 3")
+    with pytest.raises(MongodError, match="mongod is broken"):
+        find_mongod()
+
+
+@pytest.mark.usefixtures("_no_bundled")
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ('echo "db version v4.4.29"', "is MongoDB 4.4.29, and taskql needs 6.0"),
+        ("echo oops >&2; exit 3", "is broken: `--version` ended with code 3 and said: oops"),
+        ("kill -SEGV $$", "is broken: `--version` ended with SIGSEGV and said: nothing"),
+        ("kill -ILL $$", r"needs a newer processor than this one \(with AVX\)"),
+        *(
+            (
+                f"echo mongod: error while loading shared libraries: {library}: cannot open shared object file >&2",
+                rf"needs {library}, which this system lacks \(apt-get install {package}\)",
+            )
+            for library, package in [
+                ("libcurl.so.4", "libcurl4"),
+                ("libssl.so.3", "libssl3"),
+                ("libodd.so.1", "the package that has libodd.so.1"),
+            ]
+        ),
+    ],
+)
+def test_problems(put: Put, script: str, problem: str) -> None:
+    """What is wrong with the only mongod is said, with its path."""
+    path = put(script)
+    with pytest.raises(MongodError, match=f"{path} {problem}"):
+        find_mongod()
+
+
+@pytest.mark.usefixtures("_no_bundled")
+def test_no_executable(put: Put) -> None:
+    """A file that the system can't execute is told from a mongod."""
+    path = put("")
+    path.write_bytes(b"\x7fELF")
+    with pytest.raises(MongodError, match=f"{path} does not run"):
+        find_mongod()
+
+
+# Start, join, leave
+
+
+def test_private(running: Path) -> None:
+    """The data is the user's alone, and mongod listens on nothing but a short socket."""
+    assert running.stat().st_mode & 0o777 == 0o700
+    [socket] = re.findall(r'"Listening on","attr":{"address":"(.+?)"', (running / "mongod.log").read_text())
+    assert len(socket) <= 103
+    assert Path(socket).stat().st_mode & 0o077 == 0
+    assert Path(socket).parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_kept(stopped: Path) -> None:
+    """What was written is there at the next start."""
+    with embedded(stopped) as uri:
+        assert count(uri) == 1
+
+
+def test_guest(running: Path) -> None:
+    """A second process joins and leaves without disturbing the first."""
+    pid = pid_of(running)
+    with user(running) as guest:
+        assert is_in(guest)
+        assert goes(guest)
+    assert pid_of(running) == pid
+
+
+def test_joined_twice(running: Path) -> None:
+    """Two users in one process have the same database."""
+    with embedded(running) as first, embedded(running) as second:
+        assert add(first) + 1 == add(second)
+
+
+def test_starter_leaves_first(folder: Path) -> None:
+    """The database outlives the process that started it, and stops with the last that uses it."""
+    with user(folder) as starter:
+        assert is_in(starter)
+        with embedded(folder) as uri:
+            add(uri)
+            assert goes(starter)
+            assert add(uri) == 2
+            assert pid_of(folder)
+    assert not pid_of(folder)
+
+
+def test_all_at_once(folder: Path) -> None:
+    """Of many that come at the same moment one starts it, and of many that go the last one stops it."""
+    with ExitStack() as stack:
+        users = [stack.enter_context(user(folder)) for _ in range(3)]
+        assert all(is_in(process) for process in users)
+        for process in users:
+            process.stdin.close()
+        assert [process.wait(10) for process in users] == [0, 0, 0]
+    assert not pid_of(folder)
+
+
+def test_killed_user(folder: Path) -> None:
+    """A database whose only user was killed is joined by the next one, who stops it."""
+    with user(folder) as starter:
+        assert is_in(starter)
+    pid = pid_of(folder)
+    assert pid
+    with embedded(folder) as uri:
+        assert pid_of(folder) == pid
+        add(uri)
+    assert not pid_of(folder)
+
+
+def test_killed_database(copied: Path) -> None:
+    """A mongod that was killed leaves a socket and a lock behind, and neither hurts."""
+    with embedded(copied) as uri:
+        assert add(uri) == 2
+        os.kill(pid_of(copied), signal.SIGKILL)
+        assert eventually(lambda: not pid_of(copied))
+    with embedded(copied) as uri:
+        assert add(uri) == 3
+
+
+def test_moved(copied: Path) -> None:
+    """A data folder can be moved, although the replica set knows its member by the socket."""
+    with embedded(copied) as uri:
+        assert add(uri) == 2
+
+
+@pytest.mark.parametrize("moment", [is_in, lambda _: None], ids=["in use", "at start"])
+def test_interrupted(folder: Path, moment: Callable[[subprocess.Popen[str]], object]) -> None:
+    """After Ctrl-C, whether in use or on the way there, no mongod is left."""
+    with user(folder) as process:
+        assert eventually(lambda: has_started(folder))
+        moment(process)
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=10)
+        assert process.returncode == -signal.SIGINT
+    assert not pid_of(folder)
+
+
+def test_long_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The socket's path stays short enough where the temporary folder's is long."""
+    monkeypatch.setattr(tempfile, "tempdir", "/" + 90 * "x")
+    assert len(str(mongod._socket_path(Path("/data")))) <= 103
+
+
+# Failures
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_no_folder(folder: Path, below: str) -> None:
+    """A data folder that can't be made is named, with the reason."""
+    folder.touch()
+    assert re.match(
+        f"The data folder {folder}.* can't be used: (Not a directory|File exists) ", message(folder / below)
+    )
+
+
+def test_foreign_mongod(folder: Path) -> None:
+    """A folder that somebody else's mongod has open is not joined, and that mongod lives on."""
+    (folder / "db").mkdir(parents=True)
+    command = [find_mongod(), "--dbpath", folder / "db", "--bind_ip", folder.parent / "m.sock", "--nounixsocket"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as foreign:
+        assert eventually(lambda: has_started(folder))
+        text = message(folder)
+        assert foreign.poll() is None
+        foreign.kill()
+    assert f"another mongod (process {foreign.pid}) has it open, which taskql can't join" in text
+
+
+def test_foreign_socket_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket is not put where others could get at it."""
+    base = Path(tempfile.mkdtemp())
+    monkeypatch.setattr(tempfile, "tempdir", str(base))
+    (base / f"taskql-{os.geteuid()}").mkdir(mode=0o755)
+    text = message(folder)
+    shutil.rmtree(base)
+    assert f"{base}/taskql-{os.geteuid()}, but that is not a directory that only you may enter" in text
+
+
+def test_damaged(copied: Path) -> None:
+    """If mongod dies, its first error is quoted, and its log is named."""
+    (copied / "db" / "WiredTiger.turtle").write_text("?")
+    text = message(copied)
+    assert f"mongod can't start on {copied}: it ended with " in text
+    assert "fatal turtle file read error, WT_TRY_SALVAGE: database corruption detected" in text
+    assert text.endswith(f"The log is {copied / 'mongod.log'}.")
+
+
+def crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
+    return crc ^ 0xFFFFFFFF
+
+
+def test_newer_files(copied: Path) -> None:
+    """Data files of a format from the future are told from damaged ones."""
+    path = copied / "db" / "_mdb_catalog.wt"
+    head = bytearray(path.read_bytes()[:4096])
+    struct.pack_into("<HHI", head, 4, 2, 0, 0)  # the version of the file format is 2.0
+    struct.pack_into("<I", head, 8, crc32c(head))
+    with path.open("r+b") as file:
+        file.write(head)
+    text = message(copied)
+    assert "its data is of another version of MongoDB than" in text
+    assert "supports major/minor versions up to 1/0, and the file is version 2/0" in text
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (f"echo '{FULL_DISK}'; exit 14", "the disk is full. Free some space, choose another data folder, or"),
+        (
+            f"echo '{NEWER_DATA}'; exit 62",
+            "another version of MongoDB than .*found 8.0.*the mongod that wrote it on PATH",
+        ),
+        ("echo unrecognised option >&2; exit 2", "it ended with code 2 and said: unrecognised option. Mend"),
+        ("kill -KILL $$", "it ended with SIGKILL and said: nothing. Mend"),
+    ],
+)
+def test_death(put: Put, folder: Path, script: str, reason: str) -> None:
+    """What mongod says at its end decides what its user is told."""
+    put(starting(script))
+    assert re.match(f"mongod can't start on {folder}: .*{reason}.* The log is {folder}/mongod.log.$", message(folder))
+
+
+def test_slow(put: Put, folder: Path) -> None:
+    """A mongod that takes too long is ended."""
+    put(starting("echo process $$; exec /bin/sleep 60"))
+    text = message(folder, timeout=0.3)
+    found = re.search(r"it was not ready after 0.3 s, and last said: process (\d+)", text)
+    assert found
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(found[1]), 0)
+
+
+def test_stuck(folder: Path) -> None:
+    """A mongod that neither answers nor stops is named, so that its user can end it."""
+    with user(folder) as starter:
+        assert is_in(starter)
+    pid = pid_of(folder)
+    os.kill(pid, signal.SIGSTOP)
+    text = message(folder, timeout=0.2)
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: not pid_of(folder))
+    assert (
+        f"(process {pid}) has not stopped in 0.2 s. Try again in a moment; if that does not help, end it with" in text
+    )
+
+
+def test_closed_door(running: Path) -> None:
+    """The wait for another that comes or goes has an end."""
+    with (running / "door").open() as door:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        assert message(running, timeout=0.1).startswith("Another taskql has been starting or stopping the database in ")
