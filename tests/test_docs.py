@@ -1,0 +1,44 @@
+"""What the README says is so."""
+
+import json
+import re
+from pathlib import Path
+
+from api.imports import SAMPLE
+from api.settings import Settings
+from models.importing import import_files
+from tests.conftest import Client
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_every_setting_stands_in_the_readme_with_its_sentence() -> None:
+    rows = re.findall(r"^\| `TASKQL_(\w+)` \|.*\| (.*) \|$", README, re.MULTILINE)
+    expected = [(name.upper(), field.description) for name, field in Settings.model_fields.items()]
+    assert rows == expected
+
+
+async def test_the_first_query_has_the_answer_that_is_printed(client: Client) -> None:
+    asked = re.search(r"-d '(\{.*?\})'\n", README, re.DOTALL)
+    printed = re.search(r"```json\n(.*?)```", README, re.DOTALL)
+    assert asked
+    assert printed
+    await _import_sample(client)
+    response = await client.http.post("/graphql", content=asked[1].replace("\n", ""), headers=JSON)
+    assert json.loads(printed[1]) == response.json()
+
+
+async def test_every_query_of_the_readme_is_answered(client: Client) -> None:
+    await _import_sample(client)
+    queries = re.findall(r"```graphql\n(.*?)```", README, re.DOTALL)
+    assert len(queries) == 3
+    answers = [await client.data(query) for query in queries]
+    assert all(answer["tasks"] for answer in answers)
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+async def _import_sample(client: Client) -> None:
+    report = await import_files(client.database, [SAMPLE], company=Settings().company, user="test", shown={})
+    assert report.problems == []
