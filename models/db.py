@@ -79,7 +79,10 @@ class Database:
     async def _build_indexes(self, document: type[Document]) -> list[str]:
         failed = []
         collection = document.get_pymongo_collection()
-        for index in getattr(document.get_settings(), "indexes", []) or []:
+        has_text = any("_fts" in dict(found["key"]) for found in (await collection.index_information()).values())
+        for index in document.get_settings().indexes:
+            if has_text and "_fts" in index.index.document["key"]:
+                continue  # a collection has one text index at most, and any serves
             try:
                 await collection.create_indexes([index.index])
             except OperationFailure as error:

@@ -96,11 +96,13 @@ def _has_parts(face: FieldSpec) -> bool:
 
 def _narrowed(selected: Selected, place: str) -> Iterator[str]:
     """Paths into a stored map: all of it, or just the keys that the arguments name."""
-    levels = map_keys(selected)
+    assert selected.face
+    assert selected.face.shown
+    levels = map_keys(selected) if selected.face.shown.key in IN_PATHS else [None]
     keys: list[list[str]] = [
         level for level in itertools.takewhile(lambda level: level is not None, levels) if level is not None
     ]
-    exact = len(keys) == len(levels) and selected.face and selected.face.shown and not selected.face.shown.entries
+    exact = len(keys) == len(levels) and not selected.face.shown.entries
     count = 1
     for level in keys:
         count *= len(level)
@@ -129,7 +131,8 @@ def map_keys(selected: Selected) -> list[list[str] | None]:
 def _keys(make: Callable[[str], str], values: list[str] | None) -> list[str] | None:
     if values is None:
         return None
-    return [make(value) for value in dict.fromkeys(values) if value.strip() or make is metric_key]
+    return [make(value) for value in dict.fromkeys(values) if make is not escape or value.strip()]
 
 
-KEY_OF: Mapping[str, Callable[[str], str]] = {"md5": metric_key, "escaped": escape}
+KEY_OF: Mapping[str, Callable[[str], str]] = {"md5": metric_key, "escaped": escape, "plain": str}
+IN_PATHS = ("md5", "escaped")  # a plain key may hold dots, which a path can't

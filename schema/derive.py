@@ -3,8 +3,10 @@
 import dataclasses
 import enum
 import keyword
+import re
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NewType
 
@@ -19,6 +21,7 @@ from strawberry.types.field import StrawberryField
 from schema.spec import EnumSpec, FieldSpec, ListOf, MapSpec, ObjectSpec, OperationSpec, Ref, Scalar, Spec, TypeSpec
 
 UNKNOWN = "UNKNOWN"
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z")
 Long = NewType("Long", int)
 DateTime = NewType("DateTime", datetime)
 Resolver = Callable[..., Any]
@@ -38,13 +41,10 @@ def _json(value: Any) -> dict[str, Any]:
 
 def _date_time(value: Any) -> datetime:
     """RFC 3339 → naive UTC, as MongoDB's driver stores it; a time without an offset is refused."""
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise GraphQLError(f"DateTime is an RFC 3339 time such as 2026-01-31T12:00:00Z, not {value!r}.")
-    return moment.astimezone(UTC).replace(tzinfo=None)
+    if isinstance(value, str) and RFC_3339.match(value):
+        with suppress(ValueError, OverflowError):
+            return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
+    raise GraphQLError(f"DateTime is an RFC 3339 time such as 2026-01-31T12:00:00Z, not {value!r}.")
 
 
 CONFIG = StrawberryConfig(
@@ -151,19 +151,20 @@ class Derived:
         annotations = {}
         for field in definition.fields:
             name = _python_name(field.name)
+            default = strawberry.UNSET if definition.is_stored else self._default(field)
             fields[name] = strawberry.field(
-                name=field.graphql_name, description=field.description, default=self._default(definition, field)
+                name=field.graphql_name,
+                description=field.description,
+                default=dataclasses.MISSING if field.required else default,
             )
             annotations[name] = self._annotation(_input_type(field), is_input=True, required=field.required)
         name = self._input_name(definition)
         made = type(name, (), {**fields, "__annotations__": annotations})
         return strawberry.input(made, name=name, description=definition.description)
 
-    def _default(self, owner: ObjectSpec, field: FieldSpec) -> Any:
-        """What the SDL says. Defaults of stored definitions are not said: an update must tell absent from default."""
-        if field.required:
-            return dataclasses.MISSING
-        if owner.is_stored or field.default is None:
+    def _default(self, field: FieldSpec) -> Any:
+        """The default that the SDL says. Those of stored definitions are not said: absent must differ from given."""
+        if field.default is None:
             return strawberry.UNSET
         if isinstance(field.type, Ref) and isinstance(of := self.spec.definitions[field.type.name], EnumSpec):
             return self._made[of.graphql_name](field.default)
@@ -175,7 +176,7 @@ class Derived:
             graphql_name=field.graphql_name,
             type_annotation=self._annotation(_input_type(field), is_input=True, required=field.required),
             description=field.description,
-            default=strawberry.UNSET,
+            default=self._default(field),
         )
 
     def _annotation(self, type_: TypeSpec, *, is_input: bool, required: bool) -> StrawberryAnnotation:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,10 @@ from pyhocon import ConfigFactory
 from pyhocon.exceptions import ConfigException
 from pyparsing import ParseBaseException
 
-INCLUDE = re.compile(r'^\s*include\s+(?:required\s*\(\s*)?(?:file\s*\(\s*)?"([^"]+)"', re.MULTILINE)
+TEXT = re.compile(r'"""[\s\S]*?"""|(?:#|//)[^\n]*')
+INCLUDE = re.compile(r'(?:^|[\s{,])include\s+(?:required\s*\(\s*)?(?:file\s*\(\s*)?"([^"\n]+)"')
+SECTIONS = {"_description", "_definitions", "_references", "_query"}
+LONGEST = 300  # characters of a parser's message; the rest is its grammar
 
 Node = Mapping[str, Any]
 At = tuple[str, ...]
@@ -57,22 +61,40 @@ class Sources:
 
     def _read(self, path: Path) -> None:
         """Parse one file and merge its definitions into the common namespace."""
-        self._check_includes(path)
+        self._check_includes(path, {path})
         try:
             tree = parse(path)
         except (ConfigException, ParseBaseException, OSError, UnicodeDecodeError) as error:
-            self.mistakes.append(Mistake(path.name, "", " ".join(str(error).split())))
+            self.mistakes.append(Mistake(path.name, "", _short(" ".join(str(error).split()))))
             return
-        self.services[path.stem] = tree
-        self._merge(self.definitions, tree.get("_definitions", {}), ("_definitions",), path.name)
+        self._take(path, tree)
+
+    def _take(self, path: Path, tree: Node) -> None:
+        for key in tree:
+            is_section = key.startswith("_")
+            if is_section and (
+                key not in SECTIONS or not isinstance(tree[key], str if key == "_description" else Mapping)
+            ):
+                known = ", ".join(sorted(SECTIONS))
+                self.mistakes.append(Mistake(path.name, key, f"unknown section, or of a wrong form; known are {known}"))
+        sections = {
+            key: value
+            for key, value in tree.items()
+            if key == "_description" or not key.startswith("_") or isinstance(value, Mapping)
+        }
+        self.services[path.stem] = sections
+        self._merge(self.definitions, sections.get("_definitions", {}), ("_definitions",), path.name)
         own = {key: value for key, value in tree.items() if key != "_definitions"}
         self._files |= dict.fromkeys(_paths(own, (path.stem,)), path.name)
 
-    def _check_includes(self, path: Path) -> None:
+    def _check_includes(self, path: Path, seen: set[Path]) -> None:
         # pyhocon only logs a missing include and parses on
-        for name in INCLUDE.findall(path.read_text(encoding="utf-8", errors="replace")):
-            if not (path.parent / name).is_file():
+        for name in INCLUDE.findall(TEXT.sub(" ", path.read_text(encoding="utf-8", errors="replace"))):
+            included = path.parent / name
+            if not included.is_file():
                 self.mistakes.append(Mistake(path.name, "", f'include "{name}": there is no such file'))
+            elif included not in seen:
+                self._check_includes(included, seen | {included})
 
     def _merge(self, into: dict[str, Any], tree: Node, at: At, file: str) -> None:
         for key, value in tree.items():
@@ -93,10 +115,20 @@ class Sources:
                     self._files.setdefault(path, file)
 
 
+def _short(message: str) -> str:
+    """The message without the parser's grammar: its beginning, and the place at its end."""
+    place = message.rfind("(at char")
+    if len(message) <= LONGEST or place < 0:
+        return message[:LONGEST]
+    return f"{message[:120]}… {message[place:]}"
+
+
 def parse(path: Path) -> Node:
     """The file as plain dicts. pyhocon keeps quotes around keys until then, and logs instead of raising."""
     logging.getLogger("pyhocon").setLevel(logging.CRITICAL)
-    tree: Node = ConfigFactory.parse_file(str(path)).as_plain_ordered_dict()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the way in which it logs
+        tree: Node = ConfigFactory.parse_file(str(path)).as_plain_ordered_dict()
     return tree
 
 
