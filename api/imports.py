@@ -58,7 +58,8 @@ def print_report(report: Report, screen: Console) -> None:
         table.add_row(name, *map(str, (tally.imported, tally.updated, tally.skipped)))
     if report.collections:
         screen.print(table)
-        screen.print("Skipped documents were there already, the same or newer.")
+        if any(tally.skipped for tally in report.collections.values()):
+            screen.print("Skipped documents were there already, the same or newer.")
     if report.not_mapped:
         fields = ", ".join(
             f"{collection}.{name} ({count})" for (collection, name), count in sorted(report.not_mapped.items())

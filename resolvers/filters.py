@@ -12,8 +12,8 @@ MAX_PATTERN = 256
 MILLISECONDS_FROM = 10**11  # as seconds that is the year 5138: whoever writes more means milliseconds
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - stored dates are naive UTC
 CONSTRAINT = re.compile(r"(>=|>|<=|<)?\s*(.*)", re.DOTALL)
-NUMBER = re.compile(r"-?\d+(\.\d+)?\Z")
-COMPACT_DATE = re.compile(r"\d{8}\Z")
+NUMBER = re.compile(r"-?\d+(\.\d+)?\Z", re.ASCII)
+COMPACT_DATE = re.compile(r"\d{8}\Z", re.ASCII)
 COMPARISONS = {">=": "$gte", ">": "$gt", "<=": "$lte", "<": "$lt", None: "$eq"}
 
 Query = Mapping[str, Any]
@@ -156,5 +156,5 @@ def _date(text: str) -> datetime:
     if NUMBER.match(text) and not COMPACT_DATE.match(text):
         number = float(text)
         return EPOCH + timedelta(seconds=number / 1000 if abs(number) >= MILLISECONDS_FROM else number)
-    moment = datetime.fromisoformat(text)
+    moment = datetime.fromisoformat(text.upper())
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

@@ -15,9 +15,12 @@ from datetime import datetime
 from typing import Any
 
 import bson
+from bson.binary import Binary
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
+from bson.int64 import Int64
+from bson.objectid import ObjectId
 
 from models.reading import Part, Query
 from resolvers.errors import ErrorCode, InputError, LimitError
@@ -25,6 +28,16 @@ from schema.spec import FieldSpec, Scalar
 
 DEFAULT_PAGE = 50
 CURSOR_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
+# the types of ids in MongoDB's order; ClearML's are all strings
+ID_TYPES: Sequence[tuple[tuple[type, ...], str]] = (
+    ((int, Int64, float), "number"),
+    ((str,), "string"),
+    ((dict,), "object"),
+    ((bytes, Binary), "binData"),
+    ((ObjectId,), "objectId"),
+    ((bool,), "bool"),
+    ((datetime, DatetimeMS), "date"),
+)
 NUMBERS = ("Int", "Long", "Float")
 Document = Mapping[str, Any]
 
@@ -178,7 +191,7 @@ def _kind_of(value: Any) -> str | None:
     match value:
         case bool() | None:
             return None
-        case str():
+        case str() if type(value) is str:  # the driver's Code is one as well
             return "string"
         case datetime() | DatetimeMS():
             return "date"
@@ -207,7 +220,7 @@ def parts(query: Query, order: Order, at: tuple[list[Any], Any] | None) -> list[
 
 def _values_part(query: Query, order: Order, at: tuple[list[Any], Any] | None) -> Part:
     first, *later = order.keys
-    bounds: list[Query] = [{first.path: _is_value(first)}]
+    bounds: list[Query] = _is_value(first)
     past: Query = {}
     if at and at[0][0] is not None:
         values, id_ = at
@@ -229,7 +242,7 @@ def _rest_part(query: Query, order: Order, at: tuple[list[Any], Any] | None) -> 
     first, *later = order.keys
     past = _past_later(order, *at) if at else {}
     sort = _later_sort(later) | {"_id": _direction(order)}
-    rest: Query = {"$nor": [{first.path: _is_value(first)}]}
+    rest: Query = {"$nor": [_all(*_is_value(first))]}
     if later:
         return Part(_all(query, rest), sort, _computed(later), past)
     return Part(_all(query, rest, past), sort)
@@ -268,10 +281,13 @@ def _computed(keys: Sequence[Key]) -> dict[str, Any]:
     return fields
 
 
-def _is_value(key: Key) -> Query:
+def _is_value(key: Key) -> list[Query]:
+    """The conditions for a value of the right kind; MongoDB would also look inside lists, which are no values here."""
+    parts = key.path.split(".")
+    no_lists = [{".".join(parts[:end]): {"$not": {"$type": "array"}}} for end in range(1, len(parts))]
     if key.kind == "number":
-        return {"$gt": -math.inf, "$lt": math.inf, "$not": {"$type": ["array", "decimal"]}}
-    return {"$type": key.kind, "$not": {"$type": "array"}}
+        return [{key.path: {"$gt": -math.inf, "$lt": math.inf, "$not": {"$type": ["array", "decimal"]}}}, *no_lists]
+    return [{key.path: {"$type": key.kind, "$not": {"$type": "array"}}}, *no_lists]
 
 
 def _is_value_expression(key: Key) -> Query:
@@ -287,7 +303,13 @@ def _past(key: Key) -> str:
 
 
 def _past_id(order: Order, id_: Any) -> Query:
-    return {"_id": {"$gt" if order.id_ascending else "$lt": id_}}
+    """Behind an id. A comparison stays within one type, so the types behind it are named."""
+    place = next((number for number, (kinds, _) in enumerate(ID_TYPES) if type(id_) in kinds), None)
+    past: Query = {"_id": {"$gt" if order.id_ascending else "$lt": id_}}
+    if place is None:
+        return past
+    behind = ID_TYPES[place + 1 :] if order.id_ascending else ID_TYPES[:place]
+    return {"$or": [past, {"_id": {"$type": [name for _, name in behind]}}]} if behind else past
 
 
 def _direction(order: Order) -> int:

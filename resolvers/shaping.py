@@ -46,7 +46,7 @@ Fill = Callable[[Answer, Document, Document, PendingRelations], None]
 
 
 def text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    return value if type(value) is str else None  # the driver's Code is a str as well
 
 
 def text_of_any(value: Any) -> str:
@@ -169,6 +169,7 @@ class Shaping:
                 scope[f"fill{number}"] = self._fill(selected)
                 fills.append(f"fill{number}(answer, document, root, pending)")
             elif selected.face:
+                scope[f"value{number}"] = self._value(selected.face)
                 scope[f"convert{number}"] = self._convert(selected.face.type)
                 value = _source(selected.face, number)
             items.append(f"{selected.key!r}: {value}")
@@ -212,11 +213,15 @@ class Shaping:
     def _object(self, selected: Selected, value: Value) -> Fill:
         assert selected.tree
         shape, key = self.shape(selected.tree), selected.key
+        # what is read from elsewhere in the document is there even when this part is not
+        is_always = any(face.stored for face in selected.tree.of.outputs.values())
 
         def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
             inner = value(document, root)
             if isinstance(inner, dict):
                 answer[key] = shape(inner, root, pending)
+            elif is_always:
+                answer[key] = shape({}, root, pending)
 
         return fill
 
@@ -246,7 +251,7 @@ class Shaping:
         assert selected.face.shown
         shown, levels = selected.face.shown, map_keys(selected)
         wanted = {
-            field: {getattr(value, "value", value) for value in values}
+            field: [getattr(value, "value", value) for value in values]
             for field in self._spec.object(shown.of).fields
             if (values := _argument(selected, field.name)) is not None
         }
@@ -258,7 +263,7 @@ class Shaping:
             if isinstance(value, list):
                 return [item for item in value if isinstance(item, dict) and is_wanted(item)]
             if shown.entries:
-                return _entries(value, levels[0])
+                return _entries(value, levels[0], layout.unescape if shown.key == "escaped" else str)
             found = _bottom(value, levels)
             if shown.key == "artifact":
                 return [item for item in found if isinstance(item, dict) and is_wanted(item)]
@@ -290,16 +295,16 @@ def _bottom(value: Any, levels: list[list[str] | None]) -> list[Any]:
     return found
 
 
-def _entries(value: Any, keys: list[str] | None) -> list[Document]:
+def _entries(value: Any, keys: list[str] | None, name: Callable[[str], str]) -> list[Document]:
     if not isinstance(value, dict):
         return []
     asked = value if keys is None else [key for key in keys if key in value]
-    return [{"key": layout.unescape(key), "value": value[key]} for key in asked]
+    return [{"key": name(key), "value": value[key]} for key in asked]
 
 
 def _source(face: FieldSpec, number: int) -> str:
     """The expression for a plain value in a shape."""
-    get = f"get({face.name!r})" if not face.stored else f"root.get({face.stored[0]!r})"
+    get = f"get({face.name!r})" if not face.stored else f"value{number}(document, root)"
     if isinstance(face.type, ListOf) and face.required:
         return f"convert{number}({get}) or []"
     usual = USUAL.get(face.type.name, "False") if isinstance(face.type, Scalar) else "False"
