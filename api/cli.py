@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 import uvicorn
 from pydantic import SecretStr, ValidationError
+from pymongo.errors import PyMongoError
 from rich.console import Console
 from rich.logging import RichHandler
 
@@ -49,8 +50,14 @@ def main() -> None:
     try:
         cli()
     except (CommandError, MongodError, DatabaseError, SchemaError) as error:
-        err.print(f"[bold red]taskql:[/] {error}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(str(error))
+    except PyMongoError as error:
+        _fail(f"MongoDB failed: {error}")
+
+
+def _fail(message: str) -> NoReturn:
+    err.print(f"[bold red]taskql:[/] {message}", highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -95,7 +102,7 @@ DATABASE = ("data_dir", "mongodb_uri", "mongodb_database")
 
 
 @cli.command()
-@with_settings("host", "port", *DATABASE)
+@with_settings("host", "port", *DATABASE, "company", "user", "max_page", "max_time_ms")
 def serve(settings: Settings) -> None:
     """Serve GraphQL at /graphql until Ctrl-C. Starts an embedded MongoDB unless given the address of one."""
     with _listening(settings) as listener, with_mongodb(settings) as found:
@@ -169,7 +176,7 @@ def import_(
 
 
 @cli.command()
-@with_settings(*DATABASE)
+@with_settings(*DATABASE, "company")
 def init(settings: Settings) -> None:
     """Create the indexes and the default queue in a database that another program set up."""
 

@@ -22,7 +22,8 @@ async def import_with_progress(settings: Settings, paths: Sequence[Path], screen
     assert settings.mongodb_uri
     bar = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=screen, transient=True)
     async with connect(settings.mongodb_uri.get_secret_value(), settings.mongodb_database) as database:
-        is_ours = await database.is_ours()
+        if await database.is_ours():
+            await database.prepare(settings.company)
         with bar:
             line = bar.add_task("reading")
 
@@ -38,8 +39,6 @@ async def import_with_progress(settings: Settings, paths: Sequence[Path], screen
                 progress=show,
             )
         await database.settle_import(settings.company)
-        if is_ours:
-            await database.prepare(settings.company)
     return report
 
 
@@ -67,6 +66,7 @@ def print_report(report: Report, screen: Console) -> None:
         screen.print(f"Stored, but not shown by the API: {fields}", highlight=False, soft_wrap=True)
     for count, what in (
         (report.not_visible, "documents belong to other companies and are not visible here"),
+        (report.not_ours, "documents are stored for another company, and were left as they are"),
         (report.skipped_values, "reported values are no numbers and were left out"),
         (report.values_beyond_cap, "reported values belong to more metrics than a task keeps and were left out"),
     ):

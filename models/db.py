@@ -15,9 +15,9 @@ from pymongo.errors import ConfigurationError, DuplicateKeyError, OperationFailu
 from models.company import Company
 from models.model import Model
 from models.project import Project
-from models.queue import DEFAULT, Queue
+from models.queue import Queue
 from models.reading import Reader, Viewer
-from models.stand_ins import replace_stand_ins, stand_in
+from models.stand_ins import DEFAULT, replace_stand_ins, stand_in
 from models.stored import now
 from models.task import Task
 from models.user import User
@@ -53,16 +53,15 @@ class Database:
             await self.database.client.admin.command("ping")
 
     async def is_ours(self) -> bool:
-        """Whether taskql set it up, or may: it holds no task yet."""
+        """Whether taskql set it up, or may, because it is empty."""
         names = await self.database.list_collection_names()
-        return MARK in names or "task" not in names or await self.database["task"].find_one({}, {"_id": 1}) is None
+        return MARK in names or not names
 
     async def prepare(self, company: str) -> list[str]:
         """Create indexes and the default queue where they are missing; answers what could not be created."""
-        failed = [failure for document in DOCUMENTS.values() for failure in await self._build_indexes(document)]
-        await self._ensure_default_queue(company)
         await self.database[MARK].update_one({"_id": "prepared"}, {"$setOnInsert": {"at": now()}}, upsert=True)
-        return failed
+        await self._ensure_default_queue(company)
+        return [failure for document in DOCUMENTS.values() for failure in await self._build_indexes(document)]
 
     async def settle_import(self, company: str) -> None:
         """What imported documents entail for those that taskql had made in their place."""
@@ -110,6 +109,12 @@ async def connect(uri: str, name: str) -> AsyncIterator[Database]:
         await init_beanie(database=database, document_models=list(DOCUMENTS.values()), skip_indexes=True)
         found = Database(database)
         await found.ping()
+    except OperationFailure as error:
+        await client.close()
+        reason = (error.details or {}).get("errmsg", error)
+        raise DatabaseError(
+            f"MongoDB refuses: {reason}. Give a user and a password in TASKQL_MONGODB_URI that may read this database."
+        ) from error
     except PyMongoError as error:
         await client.close()
         reason = str(error).partition(" (configured")[0]

@@ -57,6 +57,7 @@ class Report:
     not_mapped: Counter[tuple[str, str]] = field(default_factory=Counter)  # (collection, field) → documents
     not_visible: int = 0  # documents of another company
     skipped_values: int = 0  # scalar events whose value, names or iteration cannot be used
+    not_ours: int = 0  # documents that are stored for another company than the source says
     values_beyond_cap: int = 0  # scalar events of more metrics and variants than a task keeps
     problems: list[ImportProblem] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)  # files in folders that were left alone
@@ -160,8 +161,20 @@ class _Writer:
     async def write(self, collection: str, rows: Sequence[Row]) -> None:
         """Store what is new or changed, by one query and one bulk write."""
         self._note(collection, rows)
+        try:
+            await self._write(collection, rows)
+        except BulkWriteError as error:
+            refusals = (error.details or {}).get("writeErrors", ())
+            if any(refusal.get("keyPattern") != {"_id": 1} for refusal in refusals):
+                raise
+            late = {refusal["keyValue"]["_id"] for refusal in refusals}
+            # somebody else was first with these: now they are there, and can be compared
+            await self._write(collection, [row for row in rows if row.document["_id"] in late])
+
+    async def _write(self, collection: str, rows: Sequence[Row]) -> None:
         stored = cast("AsyncCollection[RawBSONDocument]", self.database.get_collection(collection, _RAW))
-        operations = await _operations(stored, rows)
+        operations, not_ours = await _operations(stored, rows)
+        self.report.not_ours += not_ours
         tally = self.report.collections.setdefault(collection, Tally())
         result: Mapping[str, Any] = {"nInserted": 0, "nMatched": 0}
         try:
@@ -174,7 +187,7 @@ class _Writer:
             written = result["nInserted"] + result["nMatched"] + len(result.get("writeErrors", ()))
             tally.imported += result["nInserted"]
             tally.updated += result["nMatched"]
-            tally.skipped += len(rows) - written
+            tally.skipped += len(rows) - written - not_ours
 
     async def find_projects(
         self, names: Sequence[str], task: Mapping[str, Any]
@@ -222,16 +235,20 @@ class _Writer:
 
 async def _operations(
     stored: AsyncCollection[RawBSONDocument], rows: Iterable[Row]
-) -> list[InsertOne[RawBSONDocument] | ReplaceOne[RawBSONDocument]]:
+) -> tuple[list[InsertOne[RawBSONDocument] | ReplaceOne[RawBSONDocument]], int]:
+    """What to write, and how many rows are stored for another company, which are left alone."""
     new = {row.document["_id"]: row for row in rows}
     changes: list[ReplaceOne[RawBSONDocument]] = []
+    not_ours = 0
     async for document in stored.find({"_id": {"$in": list(new)}}):
         row = new.pop(document["_id"])
-        if not _is_same(bytes(document.raw), row.raw) and not _is_newer(document, row.document):
+        if document.get("company") != row.document.get("company"):
+            not_ours += 1
+        elif not _is_same(bytes(document.raw), row.raw) and not _is_newer(document, row.document):
             # Whoever changed it since we looked at it wins.
-            as_seen = {name: document.get(name) for name in ("_id", "last_change", "last_update")}
+            as_seen = {name: document.get(name) for name in ("_id", "company", "last_change", "last_update")}
             changes.append(ReplaceOne(as_seen, RawBSONDocument(row.raw, _RAW)))
-    return [*(InsertOne(RawBSONDocument(row.raw, _RAW)) for row in new.values()), *changes]
+    return [*(InsertOne(RawBSONDocument(row.raw, _RAW)) for row in new.values()), *changes], not_ours
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:

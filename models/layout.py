@@ -7,7 +7,6 @@ readers take raw stored values: whatever is missing or of a wrong type is passed
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 LEGACY_SECTION = "Args"
@@ -18,7 +17,6 @@ _ESCAPES = {"%%": "%", "%2E": ".", "%24": "$", "%_": "_"}
 _ESCAPE = re.compile("|".join(_ESCAPES))
 
 
-@lru_cache(maxsize=4096)
 def metric_key(name: str) -> str:
     """Hash a metric or variant to its key in ``last_metrics``: lower-case hex md5 of the UTF-8 name."""
     return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()

@@ -8,8 +8,6 @@ from pymongo import IndexModel
 
 from models.stored import Owned, Part
 
-DEFAULT = "default"
-
 
 class QueueEntry(Part):
     task: str

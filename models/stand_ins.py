@@ -16,6 +16,9 @@ REFERENCES: Mapping[str, Sequence[tuple[str, str]]] = {
 }
 
 
+DEFAULT = "default"  # name and system tag of the queue that takes what is enqueued without naming one
+
+
 def stand_in(collection: str, company: str, name: str) -> str:
     """The id of a stand-in; the same wherever and whenever it is made."""
     return uuid5(NAMESPACE_URL, f"taskql:{collection}:{company}:{name}").hex
@@ -23,22 +26,42 @@ def stand_in(collection: str, company: str, name: str) -> str:
 
 async def replace_stand_ins(database: AsyncDatabase[dict[str, Any]], company: str) -> None:
     """Put the documents that were imported in place of their stand-ins. Doing it again changes nothing."""
-    for collection in REFERENCES:
-        for old, new in await _replaced(database, collection, company):
+    for collection, replaced in (
+        ("project", await _projects(database, company)),
+        ("queue", await _default_queue(database, company)),
+    ):
+        for old, new in (await _in_use(database, collection, replaced)).items():
             await _move(database, collection, old, new)
             await database[collection].delete_one({"_id": old})
 
 
-async def _replaced(database: AsyncDatabase[dict[str, Any]], collection: str, company: str) -> list[tuple[str, str]]:
-    found = database[collection].find({"company": company}, {"name": 1}, sort=[("created", 1), ("_id", 1)])
-    own: dict[str, str] = {}
-    others: dict[str, str] = {}
-    async for document in found:
-        name = document.get("name")
-        if isinstance(name, str):
-            kind = own if document["_id"] == stand_in(collection, company, name) else others
-            kind.setdefault(name, document["_id"])
-    return [(old, others[name]) for name, old in own.items() if name in others]
+async def _projects(database: AsyncDatabase[dict[str, Any]], company: str) -> dict[str, str]:
+    """Stand-in → project, for every project that is none."""
+    found = database["project"].find({"company": company}, {"name": 1}, sort=[("created", -1), ("_id", -1)])
+    pairs = [
+        (stand_in("project", company, document["name"]), document["_id"])
+        async for document in found
+        if isinstance(document.get("name"), str)
+    ]
+    return {old: new for old, new in pairs if old != new}
+
+
+async def _default_queue(database: AsyncDatabase[dict[str, Any]], company: str) -> dict[str, str]:
+    old = stand_in("queue", company, DEFAULT)
+    default = {"company": company, "system_tags": DEFAULT, "_id": {"$ne": old}}
+    new = await database["queue"].find_one(default, {"_id": 1}, sort=[("created", 1), ("_id", 1)])
+    return {old: new["_id"]} if new else {}
+
+
+async def _in_use(
+    database: AsyncDatabase[dict[str, Any]], collection: str, replaced: Mapping[str, str]
+) -> dict[str, str]:
+    """Those that are stored, or that anything still refers to."""
+    known = {"$in": list(replaced)}
+    used = set(await database[collection].distinct("_id", {"_id": known}))
+    for holder, path in REFERENCES[collection]:
+        used |= set(await database[holder].distinct(path, {path: known}))
+    return {old: new for old, new in replaced.items() if old in used}
 
 
 async def _move(database: AsyncDatabase[dict[str, Any]], collection: str, old: str, new: str) -> None:
@@ -50,4 +73,4 @@ async def _move(database: AsyncDatabase[dict[str, Any]], collection: str, old: s
         return
     queue = await database["queue"].find_one({"_id": old}, {"entries": 1})
     if queue and queue.get("entries"):
-        await database["queue"].update_one({"_id": new}, {"$push": {"entries": {"$each": queue["entries"]}}})
+        await database["queue"].update_one({"_id": new}, {"$addToSet": {"entries": {"$each": queue["entries"]}}})

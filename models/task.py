@@ -164,5 +164,6 @@ class Task(Owned):
                 name="taskql_text",
                 weights={"name": 10, "_id": 10, "comment": 10, "models.input.model": 2, "models.output.model": 2},
                 default_language="english",
+                language_override="taskql_language",  # a field named language, at any depth, is no setting of the index
             ),
         ]  # fmt: skip

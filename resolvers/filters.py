@@ -100,9 +100,10 @@ def _dates(path: str, name: str, values: Sequence[str], _texts: TextPaths) -> li
 
 def _match(combine: str) -> Operator:
     def match(_path: str, name: str, value: Mapping[str, Any], texts: TextPaths) -> list[Query]:
-        pattern, fields = value.get("pattern"), value.get("fields")
-        if pattern is None or fields is None:
+        pattern, asked = value.get("pattern"), value.get("fields")
+        if pattern is None or asked is None:
             raise InputError(ErrorCode.VALIDATION_ERROR, f"{name} needs both pattern and fields.", field=name)
+        fields = dict.fromkeys(asked)
         for field in fields:
             if field not in texts:
                 message = f"{field!r} is no text field of a task; use paths such as {', '.join(list(texts)[:4])}."

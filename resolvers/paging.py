@@ -168,12 +168,15 @@ def position(text: str, order: Order, seal: bytes) -> tuple[list[Any], Any]:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         found = bson.decode(packed, CURSOR_OPTIONS)
         values, id_ = found["v"], found["i"]
-        is_whole = found["s"] == seal and [*map(_kind_of, values)] == [
-            key.kind if value is not None else None for key, value in zip(order.keys, values, strict=True)
-        ]
+        is_whole = (
+            found["s"] == seal
+            and isinstance(values, list)
+            and [*map(_kind_of, values)]
+            == [key.kind if value is not None else None for key, value in zip(order.keys, values, strict=True)]
+        )
     except (ValueError, KeyError, TypeError, BSONError):
         is_whole = False
-    if not is_whole or isinstance(id_, Mapping | list):
+    if not is_whole or not any(type(id_) in kinds for kinds, _ in ID_TYPES):
         message = "This cursor is damaged, or belongs to another filter, order or viewer."
         raise InputError(ErrorCode.BAD_CURSOR, message)
     return values, id_

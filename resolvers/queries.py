@@ -1,23 +1,20 @@
 """Get and list: the plans behind the fields of Query."""
 
 import asyncio
-import dataclasses
-import enum
 import itertools
-import keyword
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import strawberry
 
 from models.reading import Document, Query
+from resolvers.arguments import given
 from resolvers.context import Context
-from resolvers.errors import ErrorCode, InputError, coded
+from resolvers.errors import ErrorCode, coded
 from resolvers.filters import text_paths, to_query
 from resolvers.paging import Order, Page, cursor, fingerprint, order_of, page_of, parts, position
 from resolvers.planned import Plan, Report, answers
 from resolvers.selection import Selected, Tree, projection
-from schema.derive import UNKNOWN
 from schema.spec import Spec
 
 
@@ -157,20 +154,3 @@ def many(spec: Spec, collection: str, default_order: str) -> Callable[..., Plan]
         return Listing(collection, query, order, page_of(asked, info.context.max_page))
 
     return resolve
-
-
-def given(value: Any) -> Any:
-    """An argument as plain data by HOCON names, what was not given left out; UNKNOWN is refused."""
-    if isinstance(value, enum.Enum):
-        if value.name == UNKNOWN:
-            message = "UNKNOWN only ever answers; it can't be asked for or set."
-            raise InputError(ErrorCode.VALIDATION_ERROR, message)
-        return value.value
-    if isinstance(value, list):
-        return [given(item) for item in value]
-    if dataclasses.is_dataclass(value):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {name.rstrip("_") if name.endswith("_") and keyword.iskeyword(name[:-1]) else name: given(inner)
-                for name, inner in value.items() if inner is not strawberry.UNSET}  # fmt: skip
-    return value

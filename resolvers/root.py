@@ -1,17 +1,26 @@
 """The schema: derived types, and resolvers bound to the operations that HOCON names."""
 
 import strawberry
+from graphql import GraphQLError
 from strawberry.extensions import ParserCache, ValidationCache
+from strawberry.types import ExecutionContext
 
 from resolvers.planned import PlannedExecution
 from resolvers.queries import many, one
 from schema.derive import CONFIG, Derived
 from schema.spec import Spec
 
-CACHED_DOCUMENTS = 512
+CACHED_DOCUMENTS = 128
 
 
-def build_schema(spec: Spec) -> strawberry.Schema:
+class Schema(strawberry.Schema):
+    """Strawberry's schema, which leaves errors to the view: what clients do wrong is not for the log."""
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        pass
+
+
+def build_schema(spec: Spec) -> Schema:
     """The executable schema of a spec; raises ValueError when its operations have no resolvers here."""
     derived = Derived(spec)
     query = derived.query({
@@ -22,7 +31,7 @@ def build_schema(spec: Spec) -> strawberry.Schema:
         "model": one("model"),
         "user": one("user"),
     })  # fmt: skip
-    return strawberry.Schema(
+    return Schema(
         query=query,
         types=derived.types,
         config=CONFIG,

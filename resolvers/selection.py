@@ -13,6 +13,7 @@ from graphql.execution.values import get_argument_values
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from models.layout import escape, metric_key
+from resolvers.arguments import given
 from schema.spec import FieldSpec, ListOf, ObjectSpec, Ref, Spec
 
 MAX_NARROWED = 100  # beyond so many paths the whole map is the smaller request
@@ -58,7 +59,7 @@ def read(executor: StrawberryGraphQLCoreExecutionContext, spec: Spec, type_: Gra
             fields.append(Selected(key, None, {}, None))
             continue
         field = named.fields[name]
-        arguments = get_argument_values(field, nodes[0].node, executor.variable_values)
+        arguments = given(get_argument_values(field, nodes[0].node, executor.variable_values))
         below = read(executor, spec, field.type, nodes) if nodes[0].node.selection_set else None
         fields.append(Selected(key, of.outputs[name], arguments, below))
     return Tree(of, tuple(fields))
@@ -87,7 +88,13 @@ def _paths(tree: Tree, at: str) -> Iterator[str]:
         elif face.stored or face.relation or not selected.tree or not _has_parts(face):
             yield from places
         else:
-            yield from _paths(selected.tree, places[0] + ".")
+            yield from _inside(selected.tree, places[0])
+
+
+def _inside(tree: Tree, place: str) -> Iterator[str]:
+    """The paths of a tree below a place; the place itself where there are none, to see that it is there."""
+    paths = list(_paths(tree, place + "."))
+    return iter(paths or [place])
 
 
 def _has_parts(face: FieldSpec) -> bool:
@@ -111,7 +118,7 @@ def _narrowed(selected: Selected, place: str) -> Iterator[str]:
         return
     for path in itertools.product(*keys):
         inside = ".".join((place, *path))
-        yield from _paths(selected.tree, inside + ".") if exact and selected.tree else (inside,)
+        yield from _inside(selected.tree, inside) if exact and selected.tree else (inside,)
 
 
 def map_keys(selected: Selected) -> list[list[str] | None]:
@@ -131,7 +138,11 @@ def map_keys(selected: Selected) -> list[list[str] | None]:
 def _keys(make: Callable[[str], str], values: list[str] | None) -> list[str] | None:
     if values is None:
         return None
-    return [make(value) for value in dict.fromkeys(values) if make is not escape or value.strip()]
+    return list(dict.fromkeys(make(value) for value in values if make is not escape or _is_key(value)))
+
+
+def _is_key(name: str) -> bool:
+    return bool(name.strip()) and "\0" not in name
 
 
 KEY_OF: Mapping[str, Callable[[str], str]] = {"md5": metric_key, "escaped": escape, "plain": str}

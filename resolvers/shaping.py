@@ -11,6 +11,8 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any, NamedTuple
 
+from bson.datetime_ms import DatetimeMS
+
 from models import layout
 from models.reading import Document
 from resolvers.selection import Selected, Tree, map_keys
@@ -86,7 +88,13 @@ def moment(value: Any) -> str | None:
 
 
 def identifier(value: Any) -> str | None:
-    return value if isinstance(value, str) else None if value is None else str(value)
+    """A document's own id, which other programs may make of any type."""
+    return None if value is None else str(value)
+
+
+def reference(value: Any) -> str | None:
+    """The id of another document; a blank one refers to nothing."""
+    return value if type(value) is str and value else None
 
 
 def free(value: Any) -> Any:
@@ -104,13 +112,13 @@ def _json(value: Any) -> Any:
             return value
         case int() | float():
             return number(value)
-        case datetime():
+        case datetime() | DatetimeMS():
             return moment(value)
     return str(value)
 
 
 SCALARS: Mapping[str, Convert] = {
-    "String": text, "ID": identifier, "Int": whole(32), "Long": whole(64), "Float": number,
+    "String": text, "ID": reference, "Int": whole(32), "Long": whole(64), "Float": number,
     "Boolean": boolean, "DateTime": moment, "JSON": free,
 }  # fmt: skip
 
@@ -131,9 +139,10 @@ def values_of(convert: Convert) -> Convert:
     return read
 
 
+LONGEST_CACHED = 10_000  # characters: what clients write must not fill the memory
 # How the usual value of a type is told in place; it is then the answer as it stands.
 USUAL: Mapping[str, str] = {
-    "String": "type(v) is str", "ID": "type(v) is str", "Int": "type(v) is int and -2147483648 <= v < 2147483648",
+    "String": "type(v) is str", "Int": "type(v) is int and -2147483648 <= v < 2147483648",
     "Float": "type(v) is float and v - v == 0.0", "Boolean": "type(v) is bool",
 }  # fmt: skip
 
@@ -170,7 +179,8 @@ class Shaping:
                 fills.append(f"fill{number}(answer, document, root, pending)")
             elif selected.face:
                 scope[f"value{number}"] = self._value(selected.face)
-                scope[f"convert{number}"] = self._convert(selected.face.type)
+                is_own = selected.face.stored == ("_id",)
+                scope[f"convert{number}"] = identifier if is_own else self._convert(selected.face.type)
                 value = _source(selected.face, number)
             items.append(f"{selected.key!r}: {value}")
         lines = ["get = document.get", f"answer = {{{', '.join(items)}}}", *fills, "return answer"]
@@ -251,7 +261,7 @@ class Shaping:
         assert selected.face.shown
         shown, levels = selected.face.shown, map_keys(selected)
         wanted = {
-            field: [getattr(value, "value", value) for value in values]
+            field: values
             for field in self._spec.object(shown.of).fields
             if (values := _argument(selected, field.name)) is not None
         }
@@ -278,8 +288,12 @@ def _argument(selected: Selected, name: str) -> list[Any] | None:
     return selected.arguments.get(shown[0]) if shown else None
 
 
-@lru_cache(1024)
 def _compiled(source: str) -> CodeType:
+    return _cached(source) if len(source) < LONGEST_CACHED else _cached.__wrapped__(source)
+
+
+@lru_cache(512)
+def _cached(source: str) -> CodeType:
     return compile(source, "<shape>", "exec")
 
 
@@ -315,7 +329,7 @@ def _relation(selected: Selected, value: Value) -> Fill:
     key = selected.key
 
     def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
-        if id_ := identifier(value(document, root)):
+        if id_ := reference(value(document, root)):
             slots = pending.setdefault(id(selected), Pending(selected, [])).slots
             slots.append(Slot(answer, key, id_))
 

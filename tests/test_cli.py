@@ -102,14 +102,19 @@ def test_settings_that_cannot_be_used_are_one_paragraph(settings: dict[str, obje
 
 def test_an_option_wins_over_the_environment() -> None:
     refused = run(
-        "serve", "--mongodb-uri", f"mongodb://127.0.0.1:1/{QUICK}", mongodb_uri=f"mongodb://127.0.0.1:2/{QUICK}"
+        "serve",
+        "--port",
+        0,
+        "--mongodb-uri",
+        f"mongodb://127.0.0.1:1/{QUICK}",
+        mongodb_uri=f"mongodb://127.0.0.1:2/{QUICK}",
     )
     assert "127.0.0.1:1:" in refused.stderr
 
 
 def test_a_password_in_the_address_is_never_shown() -> None:
-    refused = run("serve", mongodb_uri="mongodb://me:s3cret@127.0.0.1:1/" + QUICK)
-    assert refused.returncode == 1
+    refused = run("serve", port=0, mongodb_uri="mongodb://me:s3cret@127.0.0.1:1/" + QUICK)
+    assert "MongoDB does not answer" in refused.stderr
     assert "s3cret" not in refused.stdout + refused.stderr
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pymongo
 import pytest
 
-from tests.servers import Served, everything, restore, run, served, standalone
+from tests.servers import everything, restore, run, served, standalone
 
 DUMP = Path(__file__).parent / "data" / "clearml-backend"
 QUERIES = [
@@ -20,16 +22,18 @@ QUERIES = [
 
 
 @pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with standalone(tmp_path_factory.mktemp("clearml")) as uri:
-        restore(uri, DUMP)
         yield uri
 
 
 @pytest.fixture
-def clearml(uri: str) -> Iterator[Served]:
-    with served(mongodb_uri=uri) as server:
-        yield server
+def uri(mongod: str) -> str:
+    """The address of a server that holds the dump and nothing else."""
+    with pymongo.MongoClient[dict[str, Any]](mongod) as client:
+        client.drop_database("backend")
+    restore(mongod, DUMP)
+    return mongod
 
 
 def test_queries_are_right_and_nothing_is_written(uri: str) -> None:
@@ -50,9 +54,19 @@ def test_queries_are_right_and_nothing_is_written(uri: str) -> None:
     assert "filters without an index here" in " ".join(said.split())
 
 
-def test_without_a_text_index_a_text_search_says_what_to_do(clearml: Served) -> None:
+def test_a_server_that_has_no_task_yet_is_somebody_elses_as_well(uri: str) -> None:
+    with pymongo.MongoClient[dict[str, Any]](uri) as client:
+        client["backend"].drop_collection("task")
+    before = everything(uri)
+    with served(mongodb_uri=uri) as server:
+        assert server.data("{ tasks { totalCount } }") == {"tasks": {"totalCount": 0}}
+    assert everything(uri) == before
+
+
+def test_without_a_text_index_a_text_search_says_what_to_do(uri: str) -> None:
     query = '{ tasks(filter: {searchText: "digits"}) { totalCount } }'
-    answer = httpx.post(clearml.address, json={"query": query}).json()
+    with served(mongodb_uri=uri) as server:
+        answer = httpx.post(server.address, json={"query": query}).json()
     [error] = answer["errors"]
     assert error["extensions"] == {"code": "FIELDS_VALUE_ERROR", "field": "searchText"}
     assert "taskql init" in error["message"]

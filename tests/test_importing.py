@@ -1,3 +1,4 @@
+import asyncio
 import json
 import math
 import shutil
@@ -15,6 +16,7 @@ import pytest
 from bson import Code, Decimal128, Int64, MaxKey, ObjectId, Regex, Timestamp, json_util
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.database import AsyncDatabase
+from starlette.applications import Starlette
 
 from models.importing import Progress, Report, Tally, _operations, import_files
 from models.layout import artifact_key, metric_key
@@ -371,7 +373,7 @@ async def test_a_change_at_the_same_moment_wins(database: Database) -> None:
     await database["task"].insert_one({"_id": "x", **times({"last_change": 1})})
     document = {"_id": "x", "a": 1, **times({"last_change": 2})}
 
-    operations = await _operations(tasks, [Row(document, bson.encode(document))])
+    operations, _ = await _operations(tasks, [Row(document, bson.encode(document))])
     await database["task"].update_one({"_id": "x"}, {"$set": times({"last_change": 3})})
     result = await tasks.bulk_write(operations, ordered=False)
 
@@ -758,3 +760,30 @@ def test_every_problem_has_a_code_and_a_sentence() -> None:
     assert str(ImportProblem(ProblemCode.BAD_ID, Path("a/task.jsonl"), 3)) == (
         "a/task.jsonl, line 3: The id is missing or is not a usable text"
     )
+
+
+async def test_a_task_of_another_company_is_left_alone(database: Database) -> None:
+    """Importing the same session for another company takes nothing away from the first."""
+    first = await imported(database, SESSIONS)
+    before = await everything(database)
+    second = await import_files(database, [SESSIONS], company="another", user="u", shown={})
+    assert first.collections["task"].imported == 3
+    assert (second.not_ours, second.collections["task"]) == (3, Tally())
+    assert (await everything(database))["task"] == before["task"]
+
+
+async def test_imports_at_the_same_time_refuse_each_other_nothing(database: Database) -> None:
+    """Three imports of everything at once leave what one would."""
+    reports = await asyncio.gather(*(imported(database, DUMP, SESSIONS) for _ in range(3)))
+    assert [report.problems for report in reports] == [[], [], []]
+    together = await everything(database)
+    for name in together:
+        await database[name].delete_many({})
+    await imported(database, DUMP, SESSIONS)
+    assert await everything(database) == together
+
+
+async def test_a_field_named_language_is_no_matter_to_the_text_index(app: Starlette, database: Database) -> None:
+    """What a document calls its language is its own business."""
+    assert await app.state.database.prepare("c") == []
+    await database["task"].insert_one({"_id": "x", "language": "klingon", "script": {"language": "python"}})
