@@ -143,7 +143,7 @@ def _formatted(error: Exception) -> dict[str, Any]:
 
 
 def _refusal(error: Exception) -> ApiError | None:
-    if not isinstance(error, GraphQLError) or error.path:
+    if not isinstance(error, GraphQLError):
         return None
     if error.original_error is not None and not isinstance(error.original_error, GraphQLError):
         return None
