@@ -151,8 +151,11 @@ class Pricing:
         }
 
     def _formula(self, selected: SelectionSetNode, parent: GraphQLNamedType | None) -> Formula:
-        parts = ((_conditions(node), self._part(node, parent)) for node in selected.selections)
-        return tuple(Included(conditions, part) for conditions, part in parts if part)
+        formula = []
+        for node in selected.selections:
+            if part := self._part(node, parent):
+                formula.append(Included(_conditions(node), part))  # noqa: PERF401 - a comprehension is one more frame a level
+        return tuple(formula)
 
     def _part(self, node: SelectionNode, parent: GraphQLNamedType | None) -> Objects | str | Formula | None:
         match node:

@@ -329,6 +329,19 @@ async def test_nesting_of_literals(client: Client, commands: Commands) -> None:
         assert error["extensions"]["code"] in {"PARSE_FAILED", "LIMIT_EXCEEDED"}
 
 
+@pytest.mark.parametrize("levels", [100, 190, 198, 1000])
+async def test_no_nesting_of_selections_exhausts_the_stack(client: Client, levels: int) -> None:
+    for part, end in (("... on Query { ", "__typename"), ("... { a: ", "__typename"), ("parent { ", "id")):
+        text = (
+            task(part * levels + end + " }" * levels) if end == "id" else f"{{ {part * levels}{end}{' }' * levels} }}"
+        )
+        for limits in (DEFAULTS, LOOSE):
+            result = await limited(limits).execute(text, context_value=None)
+            assert "recursion" not in str(result.errors).lower()
+        codes = {error["extensions"]["code"] for error in (await client.answer(text)).get("errors", ())}
+        assert codes <= {"LIMIT_EXCEEDED", "PARSE_FAILED", "VALIDATION_FAILED"}
+
+
 async def test_nesting_of_variables(client: Client, commands: Commands) -> None:
     text = "query ($tags: [String!]) { tasks(filter: {tags: $tags}) { totalCount } }"
     [error] = (await client.answer(text, tags=nested(64)))["errors"]
