@@ -12,6 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from resolvers.context import Context
@@ -51,6 +52,7 @@ class GraphQLView:
                 operation_name=asked.get("operationName"),
                 context_value=self._new_context(request),
                 allowed_operation_types=READS if request.method == "GET" else ALL,
+                operation_extensions=asked.get("extensions"),
             )
         except BadRequestError as refusal:
             return _refused(refusal, JSON_TYPE)
@@ -61,7 +63,7 @@ class GraphQLView:
         except CannotGetOperationTypeError:
             message = "The document has no operation of that name, or several and none was named."
             return _refused(BadRequestError(400, message), media_type)
-        return _answer(result.data, result.errors, media_type)
+        return _answer(result, media_type)
 
 
 def _accepted(request: Request) -> str:
@@ -115,13 +117,15 @@ def _json(data: bytes, what: str) -> Any:
         raise BadRequestError(400, f"{what} is no JSON: {error}.") from None
 
 
-def _answer(data: Any, errors: list[GraphQLError] | None, media_type: str) -> Response:
+def _answer(result: ExecutionResult, media_type: str) -> Response:
     body: dict[str, Any] = {}
-    if errors:
-        body["errors"] = [_formatted(error) for error in errors]
-    was_executed = data is not None or any(error.path for error in errors or ())
+    if result.errors:
+        body["errors"] = [_formatted(error) for error in result.errors]
+    was_executed = result.data is not None or any(error.path for error in result.errors or ())
     if was_executed:
-        body["data"] = data
+        body["data"] = result.data
+    if result.extensions:
+        body["extensions"] = result.extensions
     status = 400 if not was_executed and media_type == RESPONSE_TYPE else 200
     return _response(body, status, media_type, {})
 

@@ -137,7 +137,7 @@ def _size(value: int | None, name: str, max_page: int) -> int:
         raise InputError(ErrorCode.VALIDATION_ERROR, f"{name} is at least 1.", field=name)
     if value > max_page:
         message = f"{name} is at most {max_page}; ask for more pages."
-        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit=max_page)
+        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit="page", maximum=max_page, actual=value)
     return value
 
 
