@@ -4,13 +4,12 @@ graphql-core resolves and completes field by field. Below a field that returns a
 tree of the selection and answers with plain JSON, so a list costs one command and one pass over its rows.
 """
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from graphql import GraphQLOutputType, GraphQLResolveInfo
-from graphql.pyutils import Path
+from graphql.pyutils import Path, gather_with_cancel
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from models.reading import Document
@@ -60,7 +59,7 @@ async def answers(context: Context, tree: Tree, documents: Sequence[Document]) -
     shape = context.shaping.shape(tree)
     pending: PendingRelations = {}
     shaped = [shape(document, document, pending) for document in documents]
-    await asyncio.gather(*(_fill(context, relation) for relation in pending.values()))
+    await gather_with_cancel(*(_fill(context, relation) for relation in pending.values()))
     return shaped
 
 

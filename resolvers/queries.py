@@ -1,11 +1,11 @@
 """Get and list: the plans behind the fields of Query."""
 
-import asyncio
 import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import strawberry
+from graphql.pyutils import gather_with_cancel
 
 from models.reading import Document, Query
 from resolvers.arguments import given
@@ -49,7 +49,10 @@ class Listing(Plan):
     async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
         seal = fingerprint(context.reader.visible(self._collection, self._query), self._order)
         at = position(self._page.cursor, self._order, seal) if self._page.cursor is not None else None
-        documents, total = await asyncio.gather(self._documents(context, tree, at), self._total(context, tree, report))
+        # what fails takes the other with it: no command outlives its request
+        documents, total = await gather_with_cancel(
+            self._documents(context, tree, at), self._total(context, tree, report)
+        )
         shown = documents[: self._page.limit]
         if self._page.backward:
             shown.reverse()

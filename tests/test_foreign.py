@@ -14,8 +14,8 @@ DUMP = Path(__file__).parent / "data" / "clearml-backend"
 QUERIES = [
     "{ tasks { totalCount nodes { id name status project { name } parent { name } execution { queue { name } } } } }",
     "{ tasks(first: 3, orderBy: [{field: STARTED}, {field: NAME}]) { pageInfo { endCursor } nodes { name } } }",
-    '{ tasks(filter: {name: "wine", tags: ["sgd", "-digits"], _any_: {pattern: "W", fields: ["comment"]}})'
-    " { totalCount } }",
+    """{ tasks(filter: {name: "wine", tags: ["sgd", "-digits"], _any_: {pattern: "W", fields: ["comment"]}}) {
+      totalCount } }""",
     '{ task(id: "1b9955d1aa604ae3a70af8b33b8458d0") { lastMetrics { metric value } hyperparams { name value } } }',
     '{ queue(id: "3dd792d84b984790ad1e23f314184a96") { name entries { task { name } } } }',
 ]

@@ -251,7 +251,8 @@ DEFINITIONS = {
 
 @pytest.mark.parametrize(("written", "told"), DEFINITIONS.values(), ids=DEFINITIONS)
 def test_a_mistake_in_a_definition_is_told(tmp_path: Path, written: str, told: str) -> None:
-    text = f'_definitions {{ {written} }}\nget {{ "1.0" {{ request.properties.id {{ type: string, x-filter: listed }} }} }}'
+    get = 'get { "1.0" { request.properties.id { type: string, x-filter: listed } } }'
+    text = f"_definitions {{ {written} }}\n{get}"
     assert [f"a.conf: _definitions.{told}"] == mistakes(folder(tmp_path, a=text))
 
 
