@@ -5,6 +5,7 @@ from graphql import GraphQLError
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.types import ExecutionContext
 
+from resolvers.operation import OneOperation
 from resolvers.planned import PlannedExecution
 from resolvers.queries import many, one
 from schema.derive import CONFIG, Derived
@@ -36,5 +37,5 @@ def build_schema(spec: Spec) -> Schema:
         types=derived.types,
         config=CONFIG,
         execution_context_class=PlannedExecution,
-        extensions=[lambda: ParserCache(CACHED_DOCUMENTS), lambda: ValidationCache(CACHED_DOCUMENTS)],
+        extensions=[lambda: ParserCache(CACHED_DOCUMENTS), lambda: ValidationCache(CACHED_DOCUMENTS), OneOperation],
     )
