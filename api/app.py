@@ -51,19 +51,20 @@ def create_app(settings: Settings) -> Starlette:
             Route("/healthz", healthz),
             Route("/readyz", readyz),
         ],
-        middleware=[
-            Middleware(OneShape),
-            Middleware(TrustedHostMiddleware, allowed_hosts=_hosts(settings), www_redirect=False),
-            Middleware(CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=METHODS.split(", ")),
-            Middleware(GZipMiddleware, minimum_size=GZIP_FROM, compresslevel=GZIP_LEVEL),
-            Middleware(MaskedFaults),
-        ],
+        middleware=middleware(settings),
     )
 
 
-def _hosts(settings: Settings) -> list[str]:
-    """The allowed hosts, and what it listens on."""
-    return [*settings.allowed_hosts, f"[{settings.host}]" if ":" in settings.host else settings.host]
+def middleware(settings: Settings) -> list[Middleware]:
+    """What every request goes through, from the outside in."""
+    own = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return [
+        Middleware(OneShape),
+        Middleware(TrustedHostMiddleware, allowed_hosts=[*settings.allowed_hosts, own], www_redirect=False),
+        Middleware(CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=METHODS.split(", ")),
+        Middleware(GZipMiddleware, minimum_size=GZIP_FROM, compresslevel=GZIP_LEVEL),
+        Middleware(MaskedFaults),
+    ]
 
 
 async def healthz(_request: Request) -> Response:

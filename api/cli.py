@@ -103,7 +103,9 @@ DATABASE = ("data_dir", "mongodb_uri", "mongodb_database")
 
 
 @cli.command()
-@with_settings("host", "port", "allowed_hosts", "allowed_origins", *DATABASE, "company", "user", "max_page", "max_time_ms")
+@with_settings(
+    "host", "port", "allowed_hosts", "allowed_origins", *DATABASE, "company", "user", "max_page", "max_time_ms"
+)
 def serve(settings: Settings) -> None:
     """Serve GraphQL at /graphql until Ctrl-C. Starts an embedded MongoDB unless given the address of one."""
     with _listening(settings) as listener, with_mongodb(settings) as found:
