@@ -156,16 +156,18 @@ def strict_json(data: bytes, what: str) -> Any:
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    level = [value]
-    for _ in range(levels):
+    level = [[value]]
+    for _ in range(levels + 1):
         level = [inner for outer in level for inner in _inside(outer)]
-    return any(isinstance(inner, dict | list) for inner in level)
+        if not level:
+            return False
+    return True
 
 
 def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+    """The lists and objects that are directly in this value."""
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (inner for inner in values if isinstance(inner, dict | list))
 
 
 def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
