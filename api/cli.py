@@ -2,8 +2,10 @@
 
 import asyncio
 import functools
+import importlib.metadata
 import inspect
 import logging
+import os
 import signal
 import socket
 import sys
@@ -29,7 +31,7 @@ from resolvers.root import build_schema
 from schema.load import load
 from schema.sources import SchemaError
 
-cli = typer.Typer(help="A GraphQL API over machine-learning task data.", no_args_is_help=True, add_completion=False)
+cli = typer.Typer(no_args_is_help=True, invoke_without_command=True, add_completion=False)
 schema = typer.Typer(help="The GraphQL schema that the HOCON files give.", no_args_is_help=True)
 cli.add_typer(schema, name="schema")
 out, err = Console(), Console(stderr=True)
@@ -94,12 +96,23 @@ def _settings(given: dict[str, Any]) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         problems = [
-            f"{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')}" for item in error.errors()
+            f"TASKQL_{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
         ]
         raise CommandError("These settings can't be used: " + "; ".join(problems)) from None
 
 
 DATABASE = ("data_dir", "mongodb_uri", "mongodb_database")
+
+
+@cli.callback()
+def about(
+    version: Annotated[bool, typer.Option("--version", help="Say which version this is.")] = False,
+) -> None:
+    """A GraphQL API over machine-learning task data."""
+    if version:
+        out.print(f"taskql {importlib.metadata.version('taskql')}", highlight=False)
+        raise typer.Exit
 
 
 @cli.command()
@@ -139,8 +152,8 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         listener = socket.create_server((settings.host, settings.port), family=family)
     except OSError as error:
         raise CommandError(
-            f"Can't listen on {settings.host} port {settings.port}: {error.strerror}. Stop the program that does, or "
-            "take another port with --port or TASKQL_PORT (0 takes a free one)."
+            f"Can't listen on {settings.host} port {settings.port}: {os.strerror(error.errno or 0)}. Stop the program "
+            "that does, or take another port with --port or TASKQL_PORT (0 takes a free one)."
         ) from None
     with listener:
         yield listener
@@ -179,13 +192,13 @@ def import_(
 
 
 @cli.command()
-@with_settings(*DATABASE, "company")
+@with_settings(*DATABASE, "company", "user")
 def init(settings: Settings) -> None:
     """Create the indexes and the default queue in a database that another program set up."""
 
     async def prepare(found: Settings) -> list[str]:
         async with connect(_uri(found), found.mongodb_database) as database:
-            return await database.prepare(found.company)
+            return await database.prepare(found.company, found.user)
 
     with with_mongodb(settings) as found:
         failed = asyncio.run(prepare(found))

@@ -37,7 +37,7 @@ def masked(error: Exception) -> ApiError:
 
 
 def _refusal(error: Exception) -> ApiError | None:
-    if not isinstance(error, GraphQLError) or error.path:
+    if not isinstance(error, GraphQLError):
         return None
     if not all(isinstance(cause, GraphQLError) for cause in _originals(error)):
         return None

@@ -36,7 +36,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class Limits(Protocol):
+class BodyLimits(Protocol):
     """What a request's body may be; the settings are such."""
 
     max_body_bytes: int
@@ -97,7 +97,7 @@ class GraphQLView:
     """The ASGI application at /graphql."""
 
     def __init__(
-        self, schema: strawberry.Schema, new_context: Callable[[Request], Context], limits: Limits
+        self, schema: strawberry.Schema, new_context: Callable[[Request], Context], limits: BodyLimits
     ) -> None:  # fmt: skip
         self._schema = schema
         self._new_context = new_context

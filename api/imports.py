@@ -23,7 +23,7 @@ async def import_with_progress(settings: Settings, paths: Sequence[Path], screen
     bar = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=screen, transient=True)
     async with connect(settings.mongodb_uri.get_secret_value(), settings.mongodb_database) as database:
         if await database.is_ours():
-            await database.prepare(settings.company)
+            await database.prepare(settings.company, settings.user)
         with bar:
             line = bar.add_task("reading")
 

@@ -16,7 +16,7 @@ JSON_TYPE = "application/json"
 RESPONSE_TYPE = "application/graphql-response+json"
 METHODS = "GET, POST"
 MAX_URL_QUERY = 8192  # bytes
-MAX_NESTING = 200  # as graphql-core has it for documents: whatever recurses over the values can bear it
+MAX_NESTING = 512  # as deep as can be read safely; how deep a variable may be is a limit of the schema
 PARAMETERS = {"query": str, "operationName": str, "variables": dict, "extensions": dict}
 QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
 
@@ -150,7 +150,7 @@ def strict_json(data: bytes, what: str) -> Any:
             raise RefusedError(400, message, ErrorCode.LIMIT_EXCEEDED)
         # orjson takes the last of equal keys, another reader the first
         json.loads(data, object_pairs_hook=_once)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RefusedError(400, f"{what} is no JSON: {error}.") from None
     return value
 

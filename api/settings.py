@@ -13,6 +13,8 @@ from platformdirs import user_data_path
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from resolvers.limits import DEFAULTS
+
 CLEARML_COMPANY = "d1bd92a3b039400cbafc60a7a5b1e52b"
 NAME = r"(?:[a-z0-9_-]+\.)*[a-z0-9_-]+|\[[0-9a-f:.]+\]"
 HOST = re.compile(rf"(?:\*\.)?(?:{NAME})")
@@ -98,5 +100,22 @@ class Settings(BaseSettings):
         default=CLEARML_COMPANY, description="Id of the company whose tasks are shown, besides public ones."
     )
     user: str = Field(default="taskql", description="Id of the user who acts here.")
-    max_page: int = Field(default=500, ge=1, le=10_000, description="Most items a page may have.")
+    max_page: int = Field(default=DEFAULTS.page, ge=1, le=10_000, description="Most items a page may have.")
+    max_tokens: int = Field(default=DEFAULTS.tokens, ge=1, description="Most tokens a document may have.")
+    max_depth: int = Field(
+        default=DEFAULTS.depth, ge=1,
+        description="Most levels of fields; what introspection needs does not count.",
+    )  # fmt: skip
+    max_aliases: int = Field(default=DEFAULTS.aliases, ge=0, description="Most aliases a document may have.")
+    max_root_fields: int = Field(default=DEFAULTS.root_fields, ge=1, description="Most fields at the root.")
+    max_directives: int = Field(default=DEFAULTS.directives, ge=0, description="Most directives a document may have.")
+    max_nesting: int = Field(
+        default=DEFAULTS.nesting, ge=1, le=150,
+        description="Most lists and objects, one inside the other, in a variable or an argument.",
+    )  # fmt: skip
+    max_cost: int = Field(default=DEFAULTS.cost, ge=1, description="Most objects that an answer may come to.")
+    introspection: bool = Field(
+        default=True,
+        description="Whether clients may ask for the schema, and errors suggest names from it.",
+    )
     max_time_ms: int = Field(default=5000, ge=1, description="Milliseconds after which MongoDB gives up on a command.")

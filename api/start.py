@@ -30,7 +30,7 @@ async def open_database(settings: Settings, spec: Spec) -> AsyncIterator[Databas
     assert settings.mongodb_uri
     async with connect(settings.mongodb_uri.get_secret_value(), settings.mongodb_database) as database:
         if await database.is_ours():
-            for failure in await database.prepare(settings.company):
+            for failure in await database.prepare(settings.company, settings.user):
                 log.warning("index not created: %s", failure)
         else:
             await _say_what_lacks(database, spec)

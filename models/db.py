@@ -57,10 +57,14 @@ class Database:
         names = await self.database.list_collection_names()
         return MARK in names or not names
 
-    async def prepare(self, company: str) -> list[str]:
-        """Create indexes and the default queue where they are missing; answers what could not be created."""
+    async def prepare(self, company: str, user: str) -> list[str]:
+        """Create indexes, the default queue and the acting user where they are missing.
+
+        Answers which indexes could not be created.
+        """
         await self.database[MARK].update_one({"_id": "prepared"}, {"$setOnInsert": {"at": now()}}, upsert=True)
         await self._ensure_default_queue(company)
+        await self._ensure_user(company, user)
         return [failure for document in DOCUMENTS.values() for failure in await self._build_indexes(document)]
 
     async def settle_import(self, company: str) -> None:
@@ -87,6 +91,11 @@ class Database:
             except OperationFailure as error:
                 failed.append(f"{collection.name}.{index.index.document['name']}: {error}")
         return failed
+
+    async def _ensure_user(self, company: str, user: str) -> None:
+        document = {"company": company, "name": user, "created": now()}
+        with suppress(DuplicateKeyError):  # another process was first
+            await self.database["user"].update_one({"_id": user}, {"$setOnInsert": document}, upsert=True)
 
     async def _ensure_default_queue(self, company: str) -> None:
         queue = Queue(_id=stand_in("queue", company, DEFAULT), company=company, name=DEFAULT, system_tags=[DEFAULT])

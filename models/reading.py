@@ -4,9 +4,11 @@ Lists are raw documents with exactly the projected paths, read through the colle
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import pymongo
 from beanie import Document as BeanieDocument
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.asynchronous.collection import AsyncCollection
@@ -58,10 +60,11 @@ class Reader:
 
     async def by_ids(self, collection: str, ids: Sequence[str], projection: Mapping[str, int]) -> list[Document]:
         query = self.visible(collection, {"_id": {"$in": list(ids)}})
-        cursor = self._collection(collection).find(
-            query, projection, batch_size=len(ids) + 1, limit=len(ids), max_time_ms=self.max_time_ms
-        )
-        return await cursor.to_list()
+        with self._in_time():
+            cursor = self._collection(collection).find(
+                query, projection, batch_size=len(ids) + 1, limit=len(ids), max_time_ms=self.max_time_ms
+            )
+            return await cursor.to_list()
 
     async def list(
         self, collection: str, parts: Sequence[Part], *, skip: int, limit: int, projection: Mapping[str, int]
@@ -75,12 +78,20 @@ class Reader:
         ends = [{"$skip": skip}] if skip else []
         # a batch larger than the answer closes the cursor with the first reply
         pipeline = [*first, *unions, *ends, {"$limit": limit}]
-        cursor = await self._collection(collection).aggregate(pipeline, batchSize=limit + 1, maxTimeMS=self.max_time_ms)
-        return await cursor.to_list()
+        with self._in_time():
+            cursor = await self._collection(collection).aggregate(
+                pipeline, batchSize=limit + 1, maxTimeMS=self.max_time_ms
+            )
+            return await cursor.to_list()
 
     async def count(self, collection: str, query: Query) -> int:
         found = self.visible(collection, query)
-        return await self._collection(collection).count_documents(found, maxTimeMS=self.max_time_ms)
+        with self._in_time():
+            return await self._collection(collection).count_documents(found, maxTimeMS=self.max_time_ms)
+
+    def _in_time(self) -> AbstractContextManager[None]:
+        """Bounds what the server can't: a server that does not answer at all. It gets a second more than a command."""
+        return pymongo.timeout(self.max_time_ms / 1000 + 1)
 
     def _stages(self, collection: str, part: Part) -> Iterable[Mapping[str, Any]]:
         yield {"$match": self.visible(collection, part.query)}

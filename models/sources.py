@@ -180,7 +180,7 @@ def parse(text: bytes, file: Path, line: int | None, hook: Callable[[list[tuple[
     except RecursionError as error:
         raise ImportProblem(ProblemCode.TOO_DEEP, file, line) from error
     except json.JSONDecodeError as error:
-        raise ImportProblem(ProblemCode.INVALID_JSON, file, line, f"{error.msg}, at {error.pos}") from error
+        raise ImportProblem(ProblemCode.INVALID_JSON, file, line, f"{error.msg} (character {error.pos + 1})") from error
     except _NOT_EXTENDED_JSON as error:
         raise ImportProblem(ProblemCode.INVALID_JSON, file, line, error) from error
 

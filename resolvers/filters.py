@@ -106,7 +106,7 @@ def _match(combine: str) -> Operator:
         fields = dict.fromkeys(asked)
         for field in fields:
             if field not in texts:
-                message = f"{field!r} is no text field of a task; use paths such as {', '.join(list(texts)[:4])}."
+                message = f"{field!r} is no text field of a task; those are {', '.join(texts)}."
                 raise InputError(ErrorCode.INVALID_FIELDS, message, field=name)
         regex = {"$regex": _checked(pattern, name), "$options": "i"}
         return [{combine: [{texts[field]: regex} for field in fields]}] if fields else []

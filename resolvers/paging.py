@@ -136,8 +136,8 @@ def _size(value: int | None, name: str, max_page: int) -> int:
     if value < 1:
         raise InputError(ErrorCode.VALIDATION_ERROR, f"{name} is at least 1.", field=name)
     if value > max_page:
-        message = f"{name} is at most {max_page}; continue with cursors."
-        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit=max_page)
+        message = f"{name} is at most {max_page}; ask for more pages."
+        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit="page", maximum=max_page, actual=value)
     return value
 
 
@@ -176,10 +176,16 @@ def position(text: str, order: Order, seal: bytes) -> tuple[list[Any], Any]:
         )
     except (ValueError, KeyError, TypeError, BSONError):
         is_whole = False
-    if not is_whole or not any(type(id_) in kinds for kinds, _ in ID_TYPES):
+    if not is_whole or not _is_id(id_):
         message = "This cursor is damaged, or belongs to another filter, order or viewer."
         raise InputError(ErrorCode.BAD_CURSOR, message)
     return values, id_
+
+
+def _is_id(value: Any) -> bool:
+    if isinstance(value, dict):
+        return not any(name.startswith("$") for name in value)
+    return any(type(value) in kinds for kinds, _ in ID_TYPES)
 
 
 def value_of(document: Document, key: Key) -> Any:

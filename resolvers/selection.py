@@ -132,18 +132,29 @@ def map_keys(selected: Selected) -> list[list[str] | None]:
     make = KEY_OF.get(face.shown.key)
     if make is None:
         return [None]
+    if face.shown.entries and make is _escaped:
+        make = _escaped_or_old
     return [_keys(make, selected.arguments.get(argument.graphql_name)) for argument in face.arguments]
 
 
-def _keys(make: Callable[[str], str], values: list[str] | None) -> list[str] | None:
+def _keys(make: Callable[[str], list[str]], values: list[str] | None) -> list[str] | None:
     if values is None:
         return None
-    return list(dict.fromkeys(make(value) for value in values if make is not escape or _is_key(value)))
+    return list(dict.fromkeys(key for value in values for key in make(value)))
 
 
-def _is_key(name: str) -> bool:
-    return bool(name.strip()) and "\0" not in name
+def _escaped(name: str) -> list[str]:
+    return [escape(name)] if name.strip() and "\0" not in name else []
 
 
-KEY_OF: Mapping[str, Callable[[str], str]] = {"md5": metric_key, "escaped": escape, "plain": str}
+def _escaped_or_old(name: str) -> list[str]:
+    """The key of a name, and the name as it is: older servers had such maps already, and escaped nothing."""
+    return _escaped(name) + ([name] if name and not set(name) & set(".$\0") else [])
+
+
+KEY_OF: Mapping[str, Callable[[str], list[str]]] = {
+    "md5": lambda name: [metric_key(name)],
+    "escaped": _escaped,
+    "plain": lambda name: [name],
+}
 IN_PATHS = ("md5", "escaped")  # a plain key may hold dots, which a path can't

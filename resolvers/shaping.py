@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -125,7 +126,7 @@ SCALARS: Mapping[str, Convert] = {
 
 def enum(spec: EnumSpec) -> Convert:
     names = {value.name: value.name.upper() for value in spec.values}
-    return lambda value: names.get(value, UNKNOWN) if isinstance(value, str) else None
+    return lambda value: names.get(value, UNKNOWN) if type(value) is str else None
 
 
 def values_of(convert: Convert) -> Convert:
@@ -266,18 +267,20 @@ class Shaping:
             if (values := _argument(selected, field.name)) is not None
         }
 
+        is_exact = None not in levels  # then they come in the order of the arguments
+
         def is_wanted(item: Document) -> bool:
             return all(item.get(field.name, field.default) in values for field, values in wanted.items())
 
         def find(value: Any) -> list[Document]:
             if isinstance(value, list):
-                return [item for item in value if isinstance(item, dict) and is_wanted(item)]
+                return _in_order([item for item in value if isinstance(item, dict) and is_wanted(item)], shown.by)
             if shown.entries:
                 return _entries(value, levels[0], layout.unescape if shown.key == "escaped" else str)
-            found = _bottom(value, levels)
+            found = [item for item in _bottom(value, levels) if isinstance(item, dict)]
             if shown.key == "artifact":
-                return [item for item in found if isinstance(item, dict) and is_wanted(item)]
-            return [item for item in found if isinstance(item, dict)]
+                found = list(filter(is_wanted, found))
+            return found if is_exact else _in_order(found, shown.by)
 
         return find
 
@@ -307,6 +310,14 @@ def _bottom(value: Any, levels: list[list[str] | None]) -> list[Any]:
         else:
             found = [inner[key] for inner in maps for key in keys if key in inner]
     return found
+
+
+def _in_order(items: list[Document], by: tuple[str, ...]) -> list[Document]:
+    """A map keeps no order that means anything, so its items are ordered by what names them."""
+    try:
+        return sorted(items, key=itemgetter(*by))
+    except (KeyError, TypeError):  # an item without a name, or with one of another type
+        return sorted(items, key=lambda item: [str(item.get(name, "")) for name in by])
 
 
 def _entries(value: Any, keys: list[str] | None, name: Callable[[str], str]) -> list[Document]:

@@ -39,6 +39,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "dependencies": "anything", "$ref": "text",
         "x-name": "text", "x-scalar": "text", "x-relation": "text", "x-list": "list annotation",
         "x-stored": "text or texts", "x-read": "text", "x-filter": "text", "x-sortable": "flag", "x-index": "flag",
+        "x-size": "number",
         "x-values": "texts by name",
     },
     "list annotation": {"of": "text", "by": "texts", "key": "text", "entries": "flag"},

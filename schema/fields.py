@@ -129,6 +129,7 @@ class Fields:
             filter=self._one_of(node, "x-filter", FILTERS, at),
             sortable=bool(node.get("x-sortable")),
             indexed=bool(node.get("x-index")),
+            size=self._size(node, at),
             arguments=self._by_arguments(shown),
         )
 
@@ -196,6 +197,14 @@ class Fields:
                 self.mistake(here, f"{told['of']} has no property {field}")
         self._one_of(told, "key", KEYS, here)
         return ShownAsList(told["of"], tuple(told.get("by", ())), told.get("key", "plain"), bool(told.get("entries")))
+
+    def _size(self, node: Node, at: At) -> int | None:
+        size = node.get("x-size")
+        if size is not None and (size < 1 or size != int(size)):
+            self.mistake((*at, "x-size"), f"{size} is no number of items")
+        if size is not None and node.get("type") != "array" and "x-list" not in node:
+            self.mistake((*at, "x-size"), "only a list has a size")
+        return None if size is None else int(size)
 
     def _by_arguments(self, shown: ShownAsList | None) -> tuple[FieldSpec, ...]:
         if shown is None:

@@ -51,7 +51,8 @@ class ShownAsList:
 class FieldSpec:
     """A property, an argument, or one face of a relation.
 
-    `stored` holds paths from the root of the document, where they differ from the field's own place.
+    `stored` holds paths from the root of the document, where they differ from the field's own place; `size` is how many
+    items a list is taken to have when the cost of a query is worked out.
     """
 
     name: str
@@ -67,6 +68,7 @@ class FieldSpec:
     filter: str | None = None
     sortable: bool = False
     indexed: bool = False
+    size: int | None = None
     arguments: tuple["FieldSpec", ...] = ()
 
 

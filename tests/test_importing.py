@@ -785,5 +785,5 @@ async def test_imports_at_the_same_time_refuse_each_other_nothing(database: Data
 
 async def test_a_field_named_language_is_no_matter_to_the_text_index(app: Starlette, database: Database) -> None:
     """What a document calls its language is its own business."""
-    assert await app.state.database.prepare("c") == []
+    assert await app.state.database.prepare("c", "u") == []
     await database["task"].insert_one({"_id": "x", "language": "klingon", "script": {"language": "python"}})

@@ -168,6 +168,10 @@ PROPERTIES = {
     "a name that is none in GraphQL": ('"b-c" { type: string }', "b-c: 'b-c' can't be a GraphQL name"),
     "a name that GraphQL keeps for itself": ("b { type: string, x-name: __b }", "b: '__b' can't be a GraphQL name"),
     "an unknown annotation": ("b { type: string, x-colour: red }", "b.x-colour: unknown annotation"),
+    "a size of no items": (
+        "b { type: array, items { type: string }, x-size: 0.5 }", "b.x-size: 0.5 is no number of items",
+    ),
+    "a size of one value": ("b { type: string, x-size: 5 }", "b.x-size: only a list has a size"),
     "an unknown key": ("b { type: string, requird: true }", "b.requird: unknown key"),
     "a relation to what is not stored": (
         "b { type: string, x-relation: thing }", "b.x-relation: 'thing' is none of other",

@@ -49,7 +49,9 @@ def compare(a: tuple[int, str], b: tuple[int, str], rounds: int, requests: int) 
         pair = (cpu(*a, requests), cpu(*b, requests))
         if number:  # the first round only warms up
             pairs.append(pair)
-            print(f"round {number}: taskql {pair[0]:.2f} ms, by hand {pair[1]:.2f} ms CPU a request, {pair[0] / pair[1]:.2f} x")
+            print(
+                f"round {number}: taskql {pair[0]:.2f} ms, by hand {pair[1]:.2f} ms CPU a request, {pair[0] / pair[1]:.2f} x"
+            )
     ratios = [one / other for one, other in pairs]
     print(f"median {statistics.median(ratios):.2f} x by hand (from {min(ratios):.2f} to {max(ratios):.2f})")
 

@@ -1,0 +1,132 @@
+"""Documents on their way to execution: parsed, counted, priced and validated, in this order.
+
+What depends on the document alone is done once and kept; its cost is worked out anew for the variables of each request.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import strawberry
+from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, parse, specified_rules, validate
+from graphql.validation.validate import ValidationAbortedError
+from strawberry.extensions import SchemaExtension
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
+from strawberry.types import ExecutionContext
+
+from resolvers.cost import Operation, Pricing
+from resolvers.errors import ApiError, ErrorCode, LimitError, RequestError
+from resolvers.limits import Limits, counts, exceeded, in_order, nesting, refusal
+from resolvers.operation import OneOperation
+
+KEPT = 128  # documents
+MAX_KEPT = 20_000  # characters of one, so that long ones don't fill the memory
+MAX_ERRORS = 100
+RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+
+
+class Checked(NamedTuple):
+    """A document with all that is known of it before there are variables."""
+
+    document: DocumentNode
+    operations: Mapping[str | None, Operation]
+    errors: list[GraphQLError]
+
+
+class Schema(strawberry.Schema):
+    """Strawberry's schema, which refuses documents that ask for too much before anything else looks at them.
+
+    It leaves errors to the view: what clients do wrong is not for the log.
+    """
+
+    def __init__(
+        self, *, limits: Limits, sizes: Mapping[tuple[str, str], int], introspection: bool, **options: Any
+    ) -> None:
+        super().__init__(**options, extensions=[lambda: _Checks(self), OneOperation])
+        self.limits = limits
+        self._introspection = introspection
+        self._pricing = Pricing(self._schema, sizes, limits.page)
+        self._kept = lru_cache(KEPT)(self._check)
+
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        pass
+
+    def check(self, text: str) -> Checked:
+        """The document; raises GraphQLSyntaxError, or LimitError when it is too long to be one."""
+        return self._kept(text) if len(text) <= MAX_KEPT else self._check(text)
+
+    def _check(self, text: str) -> Checked:
+        document = self._parsed(text)
+        fragments = in_order(document)
+        if fragments is None:  # a circle of fragments, which validation refuses
+            return Checked(document, {}, self._validated(document))
+        operations = self._pricing.operations(document, fragments)
+        found = counts(document, fragments)
+        refused: ApiError | None = refusal(found, self.limits)
+        if found.introspection and not self._introspection:
+            refused = RequestError(ErrorCode.VALIDATION_FAILED, "Introspection is turned off here.")
+        return Checked(document, operations, [_error(refused)] if refused else self._validated(document))
+
+    def _parsed(self, text: str) -> DocumentNode:
+        most = self.limits.tokens
+        try:
+            return parse(text, max_tokens=most)
+        except GraphQLSyntaxError as error:
+            if error.message == f"Syntax Error: Document contains more than {most} tokens. Parsing aborted.":
+                raise exceeded("tokens", "tokens", most) from None
+            raise
+
+    def _validated(self, document: DocumentNode) -> list[GraphQLError]:
+        # the last error says that there were more
+        errors = validate(self._schema, document, RULES, MAX_ERRORS - 1, hide_suggestions=not self._introspection)
+        return [_error(_aborted(error)) if isinstance(error, ValidationAbortedError) else error for error in errors]
+
+    def _get_custom_context_kwargs(
+        self, operation_extensions: dict[str, Any] | None = None, *, sync: bool = False
+    ) -> dict[str, Any]:
+        """Arguments of graphql-core's execute; Strawberry has no public way to add one."""
+        options = super()._get_custom_context_kwargs(operation_extensions, sync=sync)
+        return options | {"hide_suggestions": not self._introspection}
+
+
+class _Checks(SchemaExtension):
+    """Takes the place of parsing and validation. `extensions: {"cost": true}` of a request asks for its cost."""
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self._cost: int | None = None
+
+    def on_parse(self) -> Iterator[None]:
+        context = self.execution_context
+        assert context.query
+        self._checked = self._schema.check(context.query)
+        context.graphql_document = self._checked.document
+        yield
+
+    def on_validate(self) -> Iterator[None]:
+        context, limits = self.execution_context, self._schema.limits
+        variables = context.variables or {}
+        operation = self._checked.operations.get(context.operation_name)
+        self._cost = operation.cost(variables) if operation else None
+        errors = self._checked.errors
+        if not errors and nesting(*variables.values()) > limits.nesting:
+            errors = [_error(exceeded("nesting", "levels of lists and objects in a variable", limits.nesting))]
+        if not errors and self._cost is not None and self._cost > limits.cost:
+            errors = [_error(exceeded("cost", "objects to answer with", limits.cost, self._cost))]
+        context.pre_execution_errors = errors
+        yield
+
+    def get_results(self) -> dict[str, Any]:
+        asked = self.execution_context.operation_extensions or {}
+        if asked.get("cost") is not True or self._cost is None:
+            return {}
+        return {"cost": {"requested": self._cost, "budget": self._schema.limits.cost}}
+
+
+def _error(error: ApiError) -> GraphQLError:
+    return GraphQLError(str(error), original_error=error)
+
+
+def _aborted(error: ValidationAbortedError) -> LimitError:
+    return LimitError(ErrorCode.LIMIT_EXCEEDED, error.message, limit="validation")
