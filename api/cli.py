@@ -81,7 +81,8 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
 def _option(name: str) -> inspect.Parameter:
     field = Settings.model_fields[name]
     kind: Any = int if field.annotation is int else str
-    default = "" if field.default_factory or field.default is None else f" [default: {field.default}]"
+    shown = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+    default = "" if field.default_factory or shown in {None, ""} else f" [default: {shown}]"
     option = typer.Option(
         f"--{name.replace('_', '-')}", help=f"{field.description} (TASKQL_{name.upper()}){default}", show_default=False
     )
@@ -115,7 +116,9 @@ def about(
 
 
 @cli.command()
-@with_settings("host", "port", *DATABASE, "company", "user", "max_page", "max_time_ms")
+@with_settings(
+    "host", "port", "allowed_hosts", "allowed_origins", *DATABASE, "company", "user", "max_page", "max_time_ms"
+)
 def serve(settings: Settings) -> None:
     """Serve GraphQL at /graphql until Ctrl-C. Starts an embedded MongoDB unless given the address of one."""
     with _listening(settings) as listener, with_mongodb(settings) as found:

@@ -1,161 +1,150 @@
-"""The GraphQL view: one request in, one answer out. Knows HTTP, and nothing of tasks."""
+"""GraphQL over HTTP: one request in, one answer out. Knows nothing of tasks.
 
-import logging
-from collections.abc import Callable, Mapping
-from typing import Any
-from uuid import uuid4
+`respond` has never heard of a server; `GraphQLView` is its translation to ASGI.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import orjson
 import strawberry
-from graphql import GraphQLError, GraphQLSyntaxError
-from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from api.errors import RefusedError, shown
+from api.requests import JSON_TYPE, RESPONSE_TYPE, Asked, HttpRequest, accepted, check_method, read_body, read_request
 from resolvers.context import Context
-from resolvers.errors import ApiError, ErrorCode, RequestError, coded
+from resolvers.errors import ErrorCode
 
-log = logging.getLogger("taskql")
-JSON_TYPE = "application/json"
-RESPONSE_TYPE = "application/graphql-response+json"
-MAX_BODY = 1_000_000  # bytes
 READS = {OperationType.QUERY}
 ALL = {OperationType.QUERY, OperationType.MUTATION}
+Outcome = TypeVar("Outcome")
+Execute = Callable[[Asked, set[OperationType]], Awaitable[ExecutionResult]]
 
 
-class BadRequestError(RequestError):
-    """A request that holds no GraphQL request, with the HTTP status that says so."""
+class Answer(NamedTuple):
+    """An HTTP response."""
 
-    def __init__(self, status: int, message: str, **headers: str) -> None:
-        super().__init__(ErrorCode.BAD_REQUEST, message)
-        self.status = status
-        self.headers = headers
-
-
-class GraphQLView:
-    """Answers GET (queries only) and POST with application/json, by the GraphQL-over-HTTP draft."""
-
-    def __init__(self, schema: strawberry.Schema, new_context: Callable[[Request], Context]) -> None:
-        self._schema = schema
-        self._new_context = new_context
-
-    async def answer(self, request: Request) -> Response:
-        media_type = _accepted(request)
-        try:
-            asked = await _asked(request)
-            result = await self._schema.execute(
-                asked["query"],
-                variable_values=asked.get("variables"),
-                operation_name=asked.get("operationName"),
-                context_value=self._new_context(request),
-                allowed_operation_types=READS if request.method == "GET" else ALL,
-                operation_extensions=asked.get("extensions"),
-            )
-        except BadRequestError as refusal:
-            return _refused(refusal, JSON_TYPE)
-        except InvalidOperationTypeError:
-            return _refused(
-                BadRequestError(405, "GET only reads; send this operation by POST.", allow="POST"), media_type
-            )
-        except CannotGetOperationTypeError:
-            message = "The document has no operation of that name, or several and none was named."
-            return _refused(BadRequestError(400, message), media_type)
-        return _answer(result, media_type)
+    status: int
+    headers: dict[str, str]
+    body: bytes
 
 
-def _accepted(request: Request) -> str:
-    accepts = request.headers.get("accept", "")
-    return RESPONSE_TYPE if RESPONSE_TYPE in accepts else JSON_TYPE
+class BodyLimits(Protocol):
+    """What a request's body may be; the settings are such."""
+
+    max_body_bytes: int
+    max_body_seconds: float
 
 
-async def _asked(request: Request) -> Mapping[str, Any]:
-    asked = _from_url(request) if request.method == "GET" else await _from_body(request)
-    for name, kind in (("query", str), ("operationName", str), ("variables", dict), ("extensions", dict)):
-        if asked.get(name) is not None and not isinstance(asked[name], kind):
-            raise BadRequestError(400, f"{name} is to be {'text' if kind is str else 'an object'}.")
-    if not asked.get("query"):
-        raise BadRequestError(400, "There is no query in the request.")
-    return asked
-
-
-def _from_url(request: Request) -> Mapping[str, Any]:
-    asked: dict[str, Any] = {name: value for name, value in request.query_params.items() if value}
-    for name in ("variables", "extensions"):
-        if name in asked:
-            asked[name] = _json(asked[name].encode(), name)
-    return asked
-
-
-async def _from_body(request: Request) -> Mapping[str, Any]:
-    kind, _, parameters = request.headers.get("content-type", "").partition(";")
-    if kind.strip().lower() != JSON_TYPE:
-        raise BadRequestError(415, f"Send the request as {JSON_TYPE}.")
-    if "charset" in parameters.lower() and "utf-8" not in parameters.lower():
-        raise BadRequestError(415, "Send the request in UTF-8.")
-    asked = _json(await _body(request), "The body")
-    if not isinstance(asked, dict):
-        raise BadRequestError(400, "The body is to be a JSON object.")
-    return asked
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise BadRequestError(413, f"A request has at most {MAX_BODY} bytes.")
-    return bytes(body)
-
-
-def _json(data: bytes, what: str) -> Any:
+async def respond(request: HttpRequest, execute: Execute) -> Answer:
+    """The answer to GET (queries only) and POST, by the GraphQL-over-HTTP draft as graphql-http's audits read it."""
+    media_type = JSON_TYPE
     try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise BadRequestError(400, f"{what} is no JSON: {error}.") from None
+        check_method(request.method)
+        media_type = accepted(request.headers.get("accept"))
+        asked = await read_request(request)
+        result = await execute(asked, READS if request.method == "GET" else ALL)
+    except InvalidOperationTypeError:
+        return _refused(_not_by(request.method), media_type)
+    except CannotGetOperationTypeError:
+        message = "The document has no operation of that name, or several and none was named."
+        return _refused(RefusedError(400, message), media_type)
+    except RefusedError as refusal:
+        return _refused(refusal, media_type)
+    return _answered(result, media_type)
 
 
-def _answer(result: ExecutionResult, media_type: str) -> Response:
-    body: dict[str, Any] = {}
-    if result.errors:
-        body["errors"] = [_formatted(error) for error in result.errors]
-    was_executed = result.data is not None or any(error.path for error in result.errors or ())
+def _not_by(method: str) -> RefusedError:
+    if method == "GET":
+        return RefusedError(405, "GET only reads; send this operation by POST.", allow="POST")
+    return RefusedError(400, "An operation of this kind is not served here.")
+
+
+def _answered(result: ExecutionResult, media_type: str) -> Answer:
+    errors = result.errors or []
+    body: dict[str, Any] = {"errors": [shown(error) for error in errors]} if errors else {}
+    was_executed = result.data is not None or any(error.path for error in errors)
     if was_executed:
         body["data"] = result.data
     if result.extensions:
         body["extensions"] = result.extensions
-    status = 400 if not was_executed and media_type == RESPONSE_TYPE else 200
-    return _response(body, status, media_type, {})
+    return _answer(200 if was_executed else _status(body["errors"], media_type), {}, body, media_type)
 
 
-def _refused(refusal: BadRequestError, media_type: str) -> Response:
-    return _response({"errors": [_formatted(refusal)]}, refusal.status, media_type, refusal.headers)
+def _status(errors: list[dict[str, Any]], media_type: str) -> int:
+    """The status of a request of which nothing was executed."""
+    if any(error["extensions"]["code"] == ErrorCode.INTERNAL_ERROR.name for error in errors):
+        return 500
+    return 400 if media_type == RESPONSE_TYPE else 200
 
 
-def _formatted(error: Exception) -> dict[str, Any]:
-    """The one shape of errors: message, code, and where it happened. Faults of ours are masked and logged."""
-    shown: dict[str, Any] = dict(error.formatted) if isinstance(error, GraphQLError) else {}
-    known = coded(error) or _refusal(error)
-    if known is None:
-        number = uuid4().hex
-        log.error("internal error %s", number, exc_info=error)
-        known = ApiError(ErrorCode.INTERNAL_ERROR, f"Internal error {number}.")
-    return {"message": str(known), **{key: shown[key] for key in ("locations", "path") if key in shown},
-            "extensions": known.extensions}  # fmt: skip
+def _refused(refusal: RefusedError, media_type: str) -> Answer:
+    return _answer(refusal.status, refusal.headers, {"errors": [shown(refusal)]}, media_type)
 
 
-def _refusal(error: Exception) -> ApiError | None:
-    if not isinstance(error, GraphQLError):
-        return None
-    if error.original_error is not None and not isinstance(error.original_error, GraphQLError):
-        return None
-    code = ErrorCode.PARSE_FAILED if isinstance(error, GraphQLSyntaxError) else ErrorCode.VALIDATION_FAILED
-    return RequestError(code, error.message)
+def _answer(status: int, headers: dict[str, str], body: dict[str, Any], media_type: str) -> Answer:
+    return Answer(status, {"content-type": f"{media_type}; charset=utf-8", **headers}, orjson.dumps(body))
 
 
-def _response(body: Mapping[str, Any], status: int, media_type: str, headers: Mapping[str, str]) -> Response:
-    response = Response(orjson.dumps(body), status, media_type=f"{media_type}; charset=utf-8")
-    MutableHeaders(raw=response.raw_headers).update(headers)
-    return response
+class GraphQLView:
+    """The ASGI application at /graphql."""
+
+    def __init__(
+        self, schema: strawberry.Schema, new_context: Callable[[Request], Context], limits: BodyLimits
+    ) -> None:  # fmt: skip
+        self._schema = schema
+        self._new_context = new_context
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+
+        async def body() -> bytes:
+            announced = request.headers.get("content-length")
+            return await read_body(
+                request.stream(), announced, self._limits.max_body_bytes, self._limits.max_body_seconds
+            )
+
+        asked = HttpRequest(request.method, scope["query_string"], request.headers, body)
+        try:
+            status, headers, content = await respond(asked, partial(self._execute, request))
+        except ClientDisconnect:
+            return
+        await Response(content, status, headers)(scope, receive, send)
+
+    async def _execute(self, request: Request, asked: Asked, allowed: set[OperationType]) -> ExecutionResult:
+        work = self._schema.execute(
+            asked.query,
+            variable_values=asked.variables,
+            operation_name=asked.operation_name,
+            context_value=self._new_context(request),
+            allowed_operation_types=allowed,
+            operation_extensions=asked.extensions,
+        )
+        return await _while_connected(request.receive, work)
+
+
+async def _while_connected(receive: Receive, work: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """The outcome of the work; when the client leaves before it, the work is cancelled and ClientDisconnect raised."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

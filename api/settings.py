@@ -4,16 +4,21 @@ Every setting is an environment variable `TASKQL_<NAME>` and an option of the co
 """
 
 import ipaddress
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 from platformdirs import user_data_path
 from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from resolvers.limits import DEFAULTS
 
 CLEARML_COMPANY = "d1bd92a3b039400cbafc60a7a5b1e52b"
+NAME = r"(?:[a-z0-9_-]+\.)*[a-z0-9_-]+|\[[0-9a-f:.]+\]"
+HOST = re.compile(rf"(?:\*\.)?(?:{NAME})")
+ORIGIN = re.compile(rf"[a-z][a-z0-9+.-]*://(?:{NAME})(?::\d{{1,5}})?")
 
 
 def _loopback(host: Any) -> Any:
@@ -31,6 +36,31 @@ def _loopback(host: Any) -> Any:
     return host
 
 
+def _listed(form: re.Pattern[str], meant: str) -> Callable[[Any], tuple[str, ...]]:
+    """Reads names with commas between them, each of this form; `meant` says which in words."""
+
+    def read(given: Any) -> tuple[str, ...]:
+        names = given.split(",") if isinstance(given, str) else given
+        found = tuple(name.strip().lower() for name in names if name.strip())
+        for name in found:
+            if not form.fullmatch(name):
+                raise ValueError(f"{name!r} is not {meant}")
+        return found
+
+    return read
+
+
+Hosts = Annotated[
+    tuple[str, ...], NoDecode,
+    BeforeValidator(_listed(HOST, "a host such as data.example.org, *.example.org or [::1], without a port")),
+]  # fmt: skip
+# no "*": without authentication it would show the tasks to every site that a person on this machine visits
+Origins = Annotated[
+    tuple[str, ...], NoDecode,
+    BeforeValidator(_listed(ORIGIN, "an origin such as https://a.example.org or http://localhost:3000; no path")),
+]  # fmt: skip
+
+
 class Settings(BaseSettings):
     """The settings of one process."""
 
@@ -44,6 +74,16 @@ class Settings(BaseSettings):
         description="Address to listen on. Only loopback, until there is authentication.",
     )
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and says which.")
+    allowed_hosts: Hosts = Field(
+        default=("localhost", "127.0.0.1", "[::1]"),
+        description="Hosts, with commas between them, under which it may be addressed, besides the one it listens on.",
+    )
+    allowed_origins: Origins = Field(
+        default=(),
+        description="Origins, with commas between them, of front ends in browsers that may ask, besides its own pages.",
+    )
+    max_body_bytes: int = Field(default=1_000_000, ge=1, description="Most bytes that a request may have.")
+    max_body_seconds: float = Field(default=30, gt=0, description="Seconds in which a request must have arrived.")
     data_dir: Path = Field(
         default_factory=lambda: user_data_path("taskql"),
         description="Folder in which the embedded MongoDB keeps its data. Not used with a MongoDB address.",

@@ -18,6 +18,7 @@ from strawberry.types import ExecutionContext
 from resolvers.cost import Operation, Pricing
 from resolvers.errors import ApiError, ErrorCode, LimitError, RequestError
 from resolvers.limits import Limits, counts, exceeded, in_order, nesting, refusal
+from resolvers.operation import OneOperation
 
 KEPT = 128  # documents
 MAX_KEPT = 20_000  # characters of one, so that long ones don't fill the memory
@@ -42,7 +43,7 @@ class Schema(strawberry.Schema):
     def __init__(
         self, *, limits: Limits, sizes: Mapping[tuple[str, str], int], introspection: bool, **options: Any
     ) -> None:
-        super().__init__(**options, extensions=[lambda: _Checks(self)])
+        super().__init__(**options, extensions=[lambda: _Checks(self), OneOperation])
         self.limits = limits
         self._introspection = introspection
         self._pricing = Pricing(self._schema, sizes, limits.page)

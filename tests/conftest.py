@@ -106,7 +106,7 @@ async def database(app: Starlette) -> AsyncIterator[AsyncDatabase[dict[str, Any]
 @pytest.fixture
 async def client(app: Starlette, database: AsyncDatabase[dict[str, Any]]) -> AsyncIterator[Client]:
     """A client of the served application over an empty database."""
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
         yield Client(http, database)
 
 

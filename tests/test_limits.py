@@ -17,7 +17,6 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from api.app import create_app
-from api.graphql import MAX_BODY
 from api.settings import Settings
 from resolvers import root
 from resolvers.cost import USUAL, Pricing, said_sizes
@@ -146,7 +145,10 @@ async def test_a8_characters(client: Client) -> None:
         return start + "x" * (size - len(start) - len(end)) + end
 
     json_type = {"Content-Type": "application/json"}
-    answers = [await client.http.post("/graphql", content=body(MAX_BODY + more), headers=json_type) for more in (0, 1)]
+    answers = [
+        await client.http.post("/graphql", content=body(Settings().max_body_bytes + more), headers=json_type)
+        for more in (0, 1)
+    ]
     assert [answer.status_code for answer in answers] == [200, 413]
 
 
@@ -628,7 +630,7 @@ async def test_limits_are_settings(closed: Starlette) -> None:
 
 
 async def ask(app: Starlette, query: str, variables: dict[str, Any], **more: Any) -> dict[str, Any]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
         response = await http.post("/graphql", json={"query": query, "variables": variables, **more})
         answer: dict[str, Any] = response.json()
         return answer

@@ -54,6 +54,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from api.graphql import GraphQLView
+from api.settings import Settings
 from models.reading import Viewer
 from resolvers.context import Context
 from resolvers.root import build_schema as build
@@ -381,9 +382,11 @@ async def test_another_viewer_sees_what_the_first_one_does_not(app: Starlette, d
     await database.task.insert_many([task(_id="own"), task(_id="public", company=PUBLIC),
                                      task(_id="foreign", company=OTHER_COMPANY)])  # fmt: skip
     other = Viewer(user="somebody", company=OTHER_COMPANY, role="admin")
-    view = GraphQLView(build(load()), lambda _: Context(other, app.state.database.reader(other), load(), max_page=500))
-    served = Starlette(routes=[Route("/graphql", view.answer, methods=["GET", "POST"])])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://test") as http:
+    view = GraphQLView(
+        build(load()), lambda _: Context(other, app.state.database.reader(other), load(), max_page=500), Settings()
+    )
+    served = Starlette(routes=[Route("/graphql", view)])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as http:
         data = await Client(http, database).data('{ tasks { nodes { id } totalCount } a: task(id: "own") { id } }')
     assert sorted(node["id"] for node in data["tasks"]["nodes"]) == ["foreign", "public"]
     assert data["tasks"]["totalCount"] == 2

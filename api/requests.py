@@ -1,0 +1,179 @@
+"""From an HTTP request to a GraphQL request. What is not exactly one is refused, never guessed at."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import orjson
+
+from api.errors import RefusedError
+from resolvers.errors import ErrorCode
+
+JSON_TYPE = "application/json"
+RESPONSE_TYPE = "application/graphql-response+json"
+METHODS = "GET, POST"
+MAX_URL_QUERY = 8192  # bytes
+MAX_NESTING = 512  # as deep as can be read safely; how deep a variable may be is a limit of the schema
+PARAMETERS = {"query": str, "operationName": str, "variables": dict, "extensions": dict}
+QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
+
+
+class HttpRequest(NamedTuple):
+    """As much of an HTTP request as GraphQL needs; the names of headers are in lower case."""
+
+    method: str
+    url_query: bytes
+    headers: Mapping[str, str]
+    body: Callable[[], Awaitable[bytes]]
+
+
+class Asked(NamedTuple):
+    """A GraphQL request."""
+
+    query: str
+    operation_name: str | None
+    variables: dict[str, Any] | None
+    extensions: dict[str, Any] | None
+
+
+def check_method(method: str) -> None:
+    """Raises RefusedError for all but GET and POST."""
+    if method not in METHODS.split(", "):
+        raise RefusedError(405, f"GraphQL is served by {METHODS}.", allow=METHODS)
+
+
+def accepted(accept: str | None) -> str:
+    """The media type that the client likes best; where it does not mind, application/json. Raises RefusedError."""
+    if not accept or not accept.strip():
+        return JSON_TYPE
+    ranges = [_range(part) for part in accept.split(",")]
+    liked = {offered: _liking(offered, ranges) for offered in (JSON_TYPE, RESPONSE_TYPE)}
+    best = max(liked, key=lambda offered: (*liked[offered], liked[offered][1] > 1 and offered == RESPONSE_TYPE))
+    if not liked[best][0]:
+        raise RefusedError(406, f"Answers are {RESPONSE_TYPE} or {JSON_TYPE}; the Accept header allows neither.")
+    return best
+
+
+def _range(part: str) -> tuple[str, float]:
+    name, *parameters = part.split(";")
+    qualities = [float(found[1]) for parameter in parameters if (found := QUALITY.fullmatch(parameter))]
+    return name.strip().lower(), min(qualities, default=1.0)
+
+
+def _liking(offered: str, ranges: Iterable[tuple[str, float]]) -> tuple[float, int]:
+    """How much, and how expressly. The narrowest range that covers a media type decides about it."""
+    narrowness = {"*/*": 0, "application/*": 1, offered: 2}
+    fitting = [(narrowness[name], quality) for name, quality in ranges if name in narrowness]
+    narrowest, quality = max(fitting, default=(0, 0.0))
+    return quality, narrowest
+
+
+async def read_request(request: HttpRequest) -> Asked:
+    """The GraphQL request in an HTTP request; raises RefusedError."""
+    if len(request.url_query) > MAX_URL_QUERY:
+        raise RefusedError(
+            414, f"Behind the ? there are at most {MAX_URL_QUERY} bytes; send this by POST.", ErrorCode.LIMIT_EXCEEDED
+        )
+    asked = _from_url(request.url_query) if request.method == "GET" else await _from_body(request)
+    for name, kind in PARAMETERS.items():
+        if asked.get(name) is not None and not isinstance(asked[name], kind):
+            raise RefusedError(400, f"{name} is to be {'text' if kind is str else 'an object'}.")
+    if not asked.get("query"):
+        raise RefusedError(400, "There is no query in the request.")
+    return Asked(asked["query"], asked.get("operationName"), asked.get("variables"), asked.get("extensions"))
+
+
+def _from_url(url_query: bytes) -> dict[str, Any]:
+    try:
+        given = parse_qsl(url_query.decode("ascii"), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        raise RefusedError(400, "The address holds bytes that are not UTF-8 in percent-encoding.") from None
+    asked: dict[str, Any] = {name: value for name, value in _once(given).items() if value}
+    for name in ("variables", "extensions"):
+        if name in asked:
+            asked[name] = strict_json(asked[name].encode(), name)
+    return asked
+
+
+async def _from_body(request: HttpRequest) -> dict[str, Any]:
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        # a few kilobytes of gzip can hold a gigabyte; GraphQL requests are small without it
+        raise RefusedError(415, "Send the request uncompressed.", accept_encoding="identity")
+    kind, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
+    if kind != JSON_TYPE:
+        raise RefusedError(415, f"Send the request as {JSON_TYPE}.", accept_post=JSON_TYPE)
+    charsets = [
+        value.strip(' "') for name, _, value in (part.partition("=") for part in parameters) if name == "charset"
+    ]
+    if any(charset not in {"utf-8", "utf8"} for charset in charsets):
+        raise RefusedError(415, "Send the request in UTF-8.", accept_post=JSON_TYPE)
+    asked = strict_json(await request.body(), "The body")
+    if isinstance(asked, list):
+        raise RefusedError(400, "Batches are not served; send each request by itself.")
+    if not isinstance(asked, dict):
+        raise RefusedError(400, "The body is to be a JSON object.")
+    return asked
+
+
+async def read_body(chunks: AsyncIterator[bytes], announced: str | None, max_bytes: int, max_seconds: float) -> bytes:
+    """The body, in time and of a size that is served; raises RefusedError."""
+    # the rest of a refused body is not waited for, so the connection can't be used again
+    too_long = RefusedError(
+        413, f"A request has at most {max_bytes} bytes.", ErrorCode.LIMIT_EXCEEDED, connection="close"
+    )  # fmt: skip
+    if announced and announced.isdecimal() and int(announced[:20]) > max_bytes:
+        raise too_long
+    body = bytearray()
+    try:
+        async with asyncio.timeout(max_seconds):
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > max_bytes:
+                    raise too_long
+    except TimeoutError:
+        raise RefusedError(
+            408, f"The request did not arrive within {max_seconds:g} seconds.", connection="close"
+        ) from None
+    return bytes(body)
+
+
+def strict_json(data: bytes, what: str) -> Any:
+    """The JSON value in these bytes, which has one reading only; raises RefusedError."""
+    try:
+        value = orjson.loads(data)
+        if _is_deeper(value, MAX_NESTING):
+            message = f"{what} is nested deeper than {MAX_NESTING} levels."
+            raise RefusedError(400, message, ErrorCode.LIMIT_EXCEEDED)
+        # orjson takes the last of equal keys, another reader the first
+        json.loads(data, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, f"{what} is no JSON: {error}.") from None
+    return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    level = [[value]]
+    for _ in range(levels + 1):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    """The lists and objects that are directly in this value."""
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (inner for inner in values if isinstance(inner, dict | list))
+
+
+def _once(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise RefusedError(400, f"{json.dumps(name[:50])} is given twice.")
+        found[name] = value
+    return found

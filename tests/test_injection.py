@@ -1,0 +1,202 @@
+"""Input that would like to be more than a value: operators, paths, regular expressions, lines of a log."""
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphql import (
+    GraphQLInputObjectType,
+    GraphQLInputType,
+    build_schema,
+    get_named_type,
+    is_list_type,
+    is_non_null_type,
+)
+
+from api.settings import CLEARML_COMPANY
+from resolvers.errors import ErrorCode
+from tests.conftest import Client, Commands
+
+SCHEMA = build_schema((Path(__file__).parent.parent / "schema" / "schema.graphql").read_text())
+OPERATORS = [{"$gt": ""}, {"$where": "sleep(1000)"}, {"$regex": ".*"}, {"$ne": None}]
+CODES = {code.name for code in ErrorCode} - {"INTERNAL_ERROR"}
+ODD_NAMES = [
+    "$where",
+    "$",
+    "a.b",
+    "a.$**",
+    "\0",
+    "a\0b",
+    "",
+    ".",
+    "__proto__",
+    "constructor",
+    "__class__",
+    "\r\n",
+    "x" * 300,
+]
+TEXTS = {"String", "ID"}
+
+
+def places(type_: GraphQLInputType, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths to all texts in an input type."""
+    named = get_named_type(type_)
+    if named.name in TEXTS:
+        yield above
+    elif isinstance(named, GraphQLInputObjectType) and len(above) < 4:
+        for name, field in named.fields.items():
+            yield from places(field.type, (*above, name))
+
+
+def holding(type_: GraphQLInputType, path: tuple[str, ...], value: Any) -> Any:
+    """An input of this type that has the value at this path."""
+    if is_non_null_type(type_):
+        return holding(type_.of_type, path, value)
+    if is_list_type(type_):
+        return [holding(type_.of_type, path, value)]
+    if not path:
+        return value
+    assert isinstance(type_, GraphQLInputObjectType)
+    return {path[0]: holding(type_.fields[path[0]].type, path[1:], value)}
+
+
+def arguments() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Every text that a root field takes, as field, argument and path."""
+    assert SCHEMA.query_type
+    for name, field in SCHEMA.query_type.fields.items():
+        for argument in field.args:
+            yield from ((name, argument, path) for path in places(field.args[argument].type))
+
+
+def asking(field: str, argument: str, path: tuple[str, ...], value: Any) -> tuple[str, dict[str, Any]]:
+    """A query with this value at this place of a root field's argument, and its variables."""
+    assert SCHEMA.query_type
+    asked = SCHEMA.query_type.fields[field]
+    type_ = asked.args[argument].type
+    selected = "totalCount" if "Connection" in str(asked.type) else "name"
+    return f"query ($v: {type_}) {{ {field}({argument}: $v) {{ {selected} }} }}", {"v": holding(type_, path, value)}
+
+
+def keys(value: Any) -> Iterator[tuple[str, Any]]:
+    """All keys in a command, with their values."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key, inner
+            yield from keys(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from keys(inner)
+
+
+@pytest.fixture
+async def two_tasks(client: Client) -> None:
+    await client.database["task"].insert_many(
+        {"_id": name, "company": CLEARML_COMPANY, "name": name, "type": "training", "status": "created"}
+        for name in ("one", "two")
+    )
+
+
+def test_there_are_texts_to_try() -> None:
+    assert len(set(arguments())) > 20
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=json.dumps)
+async def test_an_operator_in_the_place_of_a_text_is_refused(
+    client: Client, commands: Commands, operator: dict[str, Any]
+) -> None:
+    for place in arguments():
+        query, variables = asking(*place, operator)
+        assert (await client.error(query, **variables))["code"] == "VALIDATION_FAILED", place
+    assert commands.seen == []
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=json.dumps)
+async def test_an_operator_in_a_text_stays_a_text(client: Client, commands: Commands, operator: dict[str, Any]) -> None:
+    for place in arguments():
+        query, variables = asking(*place, json.dumps(operator))
+        answer = await client.answer(query, **variables)
+        assert {error["extensions"]["code"] for error in answer.get("errors", ())} <= CODES, place
+    assert sum(json.dumps(operator) in str(command) for command in commands.seen) > 10
+    [(key, value)] = operator.items()
+    assert (key, value) not in [pair for command in commands.seen for pair in keys(command)]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+async def test_keys_that_are_odd_are_refused(client: Client, commands: Commands, name: str) -> None:
+    query = "query ($filter: TaskFilter) { tasks(filter: $filter) { totalCount } }"
+    for filter_ in ({name: "1"}, {"_any_": {name: "1"}}):
+        assert (await client.error(query, filter=filter_))["code"] == "VALIDATION_FAILED"
+    assert commands.seen == []
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+async def test_field_paths_that_are_odd_name_nothing(client: Client, commands: Commands, name: str) -> None:
+    query = 'query ($fields: [String!]) { tasks(filter: {_any_: {pattern: "a", fields: $fields}}) { totalCount } }'
+    for path in (name, f"script.{name}", f"{name}.script", f"hyperparams.{name}"):
+        assert (await client.error(query, fields=[path]))["code"] == "INVALID_FIELDS"
+    assert commands.seen == []
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+async def test_names_of_metrics_and_parameters_are_only_names(client: Client, two_tasks: None, name: str) -> None:  # noqa: ARG001
+    query = """query ($name: String!) { tasks { nodes {
+      lastMetrics(metric: [$name], variant: [$name]) { value } hyperparams(section: [$name], name: [$name]) { value }
+    } } }"""
+    nothing = {"lastMetrics": [], "hyperparams": []}
+    assert await client.data(query, name=name) == {"tasks": {"nodes": [nothing, nothing]}}
+
+
+@pytest.mark.parametrize("field", ["last_metrics.$**", "$natural", "_id", "NAME; DROP", {"$gt": ""}])
+async def test_an_order_by_anything_but_a_sortable_field_is_refused(
+    client: Client, commands: Commands, field: Any
+) -> None:
+    query = "query ($field: TaskSortField) { tasks(orderBy: [{field: $field}]) { totalCount } }"
+    assert (await client.error(query, field=field))["code"] == "VALIDATION_FAILED"
+    assert commands.seen == []
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(a+)+$",
+        "(a|aa)+$",
+        "(.*a){20}",
+        "(?i)(A+)+$",
+        r"(a+)\1+$",
+        "(?<=a)(a+)+$",
+        "(?R)?a",
+        "a\0",
+        "(",
+        "a{99999}",
+        r"\u{1}",
+    ],
+)
+async def test_a_regular_expression_costs_bounded_time_and_never_a_fault(client: Client, pattern: str) -> None:
+    await client.database["task"].insert_many(
+        {"_id": str(number), "company": CLEARML_COMPANY, "name": "a" * 30 + "!"} for number in range(100)
+    )
+    started = time.monotonic()
+    answer = await client.answer("query ($p: String) { tasks(filter: {name: $p}) { nodes { id } } }", p=pattern)
+    assert time.monotonic() - started < 5 + 2
+    assert {error["extensions"]["code"] for error in answer.get("errors", ())} <= {"TIMEOUT", "INVALID_REGEX_ERROR"}
+
+
+async def test_a_regular_expression_has_at_most_256_characters(client: Client) -> None:
+    query = "query ($p: String) { tasks(filter: {name: $p}) { totalCount } }"
+    assert await client.data(query, p="a" * 256) == {"tasks": {"totalCount": 0}}
+    assert (await client.error(query, p="a" * 257))["code"] in CODES
+
+
+async def test_an_operation_name_gets_into_no_header_and_no_log(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "A\r\nSet-Cookie: a=b\r\nERROR forged"
+    with caplog.at_level(logging.DEBUG, logger="taskql"):
+        response = await client.http.post("/graphql", json={"query": "query A { __typename }", "operationName": name})
+    assert response.status_code == 400
+    assert "set-cookie" not in response.headers
+    assert "forged" not in caplog.text + response.text
