@@ -58,13 +58,14 @@ class Database:
         return MARK in names or not names
 
     async def prepare(self, company: str, user: str) -> list[str]:
-        """Create indexes, the default queue and the acting user where they are missing.
+        """Create indexes and the default queue where they are missing, and the acting user in an empty database.
 
         Answers which indexes could not be created.
         """
+        if not await self.database.list_collection_names():
+            await self._ensure_user(company, user)
         await self.database[MARK].update_one({"_id": "prepared"}, {"$setOnInsert": {"at": now()}}, upsert=True)
         await self._ensure_default_queue(company)
-        await self._ensure_user(company, user)
         return [failure for document in DOCUMENTS.values() for failure in await self._build_indexes(document)]
 
     async def settle_import(self, company: str) -> None:

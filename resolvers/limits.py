@@ -41,7 +41,7 @@ class Limits:
     root_fields: int = 20
     directives: int = 100
     nesting: int = 64
-    cost: int = 200_000
+    cost: int = 500_000
 
 
 DEFAULTS = Limits()

@@ -85,9 +85,9 @@ def test_a_taken_port_is_one_paragraph(tmp_path: Path) -> None:
     [
         ({"host": "0.0.0.0"}, "not a loopback address"),  # noqa: S104 - it is refused
         ({"host": "example.org"}, "not a loopback address"),
-        ({"port": "many"}, "port: Input should be a valid integer"),
-        ({"port": 70000}, "port: Input should be less than or equal to 65535"),
-        ({"mongodb_database": "a/b"}, "mongodb_database"),
+        ({"port": "many"}, "TASKQL_PORT: Input should be a valid integer"),
+        ({"port": 70000}, "TASKQL_PORT: Input should be less than or equal to 65535"),
+        ({"mongodb_database": "a/b"}, "TASKQL_MONGODB_DATABASE"),
         ({"mongodb_uri": "mongodb://127.0.0.1:1/" + QUICK}, "MongoDB does not answer"),
         ({"mongodb_uri": "http://127.0.0.1"}, "TASKQL_MONGODB_URI is no usable MongoDB address"),
         ({"data_dir": "/dev/null/x"}, "/dev/null/x"),

@@ -253,13 +253,13 @@ def test_a12_a_page_costs_what_is_asked_for(schema: Schema, said: str, variables
 async def test_a12_the_cost_is_that_of_each_request_not_of_the_document(client: Client, commands: Commands) -> None:
     text = "query ($n: Int) " + rows(metrics(20)).replace("500", "$n")
     for _ in range(2):
-        assert await is_answered(client, text, n=199)
-        expected = {"limit": "cost", "maximum": 200_000, "actual": 1 + 200 * 1001}
-        assert expected == await refused(client, commands, text, n=200)
+        assert await is_answered(client, text, n=499)
+        expected = {"limit": "cost", "maximum": 500_000, "actual": 1 + 500 * 1001}
+        assert expected == await refused(client, commands, text, n=500)
 
 
 async def test_a13_nested_lists_multiply(client: Client, commands: Commands) -> None:
-    expected = {"limit": "cost", "maximum": 200_000, "actual": 1 + 500 * 5001}
+    expected = {"limit": "cost", "maximum": 500_000, "actual": 1 + 500 * 5001}
     assert expected == await refused(client, commands, rows(metrics(100)))
 
 
@@ -517,9 +517,9 @@ async def cost(client: Client, query: str, **more: Any) -> dict[str, Any]:
 
 
 async def test_a_dashboard_of_500_tasks_with_30_metrics_passes(client: Client) -> None:
-    assert await cost(client, DASHBOARD) == {"requested": 1 + 500 * 32, "budget": 200_000}
+    assert await cost(client, DASHBOARD) == {"requested": 1 + 500 * 32, "budget": 500_000}
     by_metric = DASHBOARD.replace(', variant: ["test"]', "")
-    assert await cost(client, by_metric) == {"requested": 1 + 500 * 302, "budget": 200_000}
+    assert await cost(client, by_metric) == {"requested": 1 + 500 * 302, "budget": 500_000}
 
 
 async def test_every_query_of_the_readme_costs_less_than_half_the_budget(client: Client) -> None:
@@ -537,7 +537,7 @@ async def test_the_cost_that_the_readme_prints_is_so(client: Client) -> None:
         "/graphql", content=body.replace("\n", ""), headers={"Content-Type": "application/json"}
     )
     assert json.dumps(response.json()["extensions"], separators=(",", ":")) in README
-    [product] = re.findall(r"500 . \(1 \+ 30\) \+ 1 = (\d+) of 200000", README)
+    [product] = re.findall(r"500 . \(1 \+ 30\) \+ 1 = (\d+) of 500000", README)
     assert int(product) == 500 * 31 + 1
 
 
@@ -545,10 +545,10 @@ async def test_the_cost_is_told_only_when_asked_and_also_when_refused(client: Cl
     assert "extensions" not in await client.answer("{ tasks { totalCount } }")
     request = {"query": rows(metrics(50)), "extensions": {"cost": True}}
     answer = (await client.http.post("/graphql", json=request)).json()
-    assert answer["extensions"]["cost"] == {"requested": 1_250_501, "budget": 200_000}
+    assert answer["extensions"]["cost"] == {"requested": 1_250_501, "budget": 500_000}
     assert answer["errors"][0]["extensions"]["actual"] == 1_250_501
     response = await client.http.get("/graphql", params={"query": "{ __typename }", "extensions": '{"cost": true}'})
-    assert response.json()["extensions"] == {"cost": {"requested": 0, "budget": 200_000}}
+    assert response.json()["extensions"] == {"cost": {"requested": 0, "budget": 500_000}}
 
 
 async def test_the_cost_of_the_named_operation_counts(client: Client) -> None:
