@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from api.graphiql.serving import find_built, graphiql_routes
 from api.graphql import GraphQLView
 from api.settings import Settings
 from api.start import open_database
@@ -36,6 +37,7 @@ def create_app(settings: Settings) -> Starlette:
     return Starlette(
         lifespan=lifespan,
         routes=[
+            *(graphiql_routes(find_built()) if settings.graphiql else ()),
             Route("/graphql", GraphQLView(build_schema(spec), new_context).answer, methods=["GET", "POST"]),
             Route("/healthz", healthz),
             Route("/readyz", readyz),

@@ -71,10 +71,13 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
 
 def _option(name: str) -> inspect.Parameter:
     field = Settings.model_fields[name]
-    kind: Any = int if field.annotation is int else str
+    kind: Any = field.annotation if field.annotation in (bool, int) else str
+    flag = name.replace("_", "-")
     default = "" if field.default_factory or field.default is None else f" [default: {field.default}]"
     option = typer.Option(
-        f"--{name.replace('_', '-')}", help=f"{field.description} (TASKQL_{name.upper()}){default}", show_default=False
+        f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}",
+        help=f"{field.description} (TASKQL_{name.upper()}){default}",
+        show_default=False,
     )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
@@ -95,7 +98,7 @@ DATABASE = ("data_dir", "mongodb_uri", "mongodb_database")
 
 
 @cli.command()
-@with_settings("host", "port", *DATABASE)
+@with_settings("host", "port", "graphiql", *DATABASE)
 def serve(settings: Settings) -> None:
     """Serve GraphQL at /graphql until Ctrl-C. Starts an embedded MongoDB unless given the address of one."""
     with _listening(settings) as listener, with_mongodb(settings) as found:

@@ -60,3 +60,4 @@ class Settings(BaseSettings):
     user: str = Field(default="taskql", description="Id of the user who acts here.")
     max_page: int = Field(default=500, ge=1, le=10_000, description="Most items a page may have.")
     max_time_ms: int = Field(default=5000, ge=1, description="Milliseconds after which MongoDB gives up on a command.")
+    graphiql: bool = Field(default=True, description="Whether browsers are shown GraphiQL at /graphql.")
