@@ -29,7 +29,7 @@ function Examples({ examples }) {
   return h("section", { "aria-label": "Examples" },
     h("div", { className: "graphiql-doc-explorer-title" }, "Examples"),
     h("p", { className: "examples-how" },
-      "Choose one, then run it with the round button or Ctrl-Enter. Each opens in a tab of its own; change it as you like."),
+      "Choose one, then run it with the pink button or Ctrl-Enter. Each opens in a tab of its own; change it as you like."),
     h("ol", { className: "examples-list" }, examples.map(item)));
 }
 
