@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from api.errors import RefusedError, shown
+from api.graphiql.serving import find_built, graphiql_routes
 from api.graphql import GraphQLView
 from api.middleware import MaskedFaults, OneShape
 from api.requests import METHODS
@@ -51,6 +52,7 @@ def create_app(settings: Settings) -> Starlette:
     return Starlette(
         lifespan=lifespan,
         routes=[
+            *(graphiql_routes(find_built()) if settings.graphiql else ()),
             Route("/graphql", GraphQLView(schema, new_context, settings)),
             Route("/healthz", healthz),
             Route("/readyz", readyz),

@@ -80,11 +80,14 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
 
 def _option(name: str) -> inspect.Parameter:
     field = Settings.model_fields[name]
-    kind: Any = int if field.annotation is int else str
+    kind: Any = field.annotation if field.annotation in (bool, int) else str
+    flag = name.replace("_", "-")
     shown = ",".join(field.default) if isinstance(field.default, tuple) else field.default
     default = "" if field.default_factory or shown in {None, ""} else f" [default: {shown}]"
     option = typer.Option(
-        f"--{name.replace('_', '-')}", help=f"{field.description} (TASKQL_{name.upper()}){default}", show_default=False
+        f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}",
+        help=f"{field.description} (TASKQL_{name.upper()}){default}",
+        show_default=False,
     )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
@@ -103,6 +106,7 @@ def _settings(given: dict[str, Any]) -> Settings:
 
 
 DATABASE = ("data_dir", "mongodb_uri", "mongodb_database")
+ACTING = ("company", "user", "max_page", "max_time_ms")
 
 
 @cli.callback()
@@ -117,7 +121,16 @@ def about(
 
 @cli.command()
 @with_settings(
-    "host", "port", "allowed_hosts", "allowed_origins", *DATABASE, "company", "user", "max_page", "max_time_ms"
+    "host",
+    "port",
+    "graphiql",
+    "allowed_hosts",
+    "allowed_origins",
+    *DATABASE,
+    "company",
+    "user",
+    "max_page",
+    "max_time_ms",
 )
 def serve(settings: Settings) -> None:
     """Serve GraphQL at /graphql until Ctrl-C. Starts an embedded MongoDB unless given the address of one."""

@@ -119,3 +119,4 @@ class Settings(BaseSettings):
         description="Whether clients may ask for the schema, and errors suggest names from it.",
     )
     max_time_ms: int = Field(default=5000, ge=1, description="Milliseconds after which MongoDB gives up on a command.")
+    graphiql: bool = Field(default=True, description="Whether browsers are shown GraphiQL at /graphql.")

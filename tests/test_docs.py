@@ -7,6 +7,7 @@ from pathlib import Path
 from api.imports import SAMPLE
 from api.settings import Settings
 from models.importing import import_files
+from resolvers.errors import ErrorCode
 from tests.conftest import Client
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -16,6 +17,13 @@ def test_every_setting_stands_in_the_readme_with_its_sentence() -> None:
     rows = re.findall(r"^\| `TASKQL_(\w+)` \|.*\| (.*) \|$", README, re.MULTILINE)
     expected = [(name.upper(), field.description) for name, field in Settings.model_fields.items()]
     assert rows == expected
+
+
+def test_every_error_code_stands_in_the_readme_with_its_meaning() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*) \|$", README, re.MULTILINE)
+    assert [(name, said) for name, said in rows if not name.startswith("TASKQL_")] == [
+        (code.name, code.value) for code in ErrorCode
+    ]
 
 
 async def test_the_first_query_has_the_answer_that_is_printed(client: Client) -> None:

@@ -1,0 +1,1 @@
+"""GraphiQL: the page, its examples, and what serves them."""

@@ -1,0 +1,236 @@
+"""GraphiQL: what is served to whom, and the page in a real browser."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from starlette.applications import Starlette
+
+from api.accepts import prefers
+from api.graphiql.serving import Example, examples, find_built, graphiql_routes
+from tests.servers import Served, run, served
+
+CHROMIUM = Path("/usr/bin/chromium")
+SWITCHES = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+EXAMPLES = list(examples())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A served taskql with the sample."""
+    folder = tmp_path_factory.mktemp("graphiql")
+    with served(data_dir=folder) as found:
+        assert run("import", "--sample", data_dir=folder).returncode == 0
+        yield found
+
+
+def files_of(page: str) -> list[str]:
+    return re.findall(r'(?:src|href)="([^"]+)"', page)
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (BROWSER["Accept"], True),
+        ("text/html", True),
+        ("application/json;q=0.5, text/html", True),
+        ("TEXT/HTML ; Q=0.2", True),
+        ("", False),
+        ("*/*", False),
+        ("application/json", False),
+        ("application/json, text/html", False),
+        ("text/html;q=0.5, application/json", False),
+        ("text/html;q=0, */*", False),
+        ("text/html;q=much", False),
+    ],
+)
+def test_a_page_is_for_those_who_rank_it_above_json(accept: str, expected: bool) -> None:
+    assert prefers(accept, "text/html", "application/json") is expected
+
+
+def test_a_browser_is_led_to_the_page(server: Served) -> None:
+    found = httpx.get(server.address.removesuffix("graphql"), headers=BROWSER, follow_redirects=True)
+    assert str(found.url) == server.address
+    assert "<title>taskql</title>" in found.text
+
+
+def test_programs_are_answered_with_json_as_before(server: Served) -> None:
+    question = {"query": "{ tasks { totalCount } }"}
+    for accept in ("*/*", "application/json", "application/graphql-response+json"):
+        answer = httpx.get(server.address, params=question, headers={"Accept": accept})
+        assert answer.json() == {"data": {"tasks": {"totalCount": 12}}}
+    assert httpx.get(server.address).json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+    assert httpx.get(server.address.removesuffix("graphql")).status_code == 404
+
+
+def test_the_page_may_use_nothing_from_elsewhere(server: Served) -> None:
+    page = httpx.get(server.address, headers=BROWSER)
+    policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert not re.search(r"https?:|\*|eval", page.headers["content-security-policy"])
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert not [name for name in files_of(page.text) if "//" in name]
+
+
+def test_files_are_kept_by_the_browser_under_an_address_that_changes_with_them(server: Served) -> None:
+    page = httpx.get(server.address, headers=BROWSER)
+    names = files_of(page.text)
+    assert len(names) == 9
+    for name in names:
+        found = httpx.get(page.url.join(name))
+        assert found.status_code == 200
+        assert "immutable" in found.headers["cache-control"]
+    assert httpx.get(page.url.join(re.sub(r"graphiql/\w+", "graphiql/0", names[0]))).status_code == 404
+    assert httpx.get(page.url.join(names[0].rpartition("/")[0] + "/..%2f..%2fapp.py")).status_code == 404
+
+
+def test_ten_thousand_ranges_are_answered_quickly(server: Served) -> None:
+    page = httpx.get(server.address, headers=BROWSER)
+    name = next(name for name in files_of(page.text) if name.endswith("/graphiql.js"))
+    ranges = ",".join(f"{start}-{start}" for start in range(0, 20_000, 2))
+    started = time.perf_counter()
+    found = httpx.get(page.url.join(name), headers={"Range": f"bytes={ranges}"})
+    assert time.perf_counter() - started < 1
+    assert found.status_code in {200, 431, 400}
+
+
+def test_it_can_be_turned_off(tmp_path: Path) -> None:
+    with served(data_dir=tmp_path, graphiql="false") as server:
+        answer = httpx.get(server.address, headers=BROWSER)
+        assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+        assert httpx.get(server.address.removesuffix("graphql"), headers=BROWSER).status_code == 404
+
+
+async def test_without_its_files_the_page_says_what_is_missing_and_how_to_get_it() -> None:
+    bare = Starlette(routes=graphiql_routes(find_built("no_such_package")))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(bare), base_url="http://test") as client:
+        page = (await client.get("/graphql", headers=BROWSER)).text
+        assert "GraphiQL is missing" in page
+        assert "uv sync --reinstall-package taskql" in page
+        assert [(await client.get(f"/{name}")).status_code for name in files_of(page)] == [200, 200]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)
+def test_an_example_has_an_answer_without_errors(server: Served, example: Example) -> None:
+    assert example.query.startswith(f"# {example.title}\n")
+    variables = httpx.Response(200, text=example.variables).json() if example.variables else None
+    answer = httpx.post(server.address, json={"query": example.query, "variables": variables}).json()
+    assert "errors" not in answer
+    [found] = answer["data"].values()
+    assert found.get("nodes") or found["totalCount"]
+
+
+def test_every_line_of_the_example_of_errors_is_an_error(server: Served) -> None:
+    query = next(example.query for example in EXAMPLES if example.title == "Errors")
+    lines = re.findall(r"^  # (\w+: .*)$", query, re.MULTILINE)
+    assert len(lines) == 5
+    for line in lines:
+        assert httpx.post(server.address, json={"query": f"{{ {line} }}"}).json()["errors"][0]["extensions"]["code"]
+
+
+# -- in Chromium ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip("there is no Chromium")
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        yield found
+        found.close()
+
+
+class Visit:
+    """A page of a new visitor, with all that it asked for and complained of."""
+
+    def __init__(self, context: BrowserContext, server: Served) -> None:
+        self.page: Page = context.new_page()
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda line: line.type in {"error", "warning"} and self.complaints.append(line.text))
+        self.page.goto(server.address.removesuffix("graphql"))
+        expect(self.page.get_by_role("button", name="Execute query")).to_be_visible()
+
+    def run(self, query: str) -> str:
+        """The answer that the button brings to this query."""
+        with self.page.expect_response(
+            lambda answer: (answer.request.post_data_json or {}).get("query") == query
+        ) as waited:
+            self.page.get_by_role("button", name="Execute query").click()
+        expect(self.page.locator(".result-window")).to_contain_text(re.compile('"data"|"errors"'))
+        return waited.value.text()
+
+
+@pytest.fixture(params=["light", "dark"])
+def visit(request: pytest.FixtureRequest, browser: Browser, server: Served) -> Iterator[Visit]:
+    context = browser.new_context(color_scheme=request.param)
+    context.set_default_timeout(30_000)
+    found = Visit(context, server)
+    yield found
+    context.close()
+    assert {httpx.URL(url).host for url in found.asked} == {"127.0.0.1"}
+    assert found.complaints == []
+
+
+def test_a_visitor_runs_every_example(visit: Visit) -> None:
+    expect(visit.page).to_have_title("taskql")
+    expect(visit.page.get_by_text("Choose one, then run it")).to_be_visible()
+    for example in EXAMPLES:
+        visit.page.get_by_role("button", name=example.title, exact=True).click()
+        answer = visit.run(example.query)
+        assert '"data"' in answer
+        assert '"errors"' not in answer
+    assert visit.page.get_by_role("tab").count() >= len(EXAMPLES)
+
+
+def test_documentation_and_explorer_open(visit: Visit) -> None:
+    visit.page.get_by_label("Show Documentation Explorer").click()
+    visit.page.get_by_role("link", name="Query", exact=True).click()
+    expect(visit.page.get_by_text("Everything that can be read.")).to_be_visible()
+    visit.page.get_by_label("Show GraphiQL Explorer").click()
+    expect(visit.page.get_by_text("pageSize:")).to_be_visible()
+    visit.page.get_by_label("Show History").click()
+
+
+def test_colours_follow_the_system_and_can_be_changed(browser: Browser, server: Served) -> None:
+    def background(page: Page) -> str:
+        return str(page.evaluate("getComputedStyle(document.querySelector('.graphiql-container')).backgroundColor"))
+
+    seen = {}
+    for scheme in ("light", "dark"):
+        context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
+        page = Visit(context, server).page
+        seen[scheme] = background(page)
+        if scheme == "dark":
+            page.get_by_label("Open settings dialog").click()
+            page.get_by_role("button", name="Light", exact=True).click()
+            assert background(page) == seen["light"]
+        context.close()
+    assert seen["light"] != seen["dark"]
+
+
+def test_a_query_in_the_address_is_shown_and_not_run(browser: Browser, server: Served) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{server.address}?query=%7B%20queue(id%3A%20%22x%22)%20%7B%20name%20%7D%20%7D")
+        expect(page.locator(".graphiql-query-editor")).to_contain_text('queue(id: "x")')
+        expect(page.locator(".result-window")).not_to_contain_text("data")
