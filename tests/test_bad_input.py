@@ -4,8 +4,11 @@ import base64
 import json
 import logging
 import random
+import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,8 +17,9 @@ import strawberry
 from bson import Code, DBRef, MaxKey, MinKey, Regex, decode, encode
 from conftest import Client
 from factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, task
-from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
+from servers import served as taskql
+from servers import standalone
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -647,24 +651,21 @@ async def test_a_count_that_takes_too_long_leaves_the_rows_as_they_are(hurried: 
     assert {error["extensions"]["code"] for error in answer["errors"]} == {"TIMEOUT"}
 
 
-class Elsewhere:
-    """Stands where a Beanie document stands, for a collection of a server that is not there."""
+def test_a_database_that_was_away_is_unavailable_and_then_used_again(tmp_path: Path) -> None:
+    query = '{ a: tasks { nodes { id } totalCount } b: tasks { nodes { name } totalCount } task(id: "x") { id } }'
 
-    def __init__(self, collection: Any) -> None:
-        self._collection = collection
+    def ask(_number: int) -> str:
+        return checked(httpx.post(server.address, json={"query": query}, timeout=20).json())
 
-    def get_pymongo_collection(self) -> Any:
-        return self._collection
-
-
-async def test_a_database_that_is_gone_is_unavailable(app: Starlette, database: Database) -> None:
-    viewer = Viewer(user="u", company=COMPANY, role="admin")
-    gone: AsyncMongoClient[Document]
-    async with AsyncMongoClient("mongodb://127.0.0.1:1", serverSelectionTimeoutMS=20) as gone:
-        documents: Any = {"task": Elsewhere(gone.nothing.task), "project": Elsewhere(gone.nothing.project)}
-        async with seen_by(app, database, viewer, Reader(viewer, documents, 100)) as client:
-            query = '{ project(id: "x") { id } task(id: "x") { id } tasks { nodes { id } totalCount } }'
-            assert await refused(client, query) == "DATABASE_UNAVAILABLE"
+    with ExitStack() as until_the_end:
+        with standalone(tmp_path) as uri:
+            server = until_the_end.enter_context(taskql(mongodb_uri=uri, max_time_ms=100))
+            assert server.data(query)["b"] == {"nodes": [], "totalCount": 0}
+        shutil.rmtree(tmp_path / "db")
+        with ThreadPoolExecutor() as pool:
+            assert set(pool.map(ask, range(8))) == {"DATABASE_UNAVAILABLE"}
+        with standalone(tmp_path):
+            assert server.data(query)["b"] == {"nodes": [], "totalCount": 0}
 
 
 async def test_a_search_without_a_text_index_says_what_lacks(client: Client, database: Database) -> None:

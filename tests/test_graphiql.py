@@ -147,6 +147,9 @@ def test_every_line_of_the_example_of_errors_is_an_error(server: Served) -> None
 # -- in Chromium ---------------------------------------------------------------------------------
 
 
+expect.set_options(timeout=30_000)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
@@ -171,7 +174,8 @@ class Visit:
         expect(self.page.get_by_role("button", name="Execute query")).to_be_visible()
 
     def run(self, query: str) -> str:
-        """The answer that the button brings to this query."""
+        """The answer that the button brings to this query, once it is there to be seen."""
+        expect(self.page.locator(".graphiql-query-editor")).to_contain_text(query.splitlines()[0])
         with self.page.expect_response(
             lambda answer: (answer.request.post_data_json or {}).get("query") == query
         ) as waited:
@@ -195,7 +199,7 @@ def test_a_visitor_runs_every_example(visit: Visit) -> None:
     expect(visit.page).to_have_title("taskql")
     expect(visit.page.get_by_text("Choose one, then run it")).to_be_visible()
     for example in EXAMPLES:
-        visit.page.get_by_role("button", name=example.title, exact=True).click()
+        visit.page.get_by_label("Examples", exact=True).get_by_role("button", name=example.title, exact=True).click()
         answer = visit.run(example.query)
         assert '"data"' in answer
         assert '"errors"' not in answer

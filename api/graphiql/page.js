@@ -15,10 +15,14 @@ function Examples({ examples }) {
       changeTab(there);
       return;
     }
+    const fill = () => {
+      queryEditor.setValue(query);
+      variableEditor.setValue(variables);
+    };
     ReactDOM.flushSync(addTab); // the editors have to be those of the new tab
-    queryEditor.setValue(query);
-    queryEditor.operationName = undefined; // else that of the tab before is sent until GraphiQL has read the query
-    variableEditor.setValue(variables);
+    fill();
+    // React may apply the new tab once more, and empty it
+    setTimeout(() => queryEditor.getValue() || fill(), 300);
   }
 
   const shown = tabs[activeTabIndex] && queryOf(tabs[activeTabIndex], activeTabIndex);
@@ -52,18 +56,25 @@ function Icon() {
     h("path", { d: "M9 5h11M9 12h11M9 19h11M4 5h.01M4 12h.01M4 19h.01" }));
 }
 
+// GraphiQL may still know the operation of the tab before; a name that the query does not have is left out
+function ofThisQuery({ operationName, ...rest }) {
+  const has = operationName && new RegExp(`\\b(query|mutation|subscription)\\s+${operationName}\\b`).test(rest.query);
+  return has ? { operationName, ...rest } : rest;
+}
+
 async function start() {
   const files = new URL(document.querySelector("script[src$='/page.js']").src);
   const examples = await (await fetch(new URL("examples.json", files))).json();
   const list = { title: "Examples", icon: Icon, content: () => h(Examples, { examples }) };
   const panel = localStorage.getItem(PANEL) ?? list.title;
   const asked = new URLSearchParams(location.search);
+  const send = GraphiQL.createFetcher({ url: location.pathname });
   ReactDOM.createRoot(document.getElementById("graphiql")).render(
     h(GraphiQL, {
-      fetcher: GraphiQL.createFetcher({ url: location.pathname }),
+      fetcher: (params, options) => send(ofThisQuery(params), options),
       plugins: [list, GraphiQLPluginExplorer.explorerPlugin({ showAttribution: false })],
       onTogglePluginVisibility: (panel) => localStorage.setItem(PANEL, panel ? panel.title : ""),
-      defaultTabs: asked.get("query") ? undefined : [examples[0]],
+      defaultTabs: asked.get("query") ? undefined : examples,
       defaultQuery: "",
       query: asked.get("query") ?? undefined,
       variables: asked.get("variables") ?? undefined,
