@@ -4,12 +4,13 @@ graphql-core resolves and completes field by field. Below a field that returns a
 tree of the selection and answers with plain JSON, so a list costs one command and one pass over its rows.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from graphql import GraphQLOutputType, GraphQLResolveInfo
-from graphql.pyutils import Path, gather_with_cancel
+from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from models.reading import Document
@@ -54,12 +55,24 @@ class PlannedExecution(StrawberryGraphQLCoreExecutionContext):
         return plan.answer(context, read(self, context.spec, type_, details), report)
 
 
+async def together(*parts: Awaitable[Any]) -> list[Any]:
+    """All of them, or the first error once all have ended: no command outlives its request.
+
+    None is cancelled: that can leave the driver waiting for ever when its server is away.
+    """
+    found = await asyncio.gather(*parts, return_exceptions=True)
+    for result in found:
+        if isinstance(result, BaseException):
+            raise result
+    return found
+
+
 async def answers(context: Context, tree: Tree, documents: Sequence[Document]) -> list[dict[str, Any]]:
     """The documents shaped by the tree, with the documents they refer to: one look-up for each selected relation."""
     shape = context.shaping.shape(tree)
     pending: PendingRelations = {}
     shaped = [shape(document, document, pending) for document in documents]
-    await gather_with_cancel(*(_fill(context, relation) for relation in pending.values()))
+    await together(*(_fill(context, relation) for relation in pending.values()))
     return shaped
 
 

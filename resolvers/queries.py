@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import strawberry
-from graphql.pyutils import gather_with_cancel
 
 from models.reading import Document, Query
 from resolvers.arguments import given
@@ -13,7 +12,7 @@ from resolvers.context import Context
 from resolvers.errors import ErrorCode, coded
 from resolvers.filters import text_paths, to_query
 from resolvers.paging import Order, Page, cursor, fingerprint, order_of, page_of, parts, position
-from resolvers.planned import Plan, Report, answers
+from resolvers.planned import Plan, Report, answers, together
 from resolvers.selection import Selected, Tree, projection
 from schema.spec import Spec
 
@@ -49,10 +48,7 @@ class Listing(Plan):
     async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
         seal = fingerprint(context.reader.visible(self._collection, self._query), self._order)
         at = position(self._page.cursor, self._order, seal) if self._page.cursor is not None else None
-        # what fails takes the other with it: no command outlives its request
-        documents, total = await gather_with_cancel(
-            self._documents(context, tree, at), self._total(context, tree, report)
-        )
+        documents, total = await together(self._documents(context, tree, at), self._total(context, tree, report))
         shown = documents[: self._page.limit]
         if self._page.backward:
             shown.reverse()

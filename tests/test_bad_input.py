@@ -660,6 +660,7 @@ def test_a_database_that_was_away_is_unavailable_and_then_used_again(tmp_path: P
     with ExitStack() as until_the_end:
         with standalone(tmp_path) as uri:
             server = until_the_end.enter_context(taskql(mongodb_uri=uri, max_time_ms=100))
+            until_the_end.callback(server.process.kill)  # one that is stuck would not stop by itself
             assert server.data(query)["b"] == {"nodes": [], "totalCount": 0}
         shutil.rmtree(tmp_path / "db")
         with ThreadPoolExecutor() as pool:
