@@ -147,20 +147,23 @@ def escaped(name: str) -> str:
     return "%" + key if key.startswith("_") else key
 
 
-def put(document: Any, path: str, value: Any) -> Any:
+def put(document: Document, path: str, value: Any) -> Document:
     """A copy of the document with the value at a dotted path, or with nothing there for ABSENT."""
     first, _, rest = path.partition(".")
-    if isinstance(document, list):
-        numbered = {str(number): item for number, item in enumerate(document)}
-        return [*put(numbered, path, value).values()]
-    copy = dict(document)
+    changed = dict(document)
     if rest:
-        copy[first] = put(copy.get(first) or {}, rest, value)
+        changed[first] = _put_inside(changed.get(first) or {}, rest, value)
     elif value is ABSENT:
-        copy.pop(first, None)
+        changed.pop(first, None)
     else:
-        copy[first] = value
-    return copy
+        changed[first] = value
+    return changed
+
+
+def _put_inside(part: Any, path: str, value: Any) -> Any:
+    if not isinstance(part, list):
+        return put(part, path, value)
+    return [*put({str(number): item for number, item in enumerate(part)}, path, value).values()]
 
 
 def ids(documents: Iterable[Document]) -> list[Any]:

@@ -640,8 +640,8 @@ async def test_a_count_that_takes_too_long_leaves_the_rows_as_they_are(hurried: 
     quick = task(_id="quick", comment="aaa", last_update=DAY.replace(year=2030))
     await database.task.insert_many([quick, *ROWS])
     query = """query($filter: TaskFilter) {
-      tasks(filter: $filter,
-      first: 1) { nodes { id } totalCount again: totalCount } other: tasks(first: 1) { totalCount }
+      tasks(filter: $filter, first: 1) { nodes { id } totalCount again: totalCount }
+      other: tasks(first: 1) { totalCount }
     }"""
     answer = await hurried.answer(query, filter=SLOW)
     assert answer["data"] == {

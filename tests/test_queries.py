@@ -244,8 +244,7 @@ STORED_AT = {
 
 def referring(way: tuple[str, ...], id_: Any) -> Document:
     path = STORED_AT.get(way, ".".join(way))
-    found: Document = put(task(_id="t"), path, [{"model": id_}] if path.startswith("models") else id_)
-    return found
+    return put(task(_id="t"), path, [{"model": id_}] if path.startswith("models") else id_)
 
 
 async def related(client: Client, way: tuple[str, ...]) -> tuple[Any, Any]:
