@@ -6,7 +6,7 @@ tree of the selection and answers with plain JSON, so a list costs one command a
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from graphql import GraphQLOutputType, GraphQLResolveInfo
@@ -52,14 +52,27 @@ class PlannedExecution(StrawberryGraphQLCoreExecutionContext):
             self.handle_field_error(error, type_of_part, details, path.add_key(key, None))
 
         type_of_part = getattr(type_, "of_type", type_)
-        return plan.answer(context, read(self, context.spec, type_, details), report)
+        return _to_its_end(plan.answer(context, read(self, context.spec, type_, details), report))
+
+
+async def _to_its_end(answer: Coroutine[Any, Any, Any]) -> Any:
+    """Await it; when that is cancelled (a sibling failed, the client left) the work still ends by itself.
+
+    A cancelled wait for an absent server can leave the driver's lock taken for ever, and commands are bounded anyway.
+    """
+    working = asyncio.ensure_future(answer)
+    working.add_done_callback(_retrieve)
+    return await asyncio.shield(working)
+
+
+def _retrieve(done: asyncio.Future[Any]) -> None:
+    """Take an error that nobody is left to hear; asyncio would log it."""
+    if not done.cancelled():
+        done.exception()
 
 
 async def together(*parts: Awaitable[Any]) -> list[Any]:
-    """All of them, or the first error once all have ended: no command outlives its request.
-
-    None is cancelled: that can leave the driver waiting for ever when its server is away.
-    """
+    """All of them, or the first error once all have ended; none is cancelled."""
     found = await asyncio.gather(*parts, return_exceptions=True)
     for result in found:
         if isinstance(result, BaseException):

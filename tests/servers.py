@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote_plus
 
 import httpx
@@ -35,9 +36,10 @@ def run(*arguments: object, **settings: object) -> subprocess.CompletedProcess[s
 class Served:
     """A running `taskql serve`."""
 
-    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], address: str, log: IO[str]) -> None:
         self.process = process
         self.address = address
+        self._log = log
 
     def data(self, query: str) -> dict[str, Any]:
         answer = httpx.post(self.address, json={"query": query}).raise_for_status().json()
@@ -48,25 +50,35 @@ class Served:
     def stop(self, ending: signal.Signals = signal.SIGINT) -> tuple[int, str]:
         """Send a signal; the exit status and what was said on standard error."""
         self.process.send_signal(ending)
-        _, said = self.process.communicate(timeout=30)
-        return self.process.returncode, said
+        return self.process.wait(timeout=30), self.said()
+
+    def said(self) -> str:
+        """What it has said on standard error."""
+        self._log.seek(0)
+        return self._log.read()
 
 
 @contextlib.contextmanager
 def served(**settings: object) -> Iterator[Served]:
     """`taskql serve` on a free port, ready."""
     command = [sys.executable, "-m", "api", "serve"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=environment(port=0, **settings), stdout=pipe, stderr=pipe, text=True) as process:
+    # a pipe that nobody reads would fill, and then stop the server
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(
+            command, env=environment(port=0, **settings), stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
         assert process.stdout
         line = process.stdout.readline()
+        server = Served(process, next((word for word in line.split() if word.startswith("http")), ""), log)
         try:
-            assert "http" in line, process.communicate(timeout=30)
-            yield Served(process, next(word for word in line.split() if word.startswith("http")))
+            assert server.address, server.said()
+            yield server
         finally:
             if process.poll() is None:
                 process.terminate()
-                process.communicate(timeout=30)
+                process.wait(timeout=30)
 
 
 @contextlib.contextmanager
