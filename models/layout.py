@@ -77,6 +77,14 @@ def hyperparams(new: Any, legacy: Any) -> dict[str, dict[str, Any]]:
     return shown
 
 
+def legacy_name(section: str, name: str) -> str | None:
+    """Find the name of a hyperparameter in the flat map of an older server; None where it can have none."""
+    if section.strip() == TF_DEFINE:
+        return f"{TF_DEFINE}/{name.strip()}"
+    is_old = section.strip() == LEGACY_SECTION and not name.startswith(f"{TF_DEFINE}/")
+    return name.strip() if is_old else None
+
+
 def model_items(items: Any, legacy: Any) -> list[dict[str, Any]]:
     """Show ``models.input`` or ``models.output`` as stored, else one item made of the older model id."""
     stored = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []

@@ -33,12 +33,12 @@ class Viewer:
 class Part(NamedTuple):
     """A stretch of an ordered list: documents that match, in this order.
 
-    `computed` are fields that are worked out before `then` is matched and the order applied.
+    `computed` are fields that are worked out, stage by stage, before `then` is matched and the order applied.
     """
 
     query: Query
     sort: Mapping[str, int]
-    computed: Mapping[str, Any] = {}
+    computed: Sequence[Mapping[str, Any]] = ()
     then: Query = {}
 
 
@@ -95,8 +95,8 @@ class Reader:
 
     def _stages(self, collection: str, part: Part) -> Iterable[Mapping[str, Any]]:
         yield {"$match": self.visible(collection, part.query)}
-        if part.computed:
-            yield {"$set": dict(part.computed)}
+        for fields in part.computed:
+            yield {"$set": dict(fields)}
         if part.then:
             yield {"$match": part.then}
         yield {"$sort": dict(part.sort)}

@@ -145,14 +145,14 @@ class Task(Owned):
         # the company leads, because every read carries it; the id ends what serves an order
         indexes: ClassVar[list[IndexModel]] = [
             IndexModel([("company", 1), ("last_update", -1), ("_id", -1)]),
-            *(
+            *(  # filtered, and the newest update first
                 IndexModel([("company", 1), (field, 1), ("last_update", -1), ("_id", -1)])
-                for field in ("status", "project")
+                for field in ("status", "project", "user", "type", "parent", "tags", "system_tags")
             ),
             *(
                 IndexModel([("company", 1), (field, 1), ("_id", 1)])
                 for field in (
-                    "name", "type", "user", "parent", "tags", "system_tags", "created", "started", "completed",
+                    "name", "status", "project", "user", "type", "parent", "created", "started", "completed",
                     "status_changed", "active_duration",
                 )
             ),

@@ -8,13 +8,15 @@ ApiError
 └── ServiceError      TIMEOUT DATABASE_UNAVAILABLE INTERNAL_ERROR: not the client's doing
 """
 
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, OperationFailure, PyMongoError
 
-BAD_REGEX = {51091, 51108}
+BAD_REGEX = {51091, 51108, 51111}
+RUNAWAY_REGEX = 51156
 INDEX_NOT_FOUND = 27
 
 
@@ -86,8 +88,10 @@ def _from_driver(error: PyMongoError) -> ApiError | None:
     if isinstance(error, ConnectionFailure):
         return ServiceError(ErrorCode.DATABASE_UNAVAILABLE, "The database can't be reached.")
     if isinstance(error, OperationFailure) and error.code in BAD_REGEX:
-        reason = str((error.details or {}).get("errmsg", "")).partition("invalid: ")[2] or "malformed"
+        reason = re.split(r"invalid: |regexMatch: ", str((error.details or {}).get("errmsg", "")))[-1] or "malformed"
         return InputError(ErrorCode.INVALID_REGEX_ERROR, f"The regular expression is invalid: {reason}.")
+    if isinstance(error, OperationFailure) and error.code == RUNAWAY_REGEX:
+        return InputError(ErrorCode.INVALID_REGEX_ERROR, "The regular expression takes too many steps on some text.")
     if isinstance(error, OperationFailure) and error.code == INDEX_NOT_FOUND:
         message = "Text search needs a text index, and this database has none; `taskql init` creates it."
         return InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field="searchText")

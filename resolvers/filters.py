@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from models.reading import Query
 from resolvers.errors import ErrorCode, InputError, LimitError
+from resolvers.keys import Key, field_key, has_value, metric_value_key, parameter_key, parameter_number, parameter_text
 from schema.spec import EnumSpec, FieldSpec, ListOf, ObjectSpec, Ref, Scalar, Spec
 
 MAX_PATTERN = 256
+MAX_NESTING = 16
 MILLISECONDS_FROM = 10**11  # as seconds that is the year 5138: whoever writes more means milliseconds
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - stored dates are naive UTC
 CONSTRAINT = re.compile(r"(>=|>|<=|<)?\s*(.*)", re.DOTALL)
@@ -16,25 +20,43 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?\Z", re.ASCII)
 COMPACT_DATE = re.compile(r"\d{8}\Z", re.ASCII)
 COMPARISONS = {">=": "$gte", ">": "$gt", "<=": "$lte", "<": "$lt", None: "$eq"}
 
-Query = Mapping[str, Any]
-TextPaths = Mapping[str, str]
-Operator = Callable[[str, str, Any, TextPaths], list[Query]]
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """A filter input: its fields, the texts that patterns may name, and the fields that can be set or unset."""
+
+    spec: ObjectSpec
+    texts: Mapping[str, str]
+    sortable: Mapping[str, FieldSpec]
+    nesting: int = 0
 
 
-def to_query(filters: ObjectSpec, given: Mapping[str, Any], texts: TextPaths) -> Query:
-    """The query for a filter input, by HOCON names; `texts` are the paths that patterns may name.
+Operator = Callable[[str, str, Any, Filters], list[Query]]
+
+
+def filters_of(spec: Spec, collection: str) -> Filters:
+    of = spec.object(collection)
+    return Filters(spec.object(f"{collection}_filter"), text_paths(spec, of), of.sortable)
+
+
+def to_query(given: Mapping[str, Any], filters: Filters) -> Query:
+    """The query for a filter input, by HOCON names.
 
     Null and absent ask for nothing. Raises InputError and LimitError with the field's GraphQL name.
     """
     conditions: list[Query] = []
-    for field in filters.fields:
+    for field in filters.spec.fields:
         value = given.get(field.name)
         if value is not None and field.filter:
             path = field.stored[0] if field.stored else field.name
-            conditions += OPERATORS[field.filter](path, field.graphql_name, value, texts)
-    if len(conditions) > 1:
-        return {"$and": conditions}
-    return conditions[0] if conditions else {}
+            conditions += OPERATORS[field.filter](path, field.graphql_name, value, filters)
+    return both(*conditions)
+
+
+def both(*conditions: Query) -> Query:
+    """The conjunction; conditions that ask for nothing are left out."""
+    said = [condition for condition in conditions if condition]
+    return {"$and": said} if len(said) > 1 else said[0] if said else {}
 
 
 def text_paths(spec: Spec, of: ObjectSpec) -> dict[str, str]:
@@ -66,7 +88,7 @@ def _is_text(spec: Spec, face: FieldSpec) -> bool:
 # -- operators -------------------------------------------------------------------------------------
 
 
-def _listed(path: str, _name: str, values: Sequence[str], _texts: TextPaths) -> list[Query]:
+def _listed(path: str, _name: str, values: Sequence[str], _filters: Filters) -> list[Query]:
     """Includes are alternatives, and everything behind a leading `-` is excluded."""
     include = [value for value in values if not value.startswith("-")]
     exclude = [value[1:] for value in values if value.startswith("-")]
@@ -74,44 +96,124 @@ def _listed(path: str, _name: str, values: Sequence[str], _texts: TextPaths) -> 
     return conditions + ([{path: {"$nin": exclude}}] if exclude else [])
 
 
-def _types(path: str, name: str, values: Sequence[str], texts: TextPaths) -> list[Query]:
-    return _listed(path, name, [value.lower() for value in values], texts)
+def _types(path: str, name: str, values: Sequence[str], filters: Filters) -> list[Query]:
+    return _listed(path, name, [value.lower() for value in values], filters)
 
 
-def _statuses(path: str, _name: str, values: Sequence[str], _texts: TextPaths) -> list[Query]:
+def _statuses(path: str, _name: str, values: Sequence[str], _filters: Filters) -> list[Query]:
     return [{path: {"$in": list(values)}}] if values else []
 
 
-def _equal(path: str, _name: str, value: str, _texts: TextPaths) -> list[Query]:
+def _equal(path: str, _name: str, value: str, _filters: Filters) -> list[Query]:
     return [{path: value}]
 
 
-def _pattern(path: str, name: str, value: str, _texts: TextPaths) -> list[Query]:
+def _pattern(path: str, name: str, value: str, _filters: Filters) -> list[Query]:
     return [{path: {"$regex": _checked(value, name)}}] if value else []
 
 
-def _text(_path: str, _name: str, value: str, _texts: TextPaths) -> list[Query]:
+def _text(_path: str, name: str, value: str, filters: Filters) -> list[Query]:
+    if filters.nesting:
+        message = f"{name} stands only at the top of a filter, not within and, or, not."
+        raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field=name)
     return [{"$text": {"$search": value}}] if value else []
 
 
-def _dates(path: str, name: str, values: Sequence[str], _texts: TextPaths) -> list[Query]:
+def _dates(path: str, name: str, values: Sequence[str], _filters: Filters) -> list[Query]:
     return [{path: constraint(value, name)} for value in values]
 
 
 def _match(combine: str) -> Operator:
-    def match(_path: str, name: str, value: Mapping[str, Any], texts: TextPaths) -> list[Query]:
+    def match(_path: str, name: str, value: Mapping[str, Any], filters: Filters) -> list[Query]:
         pattern, asked = value.get("pattern"), value.get("fields")
         if pattern is None or asked is None:
             raise InputError(ErrorCode.VALIDATION_ERROR, f"{name} needs both pattern and fields.", field=name)
         fields = dict.fromkeys(asked)
         for field in fields:
-            if field not in texts:
-                message = f"{field!r} is no text field of a task; those are {', '.join(texts)}."
+            if field not in filters.texts:
+                message = f"{field!r} is no text field of a task; those are {', '.join(filters.texts)}."
                 raise InputError(ErrorCode.INVALID_FIELDS, message, field=name)
         regex = {"$regex": _checked(pattern, name), "$options": "i"}
-        return [{combine: [{texts[field]: regex} for field in fields]}] if fields else []
+        return [{combine: [{filters.texts[field]: regex} for field in fields]}] if fields else []
 
     return match
+
+
+def _date_range(path: str, _name: str, value: Mapping[str, Any], _filters: Filters) -> list[Query]:
+    compared: dict[str, Any] = _comparison(value)
+    return [{path: {**compared, "$not": {"$type": "array"}}}] if compared else []
+
+
+def _is_set(_path: str, _name: str, values: Sequence[str], filters: Filters) -> list[Query]:
+    return [has_value(field_key(filters.sortable[value])) for value in values]
+
+
+def _is_unset(_path: str, _name: str, values: Sequence[str], filters: Filters) -> list[Query]:
+    return [{"$nor": [has_value(field_key(filters.sortable[value]))]} for value in values]
+
+
+def _metrics(_path: str, _name: str, values: Sequence[Mapping[str, Any]], _filters: Filters) -> list[Query]:
+    return [condition for value in values for condition in _metric(value)]
+
+
+def _metric(value: Mapping[str, Any]) -> list[Query]:
+    key, compared = metric_value_key(value), _comparison(value)
+    conditions = [has_value(key), {key.path: compared}] if compared else []
+    return conditions + _existence(key, value)
+
+
+def _hyperparams(_path: str, name: str, values: Sequence[Mapping[str, Any]], _filters: Filters) -> list[Query]:
+    return [condition for value in values for condition in _hyperparam(value, name)]
+
+
+def _hyperparam(value: Mapping[str, Any], name: str) -> list[Query]:
+    key = parameter_key(value, name)
+    text, number = parameter_text(key), parameter_number(key)
+    expressions: list[Query] = []
+    if value.get("eq") is not None:
+        expressions.append({"$eq": [text, {"$literal": value["eq"]}]})
+    if value.get("in") is not None:
+        expressions.append({"$in": [text, [{"$literal": item} for item in value["in"]]]})
+    if value.get("matches"):
+        pattern = {"$literal": _checked(value["matches"], name)}
+        expressions.append({"$regexMatch": {"input": text, "regex": pattern}})
+    bounds = _comparison({**value, "eq": None})
+    if bounds:  # null is less than every number
+        expressions += [{"$ne": [number, None]}, *({operator: [number, bound]} for operator, bound in bounds.items())]
+    return [{"$expr": expression} for expression in expressions] + _existence(key, value)
+
+
+def _existence(key: Key, value: Mapping[str, Any]) -> list[Query]:
+    asked = value.get("is_set")
+    if asked is None:
+        return []
+    return [has_value(key) if asked else {"$nor": [has_value(key)]}]
+
+
+def _comparison(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"${name}": value[name] for name in ("eq", "gt", "gte", "lt", "lte") if value.get(name) is not None}
+
+
+def _and(_path: str, name: str, values: Sequence[Mapping[str, Any]], filters: Filters) -> list[Query]:
+    return [_nested(value, name, filters) for value in values]
+
+
+def _or(_path: str, name: str, values: Sequence[Mapping[str, Any]], filters: Filters) -> list[Query]:
+    if not values:
+        message = f"{name} needs at least one filter; leave it out to ask for nothing."
+        raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field=name)
+    return [{"$or": [_nested(value, name, filters) for value in values]}]
+
+
+def _not(_path: str, name: str, value: Mapping[str, Any], filters: Filters) -> list[Query]:
+    return [{"$nor": [_nested(value, name, filters)]}]
+
+
+def _nested(value: Mapping[str, Any], name: str, filters: Filters) -> Query:
+    if filters.nesting == MAX_NESTING:
+        message = f"Filters are at most {MAX_NESTING} deep within each other."
+        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit="filter depth", maximum=MAX_NESTING)
+    return to_query(value, replace(filters, nesting=filters.nesting + 1))
 
 
 OPERATORS: Mapping[str, Operator] = {
@@ -125,6 +227,15 @@ OPERATORS: Mapping[str, Operator] = {
     "text": _text,
     "all_match": _match("$and"),
     "any_match": _match("$or"),
+    "subprojects": lambda *_: [],  # widens `project` before this: resolvers/subprojects.py
+    "date_range": _date_range,
+    "is_set": _is_set,
+    "is_unset": _is_unset,
+    "metrics": _metrics,
+    "hyperparams": _hyperparams,
+    "and": _and,
+    "or": _or,
+    "not": _not,
 }
 
 

@@ -3,12 +3,12 @@
 Values of the right type come in their order; everything else (null, missing, NaN, a wrong type) is one group that
 `nulls` puts first or last and that the next keys order. The id decides last, so every order is total.
 
-The first key splits the list in two parts, each of which an index can serve; later keys are worked out per document.
+The first key splits the list in two parts, each of which an index can serve; later keys, and those that no index can
+serve, are worked out per document.
 """
 
 import base64
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,9 +22,22 @@ from bson.errors import BSONError
 from bson.int64 import Int64
 from bson.objectid import ObjectId
 
-from models.reading import Part, Query
+from models.reading import Document, Part, Query
 from resolvers.errors import ErrorCode, InputError, LimitError
-from schema.spec import FieldSpec, Scalar
+from resolvers.filters import both
+from resolvers.keys import (
+    SCORE,
+    Key,
+    field_key,
+    has_value,
+    kind_of,
+    metric_value_key,
+    parameter_key,
+    rank_expression,
+    value_expression,
+    value_of,
+)  # fmt: skip
+from schema.spec import FieldSpec
 
 DEFAULT_PAGE = 50
 CURSOR_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
@@ -38,25 +51,8 @@ ID_TYPES: Sequence[tuple[tuple[type, ...], str]] = (
     ((bool,), "bool"),
     ((datetime, DatetimeMS), "date"),
 )
-NUMBERS = ("Int", "Long", "Float")
-Document = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key of an order: a stored path, the kind of its values, and which way they go."""
-
-    path: str
-    kind: str  # date, number or string
-    ascending: bool
-    nulls_last: bool
-
-    @property
-    def direction(self) -> int:
-        return 1 if self.ascending else -1
-
-    def reversed(self) -> "Key":
-        return replace(self, ascending=not self.ascending, nulls_last=not self.nulls_last)
+Numbered = Sequence[tuple[int, Key]]
+Place = tuple[list[Any], Any]  # the values of an order's keys, None for a null, and an id
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +64,8 @@ class Order:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        return tuple(key.path for key in self.keys)
+        """Where a listed document has the values that its cursor holds."""
+        return tuple(_key(number) if key.is_computed else key.path for number, key in enumerate(self.keys))
 
     def reversed(self) -> "Order":
         return Order(tuple(key.reversed() for key in self.keys), not self.id_ascending)
@@ -87,19 +84,42 @@ class Page:
 # -- arguments -------------------------------------------------------------------------------------
 
 
-def order_of(fields: Mapping[str, FieldSpec], given: Sequence[Mapping[str, Any]] | None, default: str) -> Order:
+def order_of(
+    fields: Mapping[str, FieldSpec], given: Sequence[Mapping[str, Any]] | None, default: str, *, searches: bool = False
+) -> Order:
     """The order asked for, else `default` descending. Keys behind the id, and repeated ones, are left out."""
     keys: list[Key] = []
-    for item in given or [{"field": default, "direction": "desc", "nulls": "last"}]:
-        if item.get("field") is None:
-            raise InputError(ErrorCode.VALIDATION_ERROR, "An item of orderBy names a field.", field="orderBy")
-        field = fields[item["field"]]
-        ascending = item.get("direction") != "desc"
-        if field.stored[0] == "_id":
-            return Order(tuple(keys), ascending)
-        if field.stored[0] not in [key.path for key in keys]:
-            keys.append(Key(field.stored[0], _kind(field), ascending, item.get("nulls") != "first"))
+    for item in given or [{"field": default, "direction": "desc"}]:
+        key = _directed(_key_of(fields, item, searches), item)
+        if key.path == "_id":
+            return Order(tuple(keys), key.ascending)
+        if (key.kind, key.path) not in [(known.kind, known.path) for known in keys]:
+            keys.append(key)
     return Order(tuple(keys), keys[0].ascending)
+
+
+def _key_of(fields: Mapping[str, FieldSpec], item: Mapping[str, Any], searches: bool) -> Key:
+    asked = [name for name in ("field", "metric", "hyperparam", "text_score") if item.get(name)]
+    match asked:
+        case ["field"]:
+            return field_key(fields[item["field"]])
+        case ["metric"]:
+            return metric_value_key(item["metric"])
+        case ["hyperparam"]:
+            return parameter_key(item["hyperparam"], "orderBy")
+        case ["text_score"] if searches:
+            return SCORE
+        case ["text_score"]:
+            message = "textScore needs searchText in the filter."
+            raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field="orderBy")
+    message = "An item of orderBy has exactly one of field, metric, hyperparam and textScore."
+    raise InputError(ErrorCode.VALIDATION_ERROR, message, field="orderBy")
+
+
+def _directed(key: Key, item: Mapping[str, Any]) -> Key:
+    if key is SCORE:
+        return key
+    return replace(key, ascending=item.get("direction") != "desc", nulls_last=item.get("nulls") != "first")
 
 
 def page_of(given: Mapping[str, Any], max_page: int) -> Page:
@@ -141,12 +161,6 @@ def _size(value: int | None, name: str, max_page: int) -> int:
     return value
 
 
-def _kind(field: FieldSpec) -> str:
-    if field.type == Scalar("DateTime"):
-        return "date"
-    return "number" if isinstance(field.type, Scalar) and field.type.name in NUMBERS else "string"
-
-
 # -- cursors ---------------------------------------------------------------------------------------
 
 
@@ -157,13 +171,16 @@ def fingerprint(query: Query, order: Order) -> bytes:
 
 def cursor(document: Document, order: Order, seal: bytes) -> str:
     """The place of a document in a list, opaque."""
-    values = [value_of(document, key) for key in order.keys]
+    values = [
+        document[path] if key.is_computed else value_of(document, key)
+        for key, path in zip(order.keys, order.paths, strict=True)
+    ]
     packed = bson.encode({"s": seal, "v": values, "i": document["_id"]})
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def position(text: str, order: Order, seal: bytes) -> tuple[list[Any], Any]:
-    """The values of the keys (None for a null) and the id that a cursor holds; raises InputError BAD_CURSOR."""
+def position(text: str, order: Order, seal: bytes) -> Place:
+    """The place that a cursor holds; raises InputError BAD_CURSOR."""
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         found = bson.decode(packed, CURSOR_OPTIONS)
@@ -171,8 +188,7 @@ def position(text: str, order: Order, seal: bytes) -> tuple[list[Any], Any]:
         is_whole = (
             found["s"] == seal
             and isinstance(values, list)
-            and [*map(_kind_of, values)]
-            == [key.kind if value is not None else None for key, value in zip(order.keys, values, strict=True)]
+            and all(value is None or kind_of(value) in key.kinds for key, value in zip(order.keys, values, strict=True))
         )
     except (ValueError, KeyError, TypeError, BSONError):
         is_whole = False
@@ -188,127 +204,82 @@ def _is_id(value: Any) -> bool:
     return any(type(value) in kinds for kinds, _ in ID_TYPES)
 
 
-def value_of(document: Document, key: Key) -> Any:
-    """The value by which a document is ordered, None when it has none of the right kind."""
-    value: Any = document
-    for part in key.path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value if value is not None and _kind_of(value) == key.kind else None
-
-
-def _kind_of(value: Any) -> str | None:
-    match value:
-        case bool() | None:
-            return None
-        case str() if type(value) is str:  # the driver's Code is one as well
-            return "string"
-        case datetime() | DatetimeMS():
-            return "date"
-        case int() | float() if math.isfinite(value):
-            return "number"
-    return "other"
-
-
 # -- parts -----------------------------------------------------------------------------------------
 
 
-def parts(query: Query, order: Order, at: tuple[list[Any], Any] | None) -> list[Part]:
+def parts(query: Query, order: Order, at: Place | None) -> list[Part]:
     """The stretches of the list behind `at`, or all of them."""
-    if not order.keys:
-        then = [_past_id(order, at[1])] if at else []
-        return [Part(_all(query, *then), {"_id": _direction(order)})]
-    first = order.keys[0]
-    with_value = _values_part(query, order, at)
-    rest = _rest_part(query, order, at if at and at[0][0] is None else None)
+    numbered = list(enumerate(order.keys))
+    if not order.keys or order.keys[0].is_computed:
+        return [_part(query, {}, order, numbered, _past(order, numbered, at))]
+    is_among_nulls = at is not None and at[0][0] is None
+    with_value = _values_part(query, order, None if is_among_nulls else at)
+    rest = _rest_part(query, order, at if is_among_nulls else None)
+    if not order.keys[0].nulls_last:
+        return [rest, with_value] if at is None or is_among_nulls else [with_value]
+    return [rest] if is_among_nulls else [with_value, rest]
+
+
+def _values_part(query: Query, order: Order, at: Place | None) -> Part:
+    (_, first), *later = enumerate(order.keys)
+    sort = {first.path: first.direction}
     if at is None:
-        return [with_value, rest] if first.nulls_last else [rest, with_value]
-    if at[0][0] is None:
-        return [rest] if first.nulls_last else [rest, _values_part(query, order, None)]
-    return [with_value, rest] if first.nulls_last else [with_value]
+        return _part(both(query, has_value(first)), sort, order, later, {})
+    value = at[0][0]
+    # the bound keeps the index scan short, the alternatives are exact
+    bound = {first.path: {"$gte" if first.ascending else "$lte": value}}
+    past = {"$or": [{first.path: {first.past: value}}, both({first.path: value}, _past(order, later, at))]}
+    return _part(both(query, has_value(first), bound), sort, order, later, past)
 
 
-def _values_part(query: Query, order: Order, at: tuple[list[Any], Any] | None) -> Part:
-    first, *later = order.keys
-    bounds: list[Query] = _is_value(first)
-    past: Query = {}
-    if at and at[0][0] is not None:
-        values, id_ = at
-        # the bound keeps the index scan short, the alternatives are exact
-        bounds.append({first.path: {"$gte" if first.ascending else "$lte": values[0]}})
-        past = {
-            "$or": [
-                {first.path: {_past(first): values[0]}},
-                {"$and": [{first.path: values[0]}, _past_later(order, values, id_)]},
-            ]
-        }
-    sort = {first.path: first.direction} | _later_sort(later) | {"_id": _direction(order)}
-    if later:
-        return Part(_all(query, *bounds), sort, _computed(later), past)
-    return Part(_all(query, *bounds, past), sort)
+def _rest_part(query: Query, order: Order, at: Place | None) -> Part:
+    (_, first), *later = enumerate(order.keys)
+    return _part(both(query, {"$nor": [has_value(first)]}), {}, order, later, _past(order, later, at))
 
 
-def _rest_part(query: Query, order: Order, at: tuple[list[Any], Any] | None) -> Part:
-    first, *later = order.keys
-    past = _past_later(order, *at) if at else {}
-    sort = _later_sort(later) | {"_id": _direction(order)}
-    rest: Query = {"$nor": [_all(*_is_value(first))]}
-    if later:
-        return Part(_all(query, rest), sort, _computed(later), past)
-    return Part(_all(query, rest, past), sort)
+def _part(query: Query, sort: Mapping[str, int], order: Order, later: Numbered, past: Query) -> Part:
+    """Documents ordered by `sort`, then by these keys, which are worked out for each, then by id."""
+    by_id = {"_id": 1 if order.id_ascending else -1}
+    if not later:
+        return Part(both(query, past), {**sort, **by_id})
+    values = {_key(number): value_expression(key) for number, key in later}
+    ranks = {_rank(number): rank_expression(key, f"${_key(number)}") for number, key in later}
+    return Part(query, {**sort, **_sort(later), **by_id}, (values, ranks), past)
 
 
-def _past_later(order: Order, values: list[Any], id_: Any) -> Query:
-    """Behind the position in the keys after the first, and the id."""
+def _past(order: Order, keys: Numbered, at: Place | None) -> Query:
+    """Behind the place in these keys, and the id."""
+    if at is None:
+        return {}
+    values, id_ = at
     alternatives: list[Query] = []
     equal: list[Query] = []
-    for number, (key, value) in enumerate(zip(order.keys[1:], values[1:], strict=True), start=1):
-        rank = int((value is None) == key.nulls_last)
-        alternatives.append(_all(*equal, {f"_rank{number}": {"$gt": rank}}))
-        equal.append({f"_rank{number}": rank})
+    for number, key in keys:
+        value = values[number]
+        rank = key.rank(kind_of(value))
+        alternatives.append(both(*equal, {_rank(number): {"$gt": rank}}))
+        equal.append({_rank(number): rank})
         if value is not None:
-            alternatives.append(_all(*equal, {f"_key{number}": {_past(key): value}}))
-            equal.append({f"_key{number}": value})
-    alternatives.append(_all(*equal, _past_id(order, id_)))
+            alternatives.append(both(*equal, {_key(number): {key.past: value}}))
+            equal.append({_key(number): value})
+    alternatives.append(both(*equal, _past_id(order, id_)))
     return {"$or": alternatives} if len(alternatives) > 1 else alternatives[0]
 
 
-def _later_sort(keys: Sequence[Key]) -> dict[str, int]:
+def _sort(keys: Numbered) -> dict[str, int]:
     return {
         name: direction
-        for number, key in enumerate(keys, start=1)
-        for name, direction in ((f"_rank{number}", 1), (f"_key{number}", key.direction))
+        for number, key in keys
+        for name, direction in ((_rank(number), 1), (_key(number), key.direction))
     }
 
 
-def _computed(keys: Sequence[Key]) -> dict[str, Any]:
-    """For each later key its value or null, and the rank that puts nulls where they belong."""
-    fields: dict[str, Any] = {}
-    for number, key in enumerate(keys, start=1):
-        field = f"${key.path}"
-        fields[f"_rank{number}"] = {"$cond": [_is_value_expression(key), int(not key.nulls_last), int(key.nulls_last)]}
-        fields[f"_key{number}"] = {"$cond": [_is_value_expression(key), field, None]}
-    return fields
+def _key(number: int) -> str:
+    return f"_key{number}"
 
 
-def _is_value(key: Key) -> list[Query]:
-    """The conditions for a value of the right kind; MongoDB would also look inside lists, which are no values here."""
-    parts = key.path.split(".")
-    no_lists = [{".".join(parts[:end]): {"$not": {"$type": "array"}}} for end in range(1, len(parts))]
-    if key.kind == "number":
-        return [{key.path: {"$gt": -math.inf, "$lt": math.inf, "$not": {"$type": ["array", "decimal"]}}}, *no_lists]
-    return [{key.path: {"$type": key.kind, "$not": {"$type": "array"}}}, *no_lists]
-
-
-def _is_value_expression(key: Key) -> Query:
-    field = f"${key.path}"
-    if key.kind != "number":
-        return {"$eq": [{"$type": field}, key.kind]}
-    kinds = {"$in": [{"$type": field}, ["int", "long", "double"]]}
-    return {"$and": [kinds, {"$gt": [field, -math.inf]}, {"$lt": [field, math.inf]}]}
-
-
-def _past(key: Key) -> str:
-    return "$gt" if key.ascending else "$lt"
+def _rank(number: int) -> str:
+    return f"_rank{number}"
 
 
 def _past_id(order: Order, id_: Any) -> Query:
@@ -319,12 +290,3 @@ def _past_id(order: Order, id_: Any) -> Query:
         return past
     behind = ID_TYPES[place + 1 :] if order.id_ascending else ID_TYPES[:place]
     return {"$or": [past, {"_id": {"$type": [name for _, name in behind]}}]} if behind else past
-
-
-def _direction(order: Order) -> int:
-    return 1 if order.id_ascending else -1
-
-
-def _all(*conditions: Query) -> Query:
-    said = [condition for condition in conditions if condition]
-    return {"$and": said} if len(said) > 1 else said[0] if said else {}

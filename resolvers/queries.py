@@ -1,7 +1,7 @@
 """Get and list: the plans behind the fields of Query."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
 import strawberry
@@ -10,10 +10,11 @@ from models.reading import Document, Query
 from resolvers.arguments import given
 from resolvers.context import Context
 from resolvers.errors import ErrorCode, coded
-from resolvers.filters import text_paths, to_query
+from resolvers.filters import filters_of, to_query
 from resolvers.paging import Order, Page, cursor, fingerprint, order_of, page_of, parts, position
 from resolvers.planned import Plan, Report, answers, together
 from resolvers.selection import Selected, Tree, projection
+from resolvers.subprojects import with_subprojects
 from schema.spec import Spec
 
 
@@ -141,15 +142,16 @@ def one(collection: str) -> Callable[..., Plan]:
     return resolve
 
 
-def many(spec: Spec, collection: str, default_order: str) -> Callable[..., Plan]:
+def many(spec: Spec, collection: str, default_order: str) -> Callable[..., Awaitable[Plan]]:
     """A list of a collection's documents, by its `<collection>_filter` and `<collection>_order`."""
-    filters, of = spec.object(f"{collection}_filter"), spec.object(collection)
-    texts = text_paths(spec, of)
+    filters, sortable = filters_of(spec, collection), spec.object(collection).sortable
 
-    def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
+    async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
         asked = given(arguments)
-        query = to_query(filters, asked.get("filter") or {}, texts)
-        order = order_of(of.sortable, asked.get("order_by"), default_order)
-        return Listing(collection, query, order, page_of(asked, info.context.max_page))
+        filter_ = asked.get("filter") or {}
+        order = order_of(sortable, asked.get("order_by"), default_order, searches=bool(filter_.get("search_text")))
+        page = page_of(asked, info.context.max_page)
+        query = to_query(await with_subprojects(filter_, info.context.reader), filters)
+        return Listing(collection, query, order, page)
 
     return resolve

@@ -22,6 +22,7 @@ READS = ("hyperparams", "first_model", "last_model", "model_items")
 KEYS = ("md5", "escaped", "artifact", "plain")
 FILTERS = (
     "listed", "names", "types", "equal", "pattern", "statuses", "dates", "text", "all_match", "any_match",
+    "subprojects", "date_range", "is_set", "is_unset", "metrics", "hyperparams", "and", "or", "not",
 )  # fmt: skip
 
 NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*\Z")

@@ -15,8 +15,8 @@ import httpx
 import pytest
 import strawberry
 from bson import Code, DBRef, MaxKey, MinKey, Regex, decode, encode
-from conftest import Client
-from factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, task
+from conftest import Client, Commands
+from factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, hyperparams, task
 from pymongo.asynchronous.database import AsyncDatabase
 from servers import served as taskql
 from servers import standalone
@@ -34,6 +34,7 @@ from schema.load import load
 Database = AsyncDatabase[Document]
 JSON = {"content-type": "application/json"}
 RESPONSE_TYPE = "application/graphql-response+json"
+LR = {"section": "Args", "name": "lr"}
 LIST = """
 query List($filter: TaskFilter, $orderBy: [TaskOrder!], $first: Int, $after: String, $last: Int, $before: String,
            $page: Int, $pageSize: Int) {
@@ -135,6 +136,7 @@ async def test_what_is_no_regular_expression(client: Client, database: Database,
     filters: list[dict[str, Any]] = [
         {"name": pattern},
         *({block: {"pattern": pattern, "fields": ["name", "comment"]}} for block in ("_any_", "_all_")),
+        {"hyperparams": [LR | {"matches": pattern}]},
     ]
     for filter_ in filters:
         assert await refused(client, LIST, filter=filter_) == "INVALID_REGEX_ERROR"
@@ -151,10 +153,82 @@ async def test_a_pattern_has_at_most_256_characters(client: Client) -> None:
         {"name": "a" * 257},
         {"_any_": {"pattern": "a" * 257, "fields": ["name"]}},
         {"name": "é" * 100_000},
+        {"hyperparams": [LR | {"matches": "a" * 257}]},
     ):
         assert await refused(client, LIST, filter=filter_) == "LIMIT_EXCEEDED"
     error = await client.error(LIST, filter={"name": "a" * 257})
     assert error["limit"] == 256
+
+
+async def test_a_pattern_that_runs_away_ends(client: Client, database: Database) -> None:
+    await database.task.insert_one(task(hyperparams=hyperparams(("Args", "lr", "a" * 40 + "!"))))
+    assert await refused(client, LIST, filter={"hyperparams": [LR | {"matches": "^(a+)+$"}]}) == "INVALID_REGEX_ERROR"
+
+
+IMPOSSIBLE: list[tuple[Document, str, str]] = [
+    ({"or": []}, "FIELDS_VALUE_ERROR", "or"),
+    ({"not": {"and": [{"or": []}]}}, "FIELDS_VALUE_ERROR", "or"),
+    ({"not": {"searchText": "x"}}, "FIELDS_VALUE_ERROR", "searchText"),
+    ({"or": [{"searchText": "x"}, {}]}, "FIELDS_VALUE_ERROR", "searchText"),
+    ({"and": [{"searchText": "x"}], "searchText": "x"}, "FIELDS_VALUE_ERROR", "searchText"),
+    *(
+        ({"hyperparams": [{"section": section, "name": name, "eq": "x"}]}, "FIELDS_VALUE_ERROR", "hyperparams")
+        for section, name in (("", "lr"), (" ", "lr"), ("Args", ""), ("Args", "\t"), ("Args", "a\0b"), ("\0", "lr"))
+    ),
+    ({"or": [{"statusChanged": ["soon"]}]}, "FIELDS_VALUE_ERROR", "statusChanged"),
+    ({"not": {"_any_": {"pattern": "x", "fields": ["nothing"]}}}, "INVALID_FIELDS", "_any_"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("filter_", "code", "field"), IMPOSSIBLE)
+async def test_a_filter_that_can_not_be_is_refused_by_name(
+    client: Client, filter_: Document, code: str, field: str
+) -> None:
+    error = await client.error(LIST, filter=filter_)
+    assert (error["code"], error["field"]) == (code, field)
+
+
+async def test_filters_are_at_most_16_deep_within_each_other(client: Client) -> None:
+    deep: Document = {"name": "x", "tags": ["y"]}
+    for _ in range(16):
+        deep = {"not": deep, "tags": ["y"]}
+    assert (await client.data(LIST, filter=deep))["tasks"]["totalCount"] == 0
+    error = await client.error(LIST, filter={"and": [deep]})
+    assert (error["code"], error["maximum"]) == ("LIMIT_EXCEEDED", 16)
+
+
+@pytest.mark.parametrize(
+    "filter_",
+    [
+        {"created": {"gt": "2026-01-01"}}, {"created": "2026-01-01T00:00:00Z"}, {"created": {"eq": None}},
+        {"isSet": ["NOTHING"]}, {"metrics": [{"metric": "m"}]},
+        {"metrics": [{"metric": "m", "variant": "v", "eq": "1"}]},
+        {"metrics": [{"metric": "m", "variant": "v", "stat": "MEAN"}]}, {"hyperparams": [{"name": "lr"}]},
+        {"hyperparams": [{"section": "Args", "name": "lr", "gt": "0.1"}]}, {"or": {"or": [5]}}, {"not": []},
+        {"metrics": [{"metric": "m", "variant": "v", "gt": "NaN"}]}, {"includeSubprojects": "yes"},
+    ],
+)  # fmt: skip
+async def test_a_filter_of_the_wrong_type_never_reaches_the_database(
+    client: Client, commands: Commands, filter_: Document
+) -> None:
+    assert await refused(client, LIST, filter=filter_) == "VALIDATION_FAILED"
+    assert commands.seen == []
+
+
+@pytest.mark.parametrize(
+    ("item", "code"),
+    [
+        ({}, "VALIDATION_ERROR"), ({"direction": "DESC"}, "VALIDATION_ERROR"), ({"field": None}, "VALIDATION_ERROR"),
+        ({"textScore": False}, "VALIDATION_ERROR"), ({"field": "NAME", "textScore": True}, "VALIDATION_ERROR"),
+        ({"field": "NAME", "metric": {"metric": "m", "variant": "v"}}, "VALIDATION_ERROR"),
+        ({"metric": {"metric": "m", "variant": "v"}, "hyperparam": {"section": "a", "name": "b"}}, "VALIDATION_ERROR"),
+        ({"textScore": True}, "FIELDS_VALUE_ERROR"),
+        ({"hyperparam": {"section": " ", "name": "b"}}, "FIELDS_VALUE_ERROR"),
+    ],
+)  # fmt: skip
+async def test_an_order_names_one_thing_that_can_order(client: Client, item: Document, code: str) -> None:
+    error = await client.error(LIST, orderBy=[item])
+    assert (error["code"], error["field"]) == (code, "orderBy")
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ ADDITIONS = {
         class { type: string, x-filter: equal, x-stored: machine.class, description: "Tasks that ran on this kind." }
         exit_code { type: integer, x-filter: equal, description: "Tasks that ended with this number." }
         last_iteration { type: integer, x-scalar: Long, x-filter: equal, description: "Tasks that came this far." }
-        created { type: string, format: "date-time", x-filter: equal, description: "Tasks that were created then." }
+        born { type: string, format: "date-time", x-filter: equal, x-stored: created, description: "Created then." }
 """,
     r"\n    enum: \[created, ": "paused, ",
     r"\n    enum: \[training, ": "tuning, ",
@@ -143,7 +143,7 @@ ADDED = {
     "TaskFilter.class": "String",
     "TaskFilter.exitCode": "Int",
     "TaskFilter.lastIteration": "Long",
-    "TaskFilter.created": "DateTime",
+    "TaskFilter.born": "DateTime",
     "TaskStatus.PAUSED": "value",
     "TaskType.TUNING": "value",
     "TaskSortField.GPU_HOURS": "value",
@@ -371,7 +371,7 @@ async def test_lists_can_be_ordered_by_a_field_of_an_added_definition(ask: Ask) 
         ({"class": "small"}, ["two"]),
         ({"exitCode": 0}, ["one"]),
         ({"lastIteration": 2**62}, ["two"]),
-        ({"created": "2026-01-31T13:00:00+01:00"}, ["one"]),
+        ({"born": "2026-01-31T13:00:00+01:00"}, ["one"]),
         ({"status": ["PAUSED"]}, ["one"]),
         ({"type": ["tuning"]}, ["two"]),
     ],
@@ -413,14 +413,14 @@ NO_INT = [2**31, -(2**31) - 1, 1.5, "1", True]
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *(("created", value) for value in NO_DATE_TIME),
+        *(("born", value) for value in NO_DATE_TIME),
         *(("lastIteration", value) for value in NO_LONG),
         *(("exitCode", value) for value in NO_INT),
     ],
     ids=repr,
 )
 async def test_a_value_that_is_none_of_its_scalar_is_refused(ask: Ask, field: str, value: object) -> None:
-    scalar = {"created": "DateTime", "lastIteration": "Long", "exitCode": "Int"}[field]
+    scalar = {"born": "DateTime", "lastIteration": "Long", "exitCode": "Int"}[field]
     result = await ask("query ($filter: TaskFilter) { tasks(filter: $filter) { totalCount } }", filter={field: value})
     assert result.data is None
     assert result.errors
@@ -432,8 +432,8 @@ async def test_a_value_that_is_none_of_its_scalar_is_refused(ask: Ask, field: st
 @pytest.mark.parametrize(
     "literal",
     [
-        'created: "2026-01-31"',
-        "created: 5",
+        'born: "2026-01-31"',
+        "born: 5",
         "lastIteration: 9223372036854775808",
         "lastIteration: 1.5",
         'exitCode: "1"',
@@ -451,7 +451,7 @@ async def test_a_literal_that_is_none_of_its_scalar_is_refused(ask: Ask, literal
     "value", ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000Z", "2026-01-31T07:00:00.0000-05:00"]
 )
 async def test_a_date_time_of_any_offset_is_the_same_moment(ask: Ask, value: str) -> None:
-    assert await nodes(ask, "created", filter={"created": value}) == [{"created": "2026-01-31T12:00:00.000Z"}]
+    assert await nodes(ask, "created", filter={"born": value}) == [{"created": "2026-01-31T12:00:00.000Z"}]
 
 
 @pytest.mark.parametrize("name", ["DateTime", "Long", "JSON"])

@@ -5,19 +5,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import Client
-from factories import ABSENT, COMPANY, Document, task
+from conftest import Client, Commands
+from factories import ABSENT, COMPANY, OTHER_COMPANY, Document, hyperparams, old_task, project, task
 from pymongo.asynchronous.database import AsyncDatabase
 
 from resolvers.errors import ApiError
-from resolvers.filters import text_paths, to_query
+from resolvers.filters import filters_of, to_query
 from schema.load import load
 
 Database = AsyncDatabase[Document]
 Filter = dict[str, Any]
 
 SPEC = load()
-TEXTS = {"name": "name", "tags": "tags", "id": "_id", "script.entryPoint": "script.entry_point"}
+FILTERS = filters_of(SPEC, "task")
 FIND = "query($filter: TaskFilter) { tasks(filter: $filter, orderBy: [{field: ID}]) { nodes { id } totalCount } }"
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -60,16 +60,27 @@ async def found(client: Client, filter_: Filter | None) -> list[str]:
      {"$and": [{"_id": {"$regex": "x", "$options": "i"}}, {"tags": {"$regex": "x", "$options": "i"}}]}),
     ({"_all_": {"pattern": "x", "fields": []}, "name": "y"}, {"name": {"$regex": "y"}}),
     ({"name": "y", "parent": "p"}, {"$and": [{"name": {"$regex": "y"}}, {"parent": "p"}]}),
+    ({"created": {"gte": NEW_YEAR, "lt": None}}, {"created": {"$gte": NEW_YEAR, "$not": {"$type": "array"}}}),
+    ({"or": [{"name": "y"}, {"parent": "p", "id": ["a"]}]},
+     {"$or": [{"name": {"$regex": "y"}}, {"$and": [{"_id": {"$in": ["a"]}}, {"parent": "p"}]}]}),
+    ({"not": {"parent": "p"}}, {"$nor": [{"parent": "p"}]}),
+    ({"and": [{"parent": "p"}, {}, {"name": None}], "id": ["a"]}, {"$and": [{"_id": {"$in": ["a"]}}, {"parent": "p"}]}),
+    ({"not": {}}, {"$nor": [{}]}),
+    ({"or": [{}]}, {"$or": [{}]}),
+    ({"is_set": ["status"]}, {"status": {"$type": "string", "$not": {"$type": "array"}}}),
 ])  # fmt: skip
 def test_a_filter_becomes_a_query(given: Filter, expected: Filter) -> None:
-    assert to_query(SPEC.object("task_filter"), given, TEXTS) == expected
+    assert to_query(given, FILTERS) == expected
 
 
 NOTHING: list[Filter] = [
     *({name: None} for name in ("id", "name", "user", "project", "type", "tags", "systemTags", "status", "parent",
-                                "searchText", "statusChanged", "_all_", "_any_")),
-    *({name: []} for name in ("id", "user", "project", "type", "tags", "systemTags", "status", "statusChanged")),
-    {"name": ""}, {"searchText": ""},
+                                "searchText", "statusChanged", "_all_", "_any_", "includeSubprojects", "created",
+                                "isSet", "isUnset", "metrics", "hyperparams", "and", "or", "not")),
+    *({name: []} for name in ("id", "user", "project", "type", "tags", "systemTags", "status", "statusChanged", "isSet",
+                              "isUnset", "metrics", "hyperparams", "and")),
+    {"name": ""}, {"searchText": ""}, {"created": {}}, {"includeSubprojects": True}, {"and": [{}, {"or": [{}]}]},
+    {"metrics": [{"metric": "m", "variant": "v"}]}, {"hyperparams": [{"section": "s", "name": "n", "matches": ""}]},
     {"_any_": {"pattern": "x", "fields": []}}, {"_all_": {"pattern": "x", "fields": []}},
 ]  # fmt: skip
 
@@ -81,7 +92,7 @@ async def test_what_is_null_or_empty_asks_for_nothing(client: Client, database: 
 
 
 def test_patterns_reach_every_text_of_a_task_by_its_name_in_the_api() -> None:
-    paths = text_paths(SPEC, SPEC.object("task"))
+    paths = FILTERS.texts
     expected = {
         "id": "_id", "name": "name", "comment": "comment", "report": "report", "status": "status", "type": "type",
         "statusReason": "status_reason", "statusMessage": "status_message", "lastWorker": "last_worker",
@@ -264,7 +275,7 @@ SAME_MOMENT = [
 def test_a_date_can_be_written_in_many_ways(text: str, operator: str, expected: Filter) -> None:
     for around in ("{}{}", "{} {}", " {}{} ", "{}\t{}\n"):
         given = {"status_changed": [around.format(operator, text)]}
-        assert to_query(SPEC.object("task_filter"), given, TEXTS) == {"status_changed": expected}
+        assert to_query(given, FILTERS) == {"status_changed": expected}
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -276,7 +287,7 @@ def test_a_date_can_be_written_in_many_ways(text: str, operator: str, expected: 
     ("9999-12-31T23:59:59.999Z", utc(9999, 12, 31, 23, 59, 59, 999_000)),
 ])  # fmt: skip
 def test_a_date_is_read_to_the_millisecond(text: str, expected: datetime) -> None:
-    query = to_query(SPEC.object("task_filter"), {"status_changed": [text]}, TEXTS)
+    query = to_query({"status_changed": [text]}, FILTERS)
     assert query == {"status_changed": {"$eq": expected}}
 
 
@@ -293,7 +304,7 @@ NO_DATES = [
 @pytest.mark.parametrize("text", NO_DATES)
 def test_what_is_no_date_is_refused_by_name(text: str) -> None:
     with pytest.raises(ApiError) as caught:
-        to_query(SPEC.object("task_filter"), {"status_changed": ["2026-01-01", text]}, TEXTS)
+        to_query({"status_changed": ["2026-01-01", text]}, FILTERS)
     assert caught.value.extensions == {"code": "FIELDS_VALUE_ERROR", "field": "statusChanged"}
 
 
@@ -354,6 +365,112 @@ async def test_a_search_finds_an_id(client: Client, database: Database) -> None:
     assert await found(client, {"searchText": "0123456789abcdef0123456789abcdef"}) == [
         "0123456789abcdef0123456789abcdef"
     ]
+
+
+SEARCH = """query($text: String, $orderBy: [TaskOrder!], $first: Int, $after: String, $page: Int, $pageSize: Int) {
+  tasks(filter: {searchText: $text}, orderBy: $orderBy,
+        first: $first, after: $after, page: $page, pageSize: $pageSize) {
+    nodes { id } pageInfo { hasNextPage endCursor } totalCount } }"""
+SCORED = [
+    task(_id=f"{name} {comment}", name=name, comment=comment, script=ABSENT, report=ABSENT, status=status)
+    for name, comment, status in [
+        ("zebra", "zebra", "created"), ("zebra", "lion", "created"), ("lion", "a zebra", "completed"),
+        ("zebra zebra", "zebra", "completed"), ("two words", "zebra and other animals here", "created"),
+        ("lion", "lion", "created"),
+    ]
+]  # fmt: skip
+BEST_FIRST = [
+    "zebra zebra zebra",
+    "zebra zebra",
+    "zebra lion",
+    "lion a zebra",
+    "two words zebra and other animals here",
+]
+
+
+@pytest.mark.parametrize("direction", [{}, {"direction": "DESC"}, {"direction": "ASC", "nulls": "FIRST"}])
+async def test_a_search_can_put_what_fits_best_first(client: Client, database: Database, direction: Filter) -> None:
+    await database.task.insert_many(SCORED)
+    by_score = [{"textScore": True, **direction}]
+    tasks = (await client.data(SEARCH, text="zebra", orderBy=by_score))["tasks"]
+    assert ([node["id"] for node in tasks["nodes"]], tasks["totalCount"]) == (BEST_FIRST, 5)
+    for size in (1, 2, 4):
+        by_number = [
+            node["id"] for page in range(5)
+            for node in (
+                await client.data(SEARCH, text="zebra", orderBy=by_score, page=page, pageSize=size)
+            )["tasks"]["nodes"]
+        ]  # fmt: skip
+        assert by_number == BEST_FIRST
+        assert await by_cursor(client, size, by_score) == BEST_FIRST
+
+
+async def test_a_score_decides_among_equals_of_other_keys(client: Client, database: Database) -> None:
+    await database.task.insert_many(SCORED)
+    by_status = [{"field": "STATUS"}, {"textScore": True}]
+    expected = [BEST_FIRST[place] for place in (0, 3, 1, 2, 4)]
+    assert await by_cursor(client, 5, by_status) == expected
+    assert await by_cursor(client, 2, by_status) == expected
+
+
+async def by_cursor(client: Client, size: int, order_by: list[Filter]) -> list[str]:
+    found, after = [], None
+    while True:
+        tasks = (await client.data(SEARCH, text="zebra", orderBy=order_by, first=size, after=after))["tasks"]
+        found += [node["id"] for node in tasks["nodes"]]
+        if not tasks["pageInfo"]["hasNextPage"]:
+            return found
+        after = tasks["pageInfo"]["endCursor"]
+
+
+# -- projects within projects ----------------------------------------------------------------------
+
+
+async def test_all_projects_within_projects_are_found_by_one_more_command(
+    client: Client, database: Database, commands: Commands
+) -> None:
+    paths = {"top": [], "mid": ["top"], "low": ["top", "mid"], "else": []}
+    await database.project.insert_many([project(_id=id_, path=path) for id_, path in paths.items()])
+    await database.project.insert_one(project(_id="foreign", path=["top"], company=OTHER_COMPANY))
+    await database.task.insert_many([task(_id=f"in {id_}", project=id_) for id_ in (*paths, "foreign", None)])
+    commands.seen.clear()
+    nested = {"or": [{"project": ["mid"], "includeSubprojects": True}, {"project": ["else"]}, {"project": ["top"]}]}
+    filter_ = {"not": {"project": ["-top"], "includeSubprojects": True}, "and": [nested]}
+    assert await found(client, filter_) == ["in low", "in mid", "in top"]
+    assert [command.get("aggregate") for command in commands.seen] == ["project", "task", "task"]
+    commands.seen.clear()
+    assert await found(client, {"project": ["top"], "includeSubprojects": False}) == ["in top"]
+    assert [command.get("aggregate") for command in commands.seen] == ["task", "task"]
+
+
+async def test_projects_with_odd_paths_hold_no_others(client: Client, database: Database) -> None:
+    for number, path in enumerate([None, ABSENT, "top", 5, [None, 5], {"top": 1}]):
+        await database.project.insert_one(project(_id=f"{number}", path=path))
+        await database.task.insert_one(task(_id=f"in {number}", project=f"{number}"))
+    assert await found(client, {"project": ["top"], "includeSubprojects": True}) == ["in 2"]
+
+
+# -- what older servers stored ---------------------------------------------------------------------
+
+
+async def test_parameters_of_older_servers_are_found_and_sorted_as_they_are_shown(
+    client: Client, database: Database
+) -> None:
+    def old(id_: str, **parameters: Any) -> Document:
+        return old_task(_id=id_, execution={"parameters": parameters})
+
+    await database.task.insert_many([
+        old("a", lr="0.5"), old("b", lr=0.25), old("c", lr="auto"), old("d", **{"TF_DEFINE/lr": "9"}), old("e"),
+        old_task(_id="f", execution={"parameters": {"lr": "1"}}, hyperparams=hyperparams(("Args", "lr", "0.125"))),
+    ])  # fmt: skip
+    lr = {"section": "Args", "name": "lr"}
+    assert await found(client, {"hyperparams": [lr | {"lt": 0.5}]}) == ["b", "f"]
+    assert await found(client, {"hyperparams": [lr | {"in": ["0.25", "0.5", "1"]}]}) == ["a", "b"]
+    assert await found(client, {"hyperparams": [lr | {"isSet": False}]}) == ["d", "e"]
+    assert await found(client, {"hyperparams": [{"section": "TF_DEFINE", "name": "lr", "eq": "9"}]}) == ["d"]
+    query = "query($orderBy: [TaskOrder!]) { tasks(orderBy: $orderBy) { nodes { id } } }"
+    tasks = (await client.data(query, orderBy=[{"hyperparam": lr}, {"field": "ID"}]))["tasks"]
+    assert [node["id"] for node in tasks["nodes"]] == ["f", "b", "a", "c", "d", "e"]
 
 
 # -- together --------------------------------------------------------------------------------------

@@ -13,10 +13,11 @@ from conftest import Client, Commands
 from factories import ABSENT, COMPANY, DAY, Document, ids, md5, put, task
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from oracle import in_order
 from pymongo.asynchronous.database import AsyncDatabase
 
 Database = AsyncDatabase[Document]
-Order = dict[str, str]
+Order = dict[str, Any]
 
 # HYPOTHESIS_PROFILE=long for a night's work
 EXAMPLES = 5000 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 60
@@ -39,64 +40,37 @@ query List($orderBy: [TaskOrder!], $filter: TaskFilter, $first: Int, $after: Str
 
 
 class Key(NamedTuple):
-    """What is stored under a field to order by: its path, and the Python types that count as values."""
+    """What to order by, where its values are stored, and some of them."""
 
+    order: Order
     path: str
-    types: tuple[type, ...]
+    values: list[Any]
 
 
-KEYS = {
-    "ID": Key("_id", (str,)),
-    "NAME": Key("name", (str,)),
-    "STATUS": Key("status", (str,)),
-    "EXECUTION_QUEUE": Key("execution.queue", (str,)),
-    "SCRIPT_BRANCH": Key("script.branch", (str,)),
-    "LAST_UPDATE": Key("last_update", (datetime, DatetimeMS)),
-    "STARTED": Key("started", (datetime, DatetimeMS)),
-    "LAST_ITERATION": Key("last_iteration", (int, float)),
-    "ACTIVE_DURATION": Key("active_duration", (int, float)),
-}
-VALUES: dict[type, list[Any]] = {
-    str: ["", "a", "b", "B", "ab", "é", "\U0001f600", "\uffff", "completed", "5"],
-    int: [0, -1, 1, 1.0, 1.5, -0.0, 2**31, 2**40, 2**53, 2**53 + 1, float(2**53), Int64(2**63 - 1), -1e300],
-    datetime: [DAY, DAY + timedelta(milliseconds=1), DAY - timedelta(days=1), datetime(1969, 1, 1), DatetimeMS(10**15)],  # noqa: DTZ001
-}  # fmt: skip
+TEXTS = ["", "a", "b", "B", "ab", "é", "\U0001f600", "\uffff", "completed", "5"]
+DATES = [DAY, DAY + timedelta(milliseconds=1), DAY - timedelta(days=1), datetime(1969, 1, 1), DatetimeMS(10**15)]  # noqa: DTZ001
+NUMBERS = [0, -1, 1, 1.0, 1.5, -0.0, 2**31, 2**40, 2**53, 2**53 + 1, float(2**53), Int64(2**63 - 1), -1e300]
+WORDS = ["1", "-1.5", "1e2", "10", "9", "1.0", "auto", "", "Adam", "nan", " 1", "\U0001f600"]
 NO_VALUES: list[Any] = [
     None, ABSENT, ABSENT, math.nan, math.inf, -math.inf, True, [], ["a"], [1, 2], [DAY], {"a": 1}, Decimal128("1"),
     ObjectId("0" * 24), b"a",
 ]  # fmt: skip
-
-
-# -- the oracle ------------------------------------------------------------------------------------
-
-
-def value_of(row: Document, key: Key) -> Any:
-    """What a row is ordered by, None when that is nothing of the right type."""
-    value: Any = row
-    for part in key.path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    if not isinstance(value, key.types) or isinstance(value, bool):
-        return None
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, datetime):
-        return (value - datetime(1970, 1, 1)) // timedelta(milliseconds=1)  # noqa: DTZ001
-    return int(value) if isinstance(value, DatetimeMS) else value
-
-
-def in_order(rows: list[Document], order_by: list[Order]) -> list[Any]:
-    """The ids of the rows, sorted by one key after the other, the last one first."""
-    fields = [order["field"] for order in order_by]
-    end = fields.index("ID") if "ID" in fields else len(fields)
-    by_id = order_by[end] if "ID" in fields else order_by[0]
-    found = sorted(rows, key=lambda row: row["_id"], reverse=by_id.get("direction") == "DESC")
-    for order in reversed(order_by[:end]):
-        key = KEYS[order["field"]]
-        valued = [row for row in found if value_of(row, key) is not None]
-        valued.sort(key=lambda row, key=key: value_of(row, key), reverse=order.get("direction") == "DESC")  # type: ignore[misc]
-        nulls = [row for row in found if value_of(row, key) is None]
-        found = nulls + valued if order.get("nulls") == "FIRST" else valued + nulls
-    return ids(found)
+KEYS = [
+    Key({"field": "ID"}, "_id", TEXTS),
+    Key({"field": "NAME"}, "name", TEXTS),
+    Key({"field": "STATUS"}, "status", TEXTS),
+    Key({"field": "EXECUTION_QUEUE"}, "execution.queue", TEXTS),
+    Key({"field": "SCRIPT_BRANCH"}, "script.branch", TEXTS),
+    Key({"field": "LAST_UPDATE"}, "last_update", DATES),
+    Key({"field": "STARTED"}, "started", DATES),
+    Key({"field": "LAST_ITERATION"}, "last_iteration", NUMBERS),
+    Key({"field": "ACTIVE_DURATION"}, "active_duration", NUMBERS),
+    Key({"metric": {"metric": "a.b", "variant": "$c"}}, f"last_metrics.{md5('a.b')}.{md5('$c')}.value", NUMBERS),
+    Key({"metric": {"metric": "m", "variant": "v", "stat": "MIN"}}, f"last_metrics.{md5('m')}.{md5('v')}.min_value",
+        NUMBERS),
+    Key({"hyperparam": {"section": "General", "name": "a.b"}}, "hyperparams.General.a%2Eb.value", WORDS),
+    Key({"hyperparam": {"section": "Args", "name": "lr"}}, "hyperparams.Args.lr.value", WORDS),
+]  # fmt: skip
 
 
 # -- pages -----------------------------------------------------------------------------------------
@@ -153,9 +127,9 @@ async def walk_back(client: Client, size: int, **arguments: Any) -> list[Any]:
 @st.composite
 def lists(draw: st.DrawFn) -> tuple[list[Order], list[Document]]:
     """An order of up to three keys, and rows that are made to be hard for it."""
-    order_by = draw(st.lists(orders(), min_size=1, max_size=3))
-    paths = {order["field"]: KEYS[order["field"]] for order in order_by if order["field"] != "ID"}
-    values = st.fixed_dictionaries({key.path: stored(key) for key in paths.values()})
+    keys = draw(st.lists(st.sampled_from(KEYS), min_size=1, max_size=3))
+    order_by = [key.order | draw(WAYS) for key in keys]
+    values = st.fixed_dictionaries({key.path: stored(key) for key in keys if key.path != "_id"})
     rows = []
     for number, found in enumerate(draw(st.lists(values, max_size=12))):
         row: Document = {"_id": md5(str(number)), "company": COMPANY}
@@ -165,22 +139,17 @@ def lists(draw: st.DrawFn) -> tuple[list[Order], list[Document]]:
     return order_by, rows
 
 
-@st.composite
-def orders(draw: st.DrawFn) -> Order:
-    order = {
-        "field": draw(st.sampled_from([*KEYS])),
-        "direction": draw(st.sampled_from(["ASC", "DESC", ""])),
-        "nulls": draw(st.sampled_from(["FIRST", "LAST", ""])),
-    }
-    return {name: value for name, value in order.items() if value}
+WAYS = st.fixed_dictionaries(
+    {},
+    optional={"direction": st.sampled_from(["ASC", "DESC"]), "nulls": st.sampled_from(["FIRST", "LAST"])},
+)
 
 
 def stored(key: Key) -> st.SearchStrategy[Any]:
     """A value of the right type, none at all, or one that only is right for another key."""
-    right = VALUES[key.types[0]]
-    others = [value for values in VALUES.values() if values is not right for value in values]
-    few = st.sampled_from(right[:3])  # so that there are duplicates
-    return st.one_of(few, st.sampled_from(right), st.sampled_from(NO_VALUES), st.sampled_from(others))
+    few = st.sampled_from(key.values[:3])  # so that there are duplicates
+    others = st.sampled_from([*TEXTS, *DATES, *NUMBERS, *WORDS])
+    return st.one_of(few, st.sampled_from(key.values), st.sampled_from(NO_VALUES), others)
 
 
 @GENERATED

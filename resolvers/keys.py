@@ -1,0 +1,174 @@
+"""What lists are ordered by, and what can be set or unset: one value of a document, of one kind.
+
+A value of another kind counts as none, and so do NaN and infinity. Pure.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from bson.datetime_ms import DatetimeMS
+
+from models.layout import escape, legacy_name, metric_key
+from models.reading import Document, Query
+from resolvers.errors import ErrorCode, InputError
+from schema.spec import FieldSpec, Scalar
+
+NUMBERS = ("Int", "Long", "Float")
+STATS = {"last": "value", "min": "min_value", "max": "max_value"}
+FINITE: Query = {"$gt": -math.inf, "$lt": math.inf}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of an order.
+
+    `path` is where the value is stored, and `kind` what counts as one: a date, a number, a string, or what MongoDB has
+    to work out: a parameter (a number in a text, then other text) or the score of a text search. `legacy` is where
+    older servers keep a parameter.
+    """
+
+    path: str
+    kind: str
+    ascending: bool = True
+    nulls_last: bool = True
+    text_last: bool = True
+    legacy: str | None = None
+
+    @property
+    def direction(self) -> int:
+        return 1 if self.ascending else -1
+
+    @property
+    def past(self) -> str:
+        return "$gt" if self.ascending else "$lt"
+
+    @property
+    def is_computed(self) -> bool:
+        return self.kind in ("parameter", "score")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return {"parameter": ("number", "string"), "score": ("number",)}.get(self.kind, (self.kind,))
+
+    def rank(self, kind: str | None) -> int:
+        """The group of a value's kind; groups come in the order of their ranks, whatever the direction."""
+        if kind is None:
+            return 3 if self.nulls_last else 0
+        is_text = self.kind == "parameter" and kind == "string"
+        return 2 if is_text == self.text_last else 1
+
+    def reversed(self) -> "Key":
+        return replace(self, ascending=not self.ascending, nulls_last=not self.nulls_last, text_last=not self.text_last)
+
+
+SCORE = Key("", "score", ascending=False)
+
+
+def field_key(field: FieldSpec) -> Key:
+    if field.type == Scalar("DateTime"):
+        return Key(field.stored[0], "date")
+    is_number = isinstance(field.type, Scalar) and field.type.name in NUMBERS
+    return Key(field.stored[0], "number" if is_number else "string")
+
+
+def metric_value_key(ref: Mapping[str, Any]) -> Key:
+    """What is kept of a metric, by its names."""
+    place = f"last_metrics.{metric_key(ref['metric'])}.{metric_key(ref['variant'])}"
+    return Key(f"{place}.{STATS[ref['stat'] or 'last']}", "number")
+
+
+def parameter_key(ref: Mapping[str, Any], argument: str) -> Key:
+    """A hyperparameter, by its section and name; raises InputError for names that none can have."""
+    section, name = ref["section"], ref["name"]
+    if not section.strip() or not name.strip() or "\0" in section + name:
+        message = "A hyperparameter has a section and a name, neither of them blank nor with a NUL character."
+        raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field=argument)
+    return Key(f"hyperparams.{escape(section)}.{escape(name)}", "parameter", legacy=legacy_name(section, name))
+
+
+# -- in Python -------------------------------------------------------------------------------------
+
+
+def value_of(document: Document, key: Key) -> Any:
+    """The value of a key that is not computed; None when there is none of its kind."""
+    value: Any = document
+    for part in key.path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value if kind_of(value) == key.kind else None
+
+
+def kind_of(value: Any) -> str | None:
+    match value:
+        case bool() | None:
+            return None
+        case str() if type(value) is str:  # the driver's Code is one as well
+            return "string"
+        case datetime() | DatetimeMS():
+            return "date"
+        case int() | float() if math.isfinite(value):
+            return "number"
+    return "other"
+
+
+# -- in MongoDB ------------------------------------------------------------------------------------
+
+
+def has_value(key: Key) -> Query:
+    """The condition for a value of the right kind; MongoDB would also look inside lists, which are no values here."""
+    if key.kind == "parameter":
+        return {"$expr": {"$ne": [parameter_text(key), None]}}
+    parts = key.path.split(".")
+    no_lists = [{".".join(parts[:end]): {"$not": {"$type": "array"}}} for end in range(1, len(parts))]
+    if key.kind == "number":
+        own: Query = {key.path: {**FINITE, "$not": {"$type": ["array", "decimal"]}}}
+    else:
+        own = {key.path: {"$type": key.kind, "$not": {"$type": "array"}}}
+    return {"$and": [own, *no_lists]} if no_lists else own
+
+
+def value_expression(key: Key) -> Any:
+    """The value of the right kind, else null."""
+    if key.kind == "score":
+        return {"$meta": "textScore"}
+    if key.kind == "parameter":
+        return {"$ifNull": [parameter_number(key), parameter_text(key)]}
+    field = f"${key.path}"
+    if key.kind != "number":
+        return {"$cond": [{"$eq": [{"$type": field}, key.kind]}, field, None]}
+    is_number = {"$in": [{"$type": field}, ["int", "long", "double"]]}
+    return {"$cond": [{"$and": [is_number, _is_finite(field)]}, field, None]}
+
+
+def rank_expression(key: Key, value: str) -> Any:
+    """The rank of what `value_expression` gave."""
+    kinds = {"$type": value}
+    of_value = {"$cond": [{"$eq": [kinds, "string"]}, key.rank("string"), key.rank("number")]}
+    return {"$cond": [{"$eq": [kinds, "null"]}, key.rank(None), of_value]}
+
+
+def parameter_text(key: Key) -> Any:
+    """The text of a hyperparameter, null when there is none. A new one hides that of an older server."""
+    new = f"${key.path}"
+    shown = {"$cond": [{"$eq": [{"$type": f"{new}.value"}, "string"]}, f"{new}.value", None]}
+    return {"$cond": [{"$eq": [{"$type": new}, "object"]}, shown, _legacy_text(key)]}
+
+
+def _legacy_text(key: Key) -> Any:
+    if key.legacy is None:
+        return None
+    stored = {"$getField": {"field": {"$literal": key.legacy}, "input": "$execution.parameters"}}
+    is_scalar = {"$in": [{"$type": "$$stored"}, ["string", "int", "long", "double"]]}
+    return {"$let": {"vars": {"stored": stored}, "in": {"$cond": [is_scalar, {"$toString": "$$stored"}, None]}}}
+
+
+def parameter_number(key: Key) -> Any:
+    """The number that the text of a hyperparameter is, else null."""
+    number = {"$convert": {"input": parameter_text(key), "to": "double", "onError": None, "onNull": None}}
+    return {"$let": {"vars": {"number": number}, "in": {"$cond": [_is_finite("$$number"), "$$number", None]}}}
+
+
+def _is_finite(value: str) -> Query:
+    return {"$and": [{"$gt": [value, -math.inf]}, {"$lt": [value, math.inf]}]}

@@ -1,0 +1,112 @@
+"""What HOCON calls index-backed is: MongoDB scans an index for it, and sorts nothing in memory."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import Client, Commands
+from factories import DAY, Document, new_id, task
+from pymongo.asynchronous.database import AsyncDatabase
+
+from schema.load import load
+
+Database = AsyncDatabase[Document]
+
+TASK, FILTER = load().object("task"), load().object("task_filter")
+ORDERS = [name.upper() for name, field in TASK.sortable.items() if field.indexed]
+GIVEN: dict[str, Any] = {
+    "id": ["a", "b"], "user": ["u1"], "project": ["p1"], "type": ["training"], "tags": ["t1"], "systemTags": ["s1"],
+    "status": ["COMPLETED"], "parent": "q1", "searchText": "zebra", "statusChanged": [">=2026-01-31T23:00:00Z"],
+    **{
+        name: {"gte": "2026-01-31T20:00:00Z", "lt": "2026-01-31T21:00:00Z"}
+        for name in ("created", "started", "completed", "lastUpdate")
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+async def tasks(database: Database) -> None:
+    """Enough for the planner to have a choice: every value is rare."""
+
+    def numbered(number: int) -> Document:
+        at = DAY.replace(hour=number % 24, minute=number % 60)
+        dates = dict.fromkeys(("created", "started", "completed", "status_changed", "last_update"), at)
+        return task(
+            _id=new_id(), user=f"u{number % 50}", project=f"p{number % 50}", parent=f"q{number % 50}",
+            type="training" if number % 50 == 0 else "testing", status="completed" if number % 50 == 0 else "created",
+            tags=[f"t{number % 50}"], system_tags=[f"s{number % 50}"], name=f"n{number}", active_duration=number,
+            comment="zebra" if number % 50 == 0 else "", **dates,
+        )  # fmt: skip
+
+    await database.task.insert_many([numbered(number) for number in range(2000)])
+
+
+async def parts(database: Database, command: Document) -> list[set[str]]:
+    """The stages of the winning plan of each part of a list: of rows with a value to order by, and of those without."""
+    pipelines = [command["pipeline"], *(
+        stage["$unionWith"]["pipeline"] for stage in command["pipeline"] if "$unionWith" in stage
+    )]  # fmt: skip
+    found = []
+    for pipeline in pipelines:
+        alone = [stage for stage in pipeline if "$unionWith" not in stage]
+        explained = await database.command(
+            {"explain": {"aggregate": "task", "pipeline": alone, "cursor": {}}, "verbosity": "queryPlanner"}
+        )
+        found.append(set(names(explained)))
+    return found
+
+
+def names(plan: Any) -> Iterator[str]:
+    if isinstance(plan, dict):
+        if isinstance(plan.get("stage"), str):
+            yield plan["stage"]
+        yield from ("SORT" for key in plan if key == "$sort" and "sortKey" in plan[key])
+        for key, inner in plan.items():
+            if key != "rejectedPlans":
+                yield from names(inner)
+    elif isinstance(plan, list):
+        for inner in plan:
+            yield from names(inner)
+
+
+async def plan_of(client: Client, database: Database, commands: Commands, **arguments: Any) -> list[set[str]]:
+    commands.seen.clear()
+    query = """query($filter: TaskFilter, $orderBy: [TaskOrder!]) {
+      tasks(filter: $filter, orderBy: $orderBy, first: 10) { nodes { id } pageInfo { hasNextPage } } }"""
+    await client.data(query, **arguments)
+    [command] = commands.seen
+    return await parts(database, command)
+
+
+def test_every_filter_that_is_called_index_backed_is_tried() -> None:
+    assert {field.graphql_name for field in FILTER.fields if field.indexed} == set(GIVEN)
+
+
+@pytest.mark.usefixtures("tasks")
+@pytest.mark.parametrize("name", GIVEN)
+async def test_a_filter_scans_an_index(client: Client, database: Database, commands: Commands, name: str) -> None:
+    for found in await plan_of(client, database, commands, filter={name: GIVEN[name]}):
+        assert "IXSCAN" in found
+        assert "COLLSCAN" not in found
+
+
+@pytest.mark.usefixtures("tasks")
+@pytest.mark.parametrize("name", [
+    "user", "project", "type", "tags", "systemTags", "status", "parent", "lastUpdate",
+])  # fmt: skip
+async def test_the_newest_of_what_is_filtered_need_no_sorting(
+    client: Client, database: Database, commands: Commands, name: str
+) -> None:
+    found, _ = await plan_of(client, database, commands, filter={name: GIVEN[name]})
+    assert "SORT" not in found
+
+
+@pytest.mark.usefixtures("tasks")
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+@pytest.mark.parametrize("field", ORDERS)
+async def test_an_order_scans_an_index_and_sorts_nothing(
+    client: Client, database: Database, commands: Commands, field: str, direction: str
+) -> None:
+    for found in await plan_of(client, database, commands, orderBy=[{"field": field, "direction": direction}]):
+        assert "IXSCAN" in found
+        assert not {"COLLSCAN", "SORT"} & found
