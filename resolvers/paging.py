@@ -87,10 +87,10 @@ class Page:
 # -- arguments -------------------------------------------------------------------------------------
 
 
-def order_of(fields: Mapping[str, FieldSpec], given: Sequence[Mapping[str, Any]] | None, default: str) -> Order:
-    """The order asked for, else `default` descending. Keys behind the id, and repeated ones, are left out."""
+def order_of(fields: Mapping[str, FieldSpec], given: Sequence[Mapping[str, Any]]) -> Order:
+    """The order asked for. Keys behind the id, and repeated ones, are left out."""
     keys: list[Key] = []
-    for item in given or [{"field": default, "direction": "desc", "nulls": "last"}]:
+    for item in given:
         if item.get("field") is None:
             raise InputError(ErrorCode.VALIDATION_ERROR, "An item of orderBy names a field.", field="orderBy")
         field = fields[item["field"]]

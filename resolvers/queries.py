@@ -1,7 +1,7 @@
 """Get and list: the plans behind the fields of Query."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import strawberry
@@ -9,10 +9,10 @@ import strawberry
 from models.reading import Document, Query
 from resolvers.arguments import given
 from resolvers.context import Context
-from resolvers.errors import ErrorCode, coded
+from resolvers.errors import ErrorCode
 from resolvers.filters import text_paths, to_query
 from resolvers.paging import Order, Page, cursor, fingerprint, order_of, page_of, parts, position
-from resolvers.planned import Plan, Report, answers, together
+from resolvers.planned import Plan, Report, answers, or_null, together
 from resolvers.selection import Selected, Tree, projection
 from schema.spec import Spec
 
@@ -81,17 +81,9 @@ class Listing(Plan):
     async def _total(self, context: Context, tree: Tree, report: Report) -> int | None:
         if not tree.selects("total_count"):
             return None
-        try:
-            return await context.reader.count(self._collection, self._query)
-        except Exception as error:
-            known = coded(error)
-            if known is None or known.code is not ErrorCode.TIMEOUT:
-                raise
-            for key in (
-                selected.key for selected in tree.fields if selected.face and selected.face.name == "total_count"
-            ):
-                report(known, key)
-            return None
+        work = context.reader.count(self._collection, self._query)
+        total: int | None = await or_null(work, {ErrorCode.TIMEOUT}, tree, "total_count", report)
+        return total
 
     async def _part(self, selected: Selected, page: "_Fetched", context: Context) -> Any:
         name, tree = selected.face.name if selected.face else None, selected.tree
@@ -141,7 +133,7 @@ def one(collection: str) -> Callable[..., Plan]:
     return resolve
 
 
-def many(spec: Spec, collection: str, default_order: str) -> Callable[..., Plan]:
+def many(spec: Spec, collection: str, default_order: Sequence[Mapping[str, Any]]) -> Callable[..., Plan]:
     """A list of a collection's documents, by its `<collection>_filter` and `<collection>_order`."""
     filters, of = spec.object(f"{collection}_filter"), spec.object(collection)
     texts = text_paths(spec, of)
@@ -149,7 +141,7 @@ def many(spec: Spec, collection: str, default_order: str) -> Callable[..., Plan]
     def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
         asked = given(arguments)
         query = to_query(filters, asked.get("filter") or {}, texts)
-        order = order_of(of.sortable, asked.get("order_by"), default_order)
+        order = order_of(of.sortable, asked.get("order_by") or default_order)
         return Listing(collection, query, order, page_of(asked, info.context.max_page))
 
     return resolve
