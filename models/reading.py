@@ -89,14 +89,13 @@ class Reader:
     ) -> Documents:  # fmt: skip
         """For each value that a path may have the first so many documents that have it, in order; with the path."""
         query = {path: {"$in": list(values), "$not": {"$type": "array"}}}  # a list would be no partition
+        place = {"$sum": 1, "window": {"documents": ["unbounded", "current"]}}
         pipeline: list[Query] = [
             {"$match": self.visible(collection, query)},
-            {"$setWindowFields": {
-                "partitionBy": f"${path}", "sortBy": dict(sort), "output": {"_place": {"$documentNumber": {}}},
-            }},
+            {"$setWindowFields": {"partitionBy": f"${path}", "sortBy": dict(sort), "output": {"_place": place}}},
             {"$match": {"_place": {"$lte": limit}}},
             {"$project": {**projection, path: 1}},
-        ]  # fmt: skip
+        ]
         return await self._aggregate(collection, pipeline)
 
     async def tally(self, collection: str, query: Query, by: Sequence[str]) -> Documents:

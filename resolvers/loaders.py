@@ -6,11 +6,12 @@ from typing import Any
 
 from models.reading import Document, Query
 from resolvers.context import Context
-from schema.derive import UNKNOWN
+from schema import derive
 from schema.spec import EnumSpec, Spec
 
 # (context, arguments, ids, projection) → for each id the documents that the field shows
 Loader = Callable[[Context, Mapping[str, Any], Sequence[str], Mapping[str, int]], Awaitable[list[list[Document]]]]
+UNKNOWN = derive.UNKNOWN.lower()  # stands for every status that has no name here
 ARCHIVED: Mapping[bool | None, Query] = {
     None: {}, True: {"system_tags": "archived"}, False: {"system_tags": {"$ne": "archived"}},
 }  # fmt: skip
@@ -68,14 +69,13 @@ def _statuses(spec: Spec) -> list[str]:
 
 
 def _named(spec: Spec, status: Any) -> str | None:
-    """A status by which tasks are counted: all that have no name here are one."""
     if type(status) is not str:
         return None
     return status if status in _statuses(spec) else UNKNOWN
 
 
 def _shown(spec: Spec, counts: Counter[str | None]) -> Document:
-    order = [*_statuses(spec), UNKNOWN, None]
+    order = dict.fromkeys([*_statuses(spec), UNKNOWN, None])
     by_status = [{"status": status, "count": counts[status]} for status in order if counts[status]]
     return {"total": counts.total(), "by_status": by_status}
 

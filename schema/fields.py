@@ -130,7 +130,7 @@ class Fields:
             sortable=bool(node.get("x-sortable")),
             indexed=bool(node.get("x-index")),
             size=self._size(node, at),
-            loader=self._loader(node, type_, at),
+            loader=self._loader(node, type_, at, owner),
             arguments=self._by_arguments(shown) or self._arguments(node, at, f"{owner}_{name}"),
         )
 
@@ -207,7 +207,9 @@ class Fields:
             self.mistake((*at, "x-size"), "only a list has a size")
         return None if size is None else int(size)
 
-    def _loader(self, node: Node, type_: TypeSpec, at: At) -> str | None:
+    def _loader(self, node: Node, type_: TypeSpec, at: At, owner: str) -> str | None:
+        if "x-loader" in node and owner not in self.collections:
+            self.mistake((*at, "x-loader"), "something is only loaded for a document (x-collection)")
         if "x-loader" in node and not isinstance(type_.item if isinstance(type_, ListOf) else type_, Ref):
             self.mistake((*at, "x-loader"), "only objects are loaded")
         return self._one_of(node, "x-loader", LOADERS, at)
