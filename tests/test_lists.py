@@ -455,16 +455,18 @@ async def test_odd_rows_harm_no_others(client: Client, database: Database) -> No
     odd: list[Any] = [5, ["a"], ["a", "b"], {"a": 1}, True, DAY, 1.5, {"$x": []}]
     await database.project.insert_many([
         *nested("a", "a/b"), *(project(**{name: value}) for value in odd for name in ("parent", "path", "name")),
-        project(path="a"), project(path=["a", 5, {"x": 1}, ["a"], None]), project(_id=7, parent="a", path=["a"]),
+        project(_id="flat", path="a"), project(path=["a", 5, {"x": 1}, ["a"], None]),
+        project(_id=7, parent="a", path=["a"]), project(_id={"x": 1}, path=["a"]),
     ])  # fmt: skip
     await database.task.insert_many([
-        *tasks_of("a", "created"), *tasks_of("a/b", "failed"), *(task(project=value) for value in odd),
+        *tasks_of("a", "created"), *tasks_of("a/b", "failed"), *tasks_of("flat", "queued"),
+        *(task(project=value) for value in odd),
     ])  # fmt: skip
     query = """{ projects(first: 100) { nodes {
       id name parentId subprojects { id } taskCounts { total } deep: taskCounts(includeSubprojects: true) { total }
     } } }"""
     found = {node.pop("id"): node for node in (await client.data(query))["projects"]["nodes"]}
-    assert len(found) == 29
+    assert len(found) == 30
     assert found["a"] == {
         "name": "a", "parentId": None, "subprojects": [{"id": "a/b"}, {"id": "7"}], "taskCounts": {"total": 1},
         "deep": {"total": 2},
