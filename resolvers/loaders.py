@@ -43,9 +43,9 @@ async def _task_counts(
         query = {"project": {"$in": list(holders)}, **ARCHIVED[archived]}
         counts: dict[str, Counter[str | None]] = {project: Counter() for project in projects}
         for group in await context.reader.tally("task", query, ["project", "status"]):
-            project, status = group.get("project"), group.get("status")
-            for holder in holders.get(project, ()) if isinstance(project, str) else ():
-                counts[holder][_named(context.spec, status)] += group["count"]
+            for project in _texts([group.get("project")]):
+                for holder in holders.get(project, ()):
+                    counts[holder][_named(context.spec, group.get("status"))] += group["count"]
         return [[_shown(context.spec, counts[project])] for project in projects]
 
     return await context.batched(("task_counts", is_deep, archived), load, ids)
@@ -56,10 +56,14 @@ async def _holders(context: Context, projects: Sequence[str]) -> dict[str, set[s
     wanted = set(projects)
     holders = {project: {project} for project in projects}
     for document in await context.reader.all("project", {"path": {"$in": list(projects)}}, {"path": 1}):
-        id_, path = document["_id"], document["path"]
-        if isinstance(id_, str) and isinstance(path, list):
-            holders.setdefault(id_, set()).update(wanted.intersection(part for part in path if isinstance(part, str)))
+        for project in _texts([document["_id"]]):
+            holders.setdefault(project, set()).update(wanted & _texts(document["path"]))
     return holders
+
+
+def _texts(values: Any) -> set[str]:
+    """Those of a stored list that can be ids."""
+    return {value for value in values if type(value) is str} if isinstance(values, list) else set()
 
 
 def _statuses(spec: Spec) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from bson import Code
 from conftest import Client, Commands
 from factories import (
     ABSENT,
@@ -452,10 +453,10 @@ async def test_of_a_project_that_is_not_there_nothing_is_told(
 
 
 async def test_odd_rows_harm_no_others(client: Client, database: Database) -> None:
-    odd: list[Any] = [5, ["a"], ["a", "b"], {"a": 1}, True, DAY, 1.5, {"$x": []}]
+    odd: list[Any] = [5, ["a"], ["a", "b"], [Code("a"), "a"], Code("a"), {"a": 1}, True, DAY, 1.5, {"$x": []}]
     await database.project.insert_many([
         *nested("a", "a/b"), *(project(**{name: value}) for value in odd for name in ("parent", "path", "name")),
-        project(_id="flat", path="a"), project(path=["a", 5, {"x": 1}, ["a"], None]),
+        project(_id="flat", path="a"), project(path=["a", 5, {"x": 1}, ["a"], Code("a"), None]),
         project(_id=7, parent="a", path=["a"]), project(_id={"x": 1}, path=["a"]),
     ])  # fmt: skip
     await database.task.insert_many([
@@ -466,7 +467,7 @@ async def test_odd_rows_harm_no_others(client: Client, database: Database) -> No
       id name parentId subprojects { id } taskCounts { total } deep: taskCounts(includeSubprojects: true) { total }
     } } }"""
     found = {node.pop("id"): node for node in (await client.data(query))["projects"]["nodes"]}
-    assert len(found) == 30
+    assert len(found) == 36
     assert found["a"] == {
         "name": "a", "parentId": None, "subprojects": [{"id": "a/b"}, {"id": "7"}], "taskCounts": {"total": 1},
         "deep": {"total": 2},
