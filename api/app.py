@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from api.about import about
 from api.errors import RefusedError, shown
 from api.graphiql.serving import find_built, graphiql_routes
 from api.graphql import GraphQLView
@@ -36,7 +37,7 @@ def create_app(settings: Settings) -> Starlette:
     """The ASGI application; `settings.mongodb_uri` says where its database is."""
     spec = load()
     limits = Limits(**{field.name: getattr(settings, f"max_{field.name}") for field in fields(Limits)})
-    schema = build_schema(spec, limits, introspection=settings.introspection)
+    schema = build_schema(spec, limits, introspection=settings.introspection, about=about(settings))
     viewer = Viewer(user=settings.user, company=settings.company, role="admin")
 
     @asynccontextmanager

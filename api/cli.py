@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import importlib.metadata
 import inspect
 import logging
 import os
@@ -21,6 +20,7 @@ from pymongo.errors import PyMongoError
 from rich.console import Console
 from rich.logging import RichHandler
 
+from api.about import VERSION
 from api.app import create_app
 from api.imports import SAMPLE, import_with_progress, print_report
 from api.mongod import MongodError
@@ -115,7 +115,7 @@ def about(
 ) -> None:
     """A GraphQL API over machine-learning task data."""
     if version:
-        out.print(f"taskql {importlib.metadata.version('taskql')}", highlight=False)
+        out.print(f"taskql {VERSION}", highlight=False)
         raise typer.Exit
 
 

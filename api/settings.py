@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
 from pydantic import BeforeValidator, Field, SecretStr
@@ -100,6 +100,10 @@ class Settings(BaseSettings):
         default=CLEARML_COMPANY, description="Id of the company whose tasks are shown, besides public ones."
     )
     user: str = Field(default="taskql", description="Id of the user who acts here.")
+    rules: Literal["documented", "clearml"] = Field(
+        default="documented",
+        description="Rules for changes of tasks: documented, or clearml for what a ClearML server does.",
+    )
     max_page: int = Field(default=DEFAULTS.page, ge=1, le=10_000, description="Most items a page may have.")
     max_tokens: int = Field(default=DEFAULTS.tokens, ge=1, description="Most tokens a document may have.")
     max_depth: int = Field(

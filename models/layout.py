@@ -93,6 +93,13 @@ def model_items(items: Any, legacy: Any) -> list[dict[str, Any]]:
     return [{"model": model}]
 
 
+def numbered(items: Any) -> list[dict[str, Any]] | None:
+    """Show the items of a list with the ``position`` of each, counted from 1."""
+    if not isinstance(items, list):
+        return None
+    return [item | {"position": number} for number, item in enumerate(items, 1) if isinstance(item, dict)]
+
+
 def first_model(inputs: Any, legacy: Any) -> str | None:
     """Find the id of the first input model, else ``execution.model``."""
     return next(iter(_model_ids(inputs)), _id(legacy))

@@ -30,4 +30,6 @@ class Model(Owned):
         indexes: ClassVar[list[IndexModel]] = [
             IndexModel([("company", 1), ("name", 1)]),
             IndexModel([("company", 1), ("task", 1)]),
+            IndexModel([("company", 1), ("project", 1)]),
+            IndexModel([("company", 1), ("last_update", -1), ("_id", -1)]),
         ]

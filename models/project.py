@@ -26,4 +26,6 @@ class Project(Owned):
         indexes: ClassVar[list[IndexModel]] = [
             IndexModel([("company", 1), ("name", 1)]),
             IndexModel([("company", 1), ("path", 1)]),
+            IndexModel([("company", 1), ("parent", 1)]),
+            IndexModel([("company", 1), ("last_update", -1), ("_id", -1)]),
         ]

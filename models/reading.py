@@ -14,7 +14,9 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.asynchronous.collection import AsyncCollection
 
 Document = dict[str, Any]
+Documents = list[Document]
 Query = Mapping[str, Any]
+BATCH = 100_000  # a batch larger than the answer closes the cursor with the first reply
 # dates outside Python's years and broken UTF-8 must not take a whole batch down
 TOLERANT: CodecOptions[dict[str, Any]] = CodecOptions(
     unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
@@ -58,17 +60,20 @@ class Reader:
             own = {"company": {"$in": [self.viewer.company, ""]}}
         return {"$and": [own, query]} if query else own
 
-    async def by_ids(self, collection: str, ids: Sequence[str], projection: Mapping[str, int]) -> list[Document]:
-        query = self.visible(collection, {"_id": {"$in": list(ids)}})
+    async def by_ids(self, collection: str, ids: Sequence[str], projection: Mapping[str, int]) -> Documents:
+        return await self.all(collection, {"_id": {"$in": list(ids)}}, projection, limit=len(ids))
+
+    async def all(self, collection: str, query: Query, projection: Mapping[str, int], *, limit: int = 0) -> Documents:
+        """Everything that matches, in no order; 0 is no limit."""
         with self._in_time():
             cursor = self._collection(collection).find(
-                query, projection, batch_size=len(ids) + 1, limit=len(ids), max_time_ms=self.max_time_ms
+                self.visible(collection, query), projection, limit=limit, batch_size=BATCH, max_time_ms=self.max_time_ms
             )
             return await cursor.to_list()
 
     async def list(
         self, collection: str, parts: Sequence[Part], *, skip: int, limit: int, projection: Mapping[str, int]
-    ) -> list[Document]:
+    ) -> Documents:
         """The parts one behind the other, from `skip`, at most `limit`: one command."""
         first, *others = (
             [*self._stages(collection, part), {"$limit": skip + limit}, {"$project": dict(projection)}]
@@ -76,18 +81,51 @@ class Reader:
         )
         unions = [{"$unionWith": {"coll": collection, "pipeline": other}} for other in others]
         ends = [{"$skip": skip}] if skip else []
-        # a batch larger than the answer closes the cursor with the first reply
-        pipeline = [*first, *unions, *ends, {"$limit": limit}]
+        return await self._aggregate(collection, [*first, *unions, *ends, {"$limit": limit}])
+
+    async def first_of_each(
+        self, collection: str, path: str, values: Sequence[str], *,
+        sort: Mapping[str, int], limit: int, projection: Mapping[str, int],
+    ) -> Documents:  # fmt: skip
+        """For each value that a path may have the first so many documents that have it, in order; with the path."""
+        query = {path: {"$in": list(values), "$not": {"$type": "array"}}}  # a list would be no partition
+        place = {"$sum": 1, "window": {"documents": ["unbounded", "current"]}}
+        pipeline: list[Query] = [
+            {"$match": self.visible(collection, query)},
+            {"$setWindowFields": {"partitionBy": f"${path}", "sortBy": dict(sort), "output": {"_place": place}}},
+            {"$match": {"_place": {"$lte": limit}}},
+            {"$project": {**projection, path: 1}},
+        ]
+        return await self._aggregate(collection, pipeline)
+
+    async def tally(self, collection: str, query: Query, by: Sequence[str]) -> Documents:
+        """How many documents have which values in these fields: a document with the fields and `count` for each."""
+        pipeline: list[Query] = [
+            {"$match": self.visible(collection, query)},
+            {"$group": {"_id": {name: f"${name}" for name in by}, "count": {"$sum": 1}}},
+            {"$project": {"_id": 0, "count": 1, **{name: f"$_id.{name}" for name in by}}},
+        ]
+        return await self._aggregate(collection, pipeline)
+
+    async def server(self) -> Document:
+        """The `version` of the database server, and its `topology`: standalone, replica_set or sharded."""
+        admin = self._collection("task").database.client.admin
         with self._in_time():
-            cursor = await self._collection(collection).aggregate(
-                pipeline, batchSize=limit + 1, maxTimeMS=self.max_time_ms
-            )
-            return await cursor.to_list()
+            hello = await admin.command("hello", maxTimeMS=self.max_time_ms)
+            build = await admin.command("buildInfo", maxTimeMS=self.max_time_ms)
+        is_sharded, is_replicated = hello.get("msg") == "isdbgrid", "setName" in hello
+        topology = "sharded" if is_sharded else "replica_set" if is_replicated else "standalone"
+        return {"version": build["version"], "topology": topology}
 
     async def count(self, collection: str, query: Query) -> int:
         found = self.visible(collection, query)
         with self._in_time():
             return await self._collection(collection).count_documents(found, maxTimeMS=self.max_time_ms)
+
+    async def _aggregate(self, collection: str, pipeline: Sequence[Query]) -> Documents:
+        with self._in_time():
+            cursor = await self._collection(collection).aggregate(pipeline, batchSize=BATCH, maxTimeMS=self.max_time_ms)
+            return await cursor.to_list()
 
     def _in_time(self) -> AbstractContextManager[None]:
         """Bounds what the server can't: a server that does not answer at all. It gets a second more than a command."""

@@ -149,6 +149,7 @@ class Task(Owned):
                 IndexModel([("company", 1), (field, 1), ("last_update", -1), ("_id", -1)])
                 for field in ("status", "project", "user", "type", "parent", "tags", "system_tags")
             ),
+            IndexModel([("company", 1), ("project", 1), ("status", 1)]),  # counts without reading a document
             *(
                 IndexModel([("company", 1), (field, 1), ("_id", 1)])
                 for field in (

@@ -1,12 +1,15 @@
 """What one request has at hand: who asks, what they may read, and the loaders that batch its look-ups."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from strawberry.dataloader import DataLoader
 
 from models.reading import Document, Reader, Viewer
 from resolvers.shaping import Shaping
 from schema.spec import Spec
+
+Loaded = TypeVar("Loaded")
 
 
 class Context:
@@ -18,21 +21,21 @@ class Context:
         self.spec = spec
         self.max_page = max_page
         self.shaping = Shaping(spec)
-        self._loaders: dict[tuple[str, frozenset[str]], DataLoader[str, Document | None]] = {}
+        self._loaders: dict[Hashable, DataLoader[str, Any]] = {}
 
     async def documents(self, collection: str, ids: Sequence[str], fields: Mapping[str, int]) -> list[Document | None]:
-        """The visible documents with these ids, in order, None for those that are not there.
+        """The visible documents with these ids, in order, None for those that are not there."""
 
-        All look-ups of a request that read the same fields of a collection share their commands.
-        """
-        key = (collection, frozenset(fields))
-        if key not in self._loaders:
+        async def load(keys: list[str]) -> list[Document | None]:
+            return in_order(keys, await self.reader.by_ids(collection, keys, fields))
 
-            async def load(keys: list[str]) -> list[Document | None]:
-                return in_order(keys, await self.reader.by_ids(collection, keys, fields))
+        return await self.batched((collection, frozenset(fields)), load, ids)
 
-            self._loaders[key] = DataLoader(load)
-        return await self._loaders[key].load_many(ids)
+    async def batched(
+        self, key: Hashable, load: Callable[[list[str]], Awaitable[list[Loaded]]], ids: Sequence[str]
+    ) -> list[Loaded]:
+        """What `load` finds for these ids, in order; all look-ups of a request with the same key share its commands."""
+        return await self._loaders.setdefault(key, DataLoader(load)).load_many(ids)
 
 
 def in_order(keys: list[str], documents: list[Document]) -> list[Document | None]:

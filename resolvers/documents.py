@@ -3,8 +3,9 @@
 What depends on the document alone is done once and kept; its cost is worked out anew for the variables of each request.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import strawberry
@@ -51,6 +52,11 @@ class Schema(strawberry.Schema):
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         pass
+
+    @cached_property
+    def hash(self) -> str:
+        """The SHA-256 of the schema's file: the SDL and the end of its last line."""
+        return hashlib.sha256(f"{self.as_str()}\n".encode()).hexdigest()
 
     def check(self, text: str) -> Checked:
         """The document; raises GraphQLSyntaxError, or LimitError when it is too long to be one."""

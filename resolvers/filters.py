@@ -68,7 +68,7 @@ def _texts(spec: Spec, of: ObjectSpec, shown: str, stored: str, seen: set[str]) 
     found: list[tuple[str, str]] = []
     for name, face in of.outputs.items():
         inner = spec.definitions.get(face.type.name) if isinstance(face.type, Ref) else None
-        if face.read or face.shown or face.relation:
+        if face.read or face.shown or face.relation or face.loader:
             continue
         path = face.stored[0] if face.stored else stored + face.name
         if _is_text(spec, face):
@@ -110,6 +110,14 @@ def _equal(path: str, _name: str, value: str, _filters: Filters) -> list[Query]:
 
 def _pattern(path: str, name: str, value: str, _filters: Filters) -> list[Query]:
     return [{path: {"$regex": _checked(value, name)}}] if value else []
+
+
+def _insensitive(path: str, name: str, value: str, _filters: Filters) -> list[Query]:
+    return [{path: {"$regex": _checked(value, name), "$options": "i"}}] if value else []
+
+
+def _unset(path: str, _name: str, value: bool, _filters: Filters) -> list[Query]:
+    return [{path: {"$in" if value else "$nin": [None, ""]}}]
 
 
 def _text(_path: str, name: str, value: str, filters: Filters) -> list[Query]:
@@ -223,6 +231,8 @@ OPERATORS: Mapping[str, Operator] = {
     "statuses": _statuses,
     "equal": _equal,
     "pattern": _pattern,
+    "insensitive": _insensitive,
+    "unset": _unset,
     "dates": _dates,
     "text": _text,
     "all_match": _match("$and"),

@@ -84,12 +84,10 @@ class Page:
 # -- arguments -------------------------------------------------------------------------------------
 
 
-def order_of(
-    fields: Mapping[str, FieldSpec], given: Sequence[Mapping[str, Any]] | None, default: str, *, searches: bool = False
-) -> Order:
-    """The order asked for, else `default` descending. Keys behind the id, and repeated ones, are left out."""
+def order_of(fields: Mapping[str, FieldSpec], given: Sequence[Mapping[str, Any]], *, searches: bool = False) -> Order:
+    """The order asked for. Keys behind the id, and repeated ones, are left out."""
     keys: list[Key] = []
-    for item in given or [{"field": default, "direction": "desc"}]:
+    for item in given:
         key = _directed(_key_of(fields, item, searches), item)
         if key.path == "_id":
             return Order(tuple(keys), key.ascending)

@@ -6,7 +6,8 @@ tree of the selection and answers with plain JSON, so a list costs one command a
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from itertools import islice
 from typing import Any
 
 from graphql import GraphQLOutputType, GraphQLResolveInfo
@@ -15,8 +16,11 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from models.reading import Document
 from resolvers.context import Context
-from resolvers.selection import Tree, projection, read
+from resolvers.errors import ErrorCode, coded
+from resolvers.loaders import LOADERS
+from resolvers.selection import Selected, Tree, projection, read
 from resolvers.shaping import Pending, PendingRelations
+from schema.spec import ListOf
 
 Report = Callable[[Exception, str], None]
 
@@ -52,7 +56,7 @@ class PlannedExecution(StrawberryGraphQLCoreExecutionContext):
             self.handle_field_error(error, type_of_part, details, path.add_key(key, None))
 
         type_of_part = getattr(type_, "of_type", type_)
-        return _to_its_end(plan.answer(context, read(self, context.spec, type_, details), report))
+        return _to_its_end(plan.answer(context, read(self, context.spec, context.max_page, type_, details), report))
 
 
 async def _to_its_end(answer: Coroutine[Any, Any, Any]) -> Any:
@@ -71,6 +75,20 @@ def _retrieve(done: asyncio.Future[Any]) -> None:
         done.exception()
 
 
+async def or_null(work: Awaitable[Any], codes: Collection[ErrorCode], tree: Tree, name: str, report: Report) -> Any:
+    """What comes of the work for a field; when it fails with such a code null, and an error wherever it is selected."""
+    try:
+        return await work
+    except Exception as error:
+        known = coded(error)
+        if known is None or known.code not in codes:
+            raise
+        for selected in tree.fields:
+            if selected.face and selected.face.name == name:
+                report(known, selected.key)
+        return None
+
+
 async def together(*parts: Awaitable[Any]) -> list[Any]:
     """All of them, or the first error once all have ended; none is cancelled."""
     found = await asyncio.gather(*parts, return_exceptions=True)
@@ -81,25 +99,42 @@ async def together(*parts: Awaitable[Any]) -> list[Any]:
 
 
 async def answers(context: Context, tree: Tree, documents: Sequence[Document]) -> list[dict[str, Any]]:
-    """The documents shaped by the tree, with the documents they refer to: one look-up for each selected relation."""
+    """The documents shaped by the tree, with what they refer to and what is loaded for them: all of a page at once."""
     shape = context.shaping.shape(tree)
     pending: PendingRelations = {}
     shaped = [shape(document, document, pending) for document in documents]
-    await together(*(_fill(context, relation) for relation in pending.values()))
+    await together(*(_fill(context, part) for part in pending.values()))
     return shaped
 
 
 async def _fill(context: Context, pending: Pending) -> None:
-    """A reference to a document that is gone, or not the viewer's, is its id with the rest null."""
-    tree, slots = pending.selected.tree, pending.slots
-    assert tree
+    selected, slots = pending
+    assert selected.face
+    assert selected.tree
     ids = list(dict.fromkeys(slot.id for slot in slots))
+    found = _loaded(context, selected, ids) if selected.face.loader else _related(context, selected.tree, ids)
+    by_id = dict(zip(ids, await found, strict=True))
+    for slot in slots:
+        slot.target[slot.key] = by_id[slot.id]
+
+
+async def _related(context: Context, tree: Tree, ids: Sequence[str]) -> list[Any]:
+    """A reference to a document that is gone, or not the viewer's, is its id with the rest null."""
     fields = projection([tree])
     found: Sequence[Document | None] = [None] * len(ids)
     if fields.keys() != {"_id"}:
         assert tree.of.collection
         found = await context.documents(tree.of.collection, ids, fields)
-    documents = [document or {"_id": id_} for document, id_ in zip(found, ids, strict=True)]
-    by_id = dict(zip(ids, await answers(context, tree, documents), strict=True))
-    for slot in slots:
-        slot.target[slot.key] = by_id[slot.id]
+    return await answers(context, tree, [document or {"_id": id_} for document, id_ in zip(found, ids, strict=True)])
+
+
+async def _loaded(context: Context, selected: Selected, ids: Sequence[str]) -> list[Any]:
+    """For each id the one document that its field's loader finds, or the list of them."""
+    face, tree = selected.face, selected.tree
+    assert face
+    assert face.loader
+    assert tree
+    rows = await LOADERS[face.loader](context, selected.arguments, ids, projection([tree]))
+    shaped = iter(await answers(context, tree, [document for row in rows for document in row]))
+    values = [list(islice(shaped, len(row))) for row in rows]
+    return values if isinstance(face.type, ListOf) else [value for [value] in values]

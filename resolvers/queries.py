@@ -1,7 +1,7 @@
 """Get and list: the plans behind the fields of Query."""
 
 import itertools
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import strawberry
@@ -9,10 +9,10 @@ import strawberry
 from models.reading import Document, Query
 from resolvers.arguments import given
 from resolvers.context import Context
-from resolvers.errors import ErrorCode, coded
+from resolvers.errors import ErrorCode
 from resolvers.filters import filters_of, to_query
 from resolvers.paging import Order, Page, cursor, fingerprint, order_of, page_of, parts, position
-from resolvers.planned import Plan, Report, answers, together
+from resolvers.planned import Plan, Report, answers, or_null, together
 from resolvers.selection import Selected, Tree, projection
 from resolvers.subprojects import with_subprojects
 from schema.spec import Spec
@@ -82,17 +82,9 @@ class Listing(Plan):
     async def _total(self, context: Context, tree: Tree, report: Report) -> int | None:
         if not tree.selects("total_count"):
             return None
-        try:
-            return await context.reader.count(self._collection, self._query)
-        except Exception as error:
-            known = coded(error)
-            if known is None or known.code is not ErrorCode.TIMEOUT:
-                raise
-            for key in (
-                selected.key for selected in tree.fields if selected.face and selected.face.name == "total_count"
-            ):
-                report(known, key)
-            return None
+        work = context.reader.count(self._collection, self._query)
+        total: int | None = await or_null(work, {ErrorCode.TIMEOUT}, tree, "total_count", report)
+        return total
 
     async def _part(self, selected: Selected, page: "_Fetched", context: Context) -> Any:
         name, tree = selected.face.name if selected.face else None, selected.tree
@@ -142,14 +134,15 @@ def one(collection: str) -> Callable[..., Plan]:
     return resolve
 
 
-def many(spec: Spec, collection: str, default_order: str) -> Callable[..., Awaitable[Plan]]:
+def many(spec: Spec, collection: str, default_order: Sequence[Mapping[str, Any]]) -> Callable[..., Awaitable[Plan]]:
     """A list of a collection's documents, by its `<collection>_filter` and `<collection>_order`."""
     filters, sortable = filters_of(spec, collection), spec.object(collection).sortable
 
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
         asked = given(arguments)
         filter_ = asked.get("filter") or {}
-        order = order_of(sortable, asked.get("order_by"), default_order, searches=bool(filter_.get("search_text")))
+        asked_order = asked.get("order_by") or default_order
+        order = order_of(sortable, asked_order, searches=bool(filter_.get("search_text")))
         page = page_of(asked, info.context.max_page)
         query = to_query(await with_subprojects(filter_, info.context.reader), filters)
         return Listing(collection, query, order, page)

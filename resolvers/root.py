@@ -1,24 +1,34 @@
 """The schema: derived types, and resolvers bound to the operations that HOCON names."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from resolvers.cost import said_sizes
 from resolvers.documents import Schema
 from resolvers.limits import DEFAULTS, Limits
 from resolvers.planned import PlannedExecution
 from resolvers.queries import many, one
+from resolvers.server import server_info
 from schema.derive import CONFIG, Derived
 from schema.spec import Spec
 
+NEWEST = [{"field": "last_update", "direction": "desc"}]
+BY_NAME = [{"field": "name"}]
+ORDERS = {"task": NEWEST, "project": NEWEST, "queue": BY_NAME, "model": NEWEST, "user": BY_NAME}
 
-def build_schema(spec: Spec, limits: Limits = DEFAULTS, *, introspection: bool = True) -> Schema:
-    """The executable schema of a spec; raises ValueError when its operations have no resolvers here."""
+
+def build_schema(
+    spec: Spec, limits: Limits = DEFAULTS, *, introspection: bool = True, about: Mapping[str, Any] | None = None
+) -> Schema:
+    """The executable schema of a spec; raises ValueError when its operations have no resolvers here.
+
+    `about` is what `serverInfo` tells, by HOCON names.
+    """
     derived = Derived(spec)
     query = derived.query({
-        "task": one("task"),
-        "tasks": many(spec, "task", default_order="last_update"),
-        "project": one("project"),
-        "queue": one("queue"),
-        "model": one("model"),
-        "user": one("user"),
+        **{name: one(name) for name in ORDERS},
+        **{f"{name}s": many(spec, name, order) for name, order in ORDERS.items()},
+        "server_info": server_info(about or {}),
     })  # fmt: skip
     return Schema(
         limits=limits,

@@ -14,8 +14,10 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from models.layout import escape, metric_key
 from resolvers.arguments import given
+from resolvers.paging import page_of
 from schema.spec import FieldSpec, ListOf, ObjectSpec, Ref, Spec
 
+OWNER = "company"  # every document that is there has one
 MAX_NARROWED = 100  # beyond so many paths the whole map is the smaller request
 
 
@@ -46,8 +48,13 @@ class Tree:
                 yield selected.tree
 
 
-def read(executor: StrawberryGraphQLCoreExecutionContext, spec: Spec, type_: GraphQLOutputType, details: Any) -> Tree:
-    """Walk the selection below a field once; graphql-core itself decides fragments and directives."""
+def read(
+    executor: StrawberryGraphQLCoreExecutionContext, spec: Spec, max_page: int, type_: GraphQLOutputType, details: Any
+) -> Tree:
+    """Walk the selection below a field once; graphql-core itself decides fragments and directives.
+
+    Raises InputError and LimitError for a page that can't be given, whether or not there is anything to page.
+    """
     named = get_named_type(type_)
     assert isinstance(named, GraphQLObjectType)
     of = next(found for found in spec.definitions.values()
@@ -59,10 +66,18 @@ def read(executor: StrawberryGraphQLCoreExecutionContext, spec: Spec, type_: Gra
             fields.append(Selected(key, None, {}, None))
             continue
         field = named.fields[name]
+        face = of.outputs[name]
         arguments = given(get_argument_values(field, nodes[0].node, executor.variable_values))
-        below = read(executor, spec, field.type, nodes) if nodes[0].node.selection_set else None
-        fields.append(Selected(key, of.outputs[name], arguments, below))
+        if face.loader:
+            arguments = _by_names(face, arguments) | {"page": page_of(arguments, max_page)}
+        below = read(executor, spec, max_page, field.type, nodes) if nodes[0].node.selection_set else None
+        fields.append(Selected(key, face, arguments, below))
     return Tree(of, tuple(fields))
+
+
+def _by_names(face: FieldSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a loaded field by their HOCON names, null for those that were not given."""
+    return {argument.name: arguments.get(argument.graphql_name) for argument in face.arguments}
 
 
 def projection(trees: Iterable[Tree], *more: str) -> dict[str, int]:
@@ -82,7 +97,9 @@ def _paths(tree: Tree, at: str) -> Iterator[str]:
         if face is None:
             continue
         places = face.stored or (at + face.name,)
-        if face.shown:
+        if face.loader:
+            yield OWNER
+        elif face.shown:
             yield from _narrowed(selected, places[0])
             yield from places[1:]
         elif face.stored or face.relation or not selected.tree or not _has_parts(face):

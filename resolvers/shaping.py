@@ -16,7 +16,7 @@ from bson.datetime_ms import DatetimeMS
 
 from models import layout
 from models.reading import Document
-from resolvers.selection import Selected, Tree, map_keys
+from resolvers.selection import OWNER, Selected, Tree, map_keys
 from schema.derive import UNKNOWN
 from schema.spec import EnumSpec, FieldSpec, ListOf, Ref, Scalar, Spec, TypeSpec
 
@@ -30,11 +30,11 @@ class Slot(NamedTuple):
 
     target: dict[str, Any]
     key: str
-    id: str
+    id: str  # of the other document; for a loaded field, of its own
 
 
 class Pending(NamedTuple):
-    """All the places on a page that one selected relation has to fill."""
+    """All the places on a page that one selected relation or loaded field has to fill."""
 
     selected: Selected
     slots: list[Slot]
@@ -203,6 +203,8 @@ class Shaping:
 
     def _fill(self, selected: Selected) -> Fill:
         assert selected.face
+        if selected.face.loader:
+            return _loaded(selected)
         value = self._value(selected.face)
         if selected.face.relation:
             return _relation(selected, value)
@@ -337,11 +339,21 @@ def _source(face: FieldSpec, number: int) -> str:
 
 
 def _relation(selected: Selected, value: Value) -> Fill:
-    key = selected.key
-
     def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
         if id_ := reference(value(document, root)):
-            slots = pending.setdefault(id(selected), Pending(selected, [])).slots
-            slots.append(Slot(answer, key, id_))
+            _await(selected, answer, id_, pending)
 
     return fill
+
+
+def _loaded(selected: Selected) -> Fill:
+    def fill(answer: Answer, _document: Document, root: Document, pending: PendingRelations) -> None:
+        # nothing is loaded for a document that is gone, and nothing can refer to an id that is no text
+        if OWNER in root and (id_ := reference(root["_id"])):
+            _await(selected, answer, id_, pending)
+
+    return fill
+
+
+def _await(selected: Selected, answer: Answer, id_: str, pending: PendingRelations) -> None:
+    pending.setdefault(id(selected), Pending(selected, [])).slots.append(Slot(answer, selected.key, id_))

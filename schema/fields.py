@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from schema.dialect import ENUM_VALUE, FILTERS, KEYS, NAME, OVERRIDES, READS, SCALARS, Tell
+from schema.dialect import ENUM_VALUE, FILTERS, KEYS, LOADERS, NAME, OVERRIDES, READS, SCALARS, Tell
 from schema.sources import At, Node
 from schema.spec import (
     Definition,
@@ -130,7 +130,8 @@ class Fields:
             sortable=bool(node.get("x-sortable")),
             indexed=bool(node.get("x-index")),
             size=self._size(node, at),
-            arguments=self._by_arguments(shown),
+            loader=self._loader(node, type_, at, owner),
+            arguments=self._by_arguments(shown) or self._arguments(node, at, f"{owner}_{name}"),
         )
 
     def type(self, node: Node, at: At, hint: str) -> TypeSpec:  # noqa: PLR0911 - one for each kind of type
@@ -205,6 +206,18 @@ class Fields:
         if size is not None and node.get("type") != "array" and "x-list" not in node:
             self.mistake((*at, "x-size"), "only a list has a size")
         return None if size is None else int(size)
+
+    def _loader(self, node: Node, type_: TypeSpec, at: At, owner: str) -> str | None:
+        if "x-loader" in node and owner not in self.collections:
+            self.mistake((*at, "x-loader"), "something is only loaded for a document (x-collection)")
+        if "x-loader" in node and not isinstance(type_.item if isinstance(type_, ListOf) else type_, Ref):
+            self.mistake((*at, "x-loader"), "only objects are loaded")
+        return self._one_of(node, "x-loader", LOADERS, at)
+
+    def _arguments(self, node: Node, at: At, owner: str) -> tuple[FieldSpec, ...]:
+        if "x-arguments" in node and "x-loader" not in node:
+            self.mistake((*at, "x-arguments"), "only what is loaded (x-loader) has arguments")
+        return self.object(f"{owner}_arguments", node.get("x-arguments", {}), (*at, "x-arguments")).fields
 
     def _by_arguments(self, shown: ShownAsList | None) -> tuple[FieldSpec, ...]:
         if shown is None:

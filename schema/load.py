@@ -192,10 +192,10 @@ class _Loader:
 
 
 def _references(node: Any) -> list[str]:
-    """Names of the definitions that a raw node is made of (a relation is another document, no part)."""
+    """Names of the definitions that a raw node is made of (what is related or loaded is no part)."""
     if isinstance(node, list):
         return [name for item in node for name in _references(item)]
-    if not isinstance(node, Mapping):
+    if not isinstance(node, Mapping) or "x-loader" in node:
         return []
     own = [str(node["$ref"]).rsplit("/", 1)[-1]] if "$ref" in node else []
     own += [node["x-list"]["of"]] if isinstance(node.get("x-list"), Mapping) and "of" in node["x-list"] else []

@@ -52,7 +52,7 @@ class FieldSpec:
     """A property, an argument, or one face of a relation.
 
     `stored` holds paths from the root of the document, where they differ from the field's own place; `size` is how many
-    items a list is taken to have when the cost of a query is worked out.
+    items a list is taken to have when the cost of a query is worked out. A field with a `loader` is not stored at all.
     """
 
     name: str
@@ -69,6 +69,7 @@ class FieldSpec:
     sortable: bool = False
     indexed: bool = False
     size: int | None = None
+    loader: str | None = None
     arguments: tuple["FieldSpec", ...] = ()
 
 

@@ -14,9 +14,17 @@ from starlette.applications import Starlette
 from api.app import create_app
 from api.mongod import embedded
 from api.settings import Settings
+from schema.load import load
+from schema.spec import ObjectSpec
 
 DATA = Path(__file__).parent / "data"
 NAME = "taskql_tests"
+# (type, field) of what is not stored in a document, and changes with others
+LOADED = {
+    (definition.graphql_name, name)
+    for definition in load().definitions.values() if isinstance(definition, ObjectSpec)
+    for name, face in definition.outputs.items() if face.loader
+}  # fmt: skip
 
 
 class Commands(monitoring.CommandListener):

@@ -22,6 +22,7 @@ SCALARS: Mapping[str, type] = {
     "DateTime": datetime,
     "JSON": dict,
 }
+HOCON_ONLY = {"queue.entries[].position": "the place in the stored list"}
 Said = list[tuple[str, type | None]]
 Kept = set[tuple[str, type]]
 # a document's field → why HOCON has none for it
@@ -37,6 +38,8 @@ STORED_ONLY = {
 def said(definition: ObjectSpec, root: str, at: str = "") -> Iterator[tuple[str, type | None]]:
     """The type is None where a reader makes the field of what other fields keep there."""
     for field in definition.fields:
+        if field.loader:
+            continue
         own = f"{at}{field.name}"
         for path in field.stored or (own,):
             if field.read and path != own:
@@ -127,7 +130,7 @@ def test_a_document_is_kept_in_the_collection_of_its_name(name: str) -> None:
 
 
 def test_every_field_of_hocon_is_kept_in_its_type(spec: Said, documents: Kept) -> None:
-    assert {path: type_ for path, type_ in spec if type_ and (path, type_) not in documents} == {}
+    assert {path for path, type_ in spec if type_ and (path, type_) not in documents} == HOCON_ONLY.keys()
 
 
 def test_every_place_that_a_reader_reads_is_kept(spec: Said, documents: Kept) -> None:

@@ -529,11 +529,14 @@ def is_shown_list(owner: str, name: str, _field: GraphQLField, spec: Spec) -> bo
     return any(item.outputs[name].shown is not None for item in found)
 
 
-def is_part_of_a_connection(owner: str, _name: str, field: GraphQLField, _spec: Spec) -> bool:
-    return owner.endswith(("Connection", "Edge", "PageInfo")) or str(field.type).endswith("Connection!")
+def is_not_stored(owner: str, _name: str, _field: GraphQLField, spec: Spec) -> bool:
+    stored = {
+        item.graphql_name for item in spec.definitions.values() if isinstance(item, ObjectSpec) and item.is_stored
+    }
+    return owner not in stored
 
 
-NON_NULL: list[Callable[[str, str, GraphQLField, Spec], bool]] = [is_id, is_shown_list, is_part_of_a_connection]
+NON_NULL: list[Callable[[str, str, GraphQLField, Spec], bool]] = [is_id, is_shown_list, is_not_stored]
 
 
 @pytest.fixture(params=["as it is", "extended"])
@@ -542,7 +545,7 @@ def derived(request: pytest.FixtureRequest, extended: Spec) -> tuple[Spec, Graph
     return spec, build_schema(spec)._schema
 
 
-def test_only_ids_shown_lists_and_parts_of_connections_are_sure_to_be_there(
+def test_of_what_is_stored_only_ids_and_shown_lists_are_sure_to_be_there(
     derived: tuple[Spec, GraphQLSchema],
 ) -> None:
     spec, schema = derived

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schema.dialect import FILTERS, READS
+from schema.dialect import FILTERS, LOADERS, READS
 from schema.load import load
 from schema.sources import SchemaError
 from schema.spec import EnumSpec, FieldSpec, ListOf, MapSpec, ObjectSpec, Ref, Scalar, Spec
@@ -191,6 +191,10 @@ PROPERTIES = {
         "b.x-list.key: 'sha1' is none of md5, escaped, artifact, plain",
     ),
     "an unknown reader": ("b { type: string, x-read: newest }", f"b.x-read: 'newest' is none of {', '.join(READS)}"),
+    "arguments of what is not loaded": (
+        "b { type: string, x-arguments.properties.c { type: string } }",
+        "b.x-arguments: only what is loaded (x-loader) has arguments",
+    ),
     "an unknown scalar": ("b { type: integer, x-scalar: Huge }", "b.x-scalar: 'Huge' is none of ID, Long, JSON"),
 }  # fmt: skip
 
@@ -205,6 +209,27 @@ def test_an_order_by_more_than_one_value_is_told(tmp_path: Path) -> None:
     many = "_definitions.other.properties.b { type: array, items { type: string }, x-sortable: true }"
     assert mistakes(folder(tmp_path, a=thing(definitions=STORED) + many)) == [
         "a.conf: _definitions.other.properties.b: x-sortable is for one value"
+    ]
+
+
+LOADED = {
+    "for a part of a document": (
+        "thing.properties", '"$ref": "#/definitions/other"', "something is only loaded for a document (x-collection)",
+    ),
+    "that is no object": ("other.properties", "type: array, items { type: string }", "only objects are loaded"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("where", "written", "told"), LOADED.values(), ids=LOADED)
+def test_a_mistake_in_what_is_loaded_is_told(tmp_path: Path, where: str, written: str, told: str) -> None:
+    text = f"_definitions.{where}.b {{ {written}, x-loader: {LOADERS[0]} }}\n" + thing(definitions=STORED)
+    assert mistakes(folder(tmp_path, a=text)) == [f"a.conf: _definitions.{where}.b.x-loader: {told}"]
+
+
+def test_an_unknown_loader_is_told(tmp_path: Path) -> None:
+    text = '_definitions.other.properties.b { "$ref": "#/definitions/thing", x-loader: no }'
+    assert mistakes(folder(tmp_path, a=text, b=thing(definitions=STORED))) == [
+        f"a.conf: _definitions.other.properties.b.x-loader: 'no' is none of {', '.join(LOADERS)}"
     ]
 
 

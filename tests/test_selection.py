@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import Client, Commands
+from conftest import LOADED, Client, Commands
 from factories import (
     ABSENT,
     COMPANY,
@@ -316,6 +316,7 @@ READERS: dict[str, Any] = {
     "hyperparams": read_hyperparams,
     "model_items": read_models,
     "first_model": lambda stored, legacy: next(iter([item["model"] for item in stored or []]), legacy),
+    "numbered": lambda stored: [item | {"position": place} for place, item in enumerate(stored, 1)],
     "last_model": lambda stored, legacy: next(reversed([item["model"] for item in stored or []]), legacy),
 }
 
@@ -425,8 +426,9 @@ class Writer:
 
     def selection(self, type_: GraphQLObjectType, depth: int) -> str:
         """Something is always selected below a part of a document: without it there would be nothing to project."""
-        leaves = [name for name, field in type_.fields.items() if is_leaf_type(get_named_type(field.type))]
-        usable = leaves if leaves and depth <= 0 else [*type_.fields]
+        stored = [name for name in type_.fields if (type_.name, name) not in LOADED]
+        leaves = [name for name in stored if is_leaf_type(get_named_type(type_.fields[name].type))]
+        usable = leaves if leaves and depth <= 0 else stored
         names = self.draw(st.lists(st.sampled_from(usable), min_size=1, max_size=3 + max(0, depth)))
         chosen = [self.field(type_, name, depth, may_be_off=number > 0) for number, name in enumerate(names)]
         if self.chance(5):

@@ -1,0 +1,22 @@
+"""What `serverInfo` tells, from the settings in force."""
+
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+from api.settings import Settings
+from resolvers.filters import MAX_PATTERN
+
+VERSION = importlib.metadata.version("taskql")
+
+
+def about(settings: Settings) -> Mapping[str, Any]:
+    """By the names that HOCON gives to the parts of `server_info`; a limit is called as its setting, less `max_`."""
+    limits = {name.removeprefix("max_"): value for name, value in settings if name.startswith("max_")}
+    features = {"cost": True, "graphiql": settings.graphiql, "introspection": settings.introspection}
+    return {
+        "version": VERSION,
+        "rules": settings.rules,
+        "limits": {**limits, "pattern": MAX_PATTERN},
+        "features": [name for name, is_on in features.items() if is_on],
+    }
