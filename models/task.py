@@ -145,16 +145,16 @@ class Task(Owned):
         # the company leads, because every read carries it; the id ends what serves an order
         indexes: ClassVar[list[IndexModel]] = [
             IndexModel([("company", 1), ("last_update", -1), ("_id", -1)]),
-            *(  # filtered, and the newest update first
+            *(  # the newest of what is filtered; tags are no part, as an index takes one list of a document at most
                 IndexModel([("company", 1), (field, 1), ("last_update", -1), ("_id", -1)])
-                for field in ("status", "project", "user", "type", "parent", "tags", "system_tags")
+                for field in ("status", "project", "user", "type", "parent")
             ),
             IndexModel([("company", 1), ("project", 1), ("status", 1)]),  # counts without reading a document
             *(
                 IndexModel([("company", 1), (field, 1), ("_id", 1)])
                 for field in (
-                    "name", "status", "project", "user", "type", "parent", "created", "started", "completed",
-                    "status_changed", "active_duration",
+                    "name", "status", "project", "user", "type", "parent", "tags", "system_tags", "created", "started",
+                    "completed", "status_changed", "active_duration",
                 )
             ),
             IndexModel(

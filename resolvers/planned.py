@@ -56,17 +56,24 @@ class PlannedExecution(StrawberryGraphQLCoreExecutionContext):
             self.handle_field_error(error, type_of_part, details, path.add_key(key, None))
 
         type_of_part = getattr(type_, "of_type", type_)
-        return _to_its_end(plan.answer(context, read(self, context.spec, context.max_page, type_, details), report))
+        return _uncancelled(
+            context, plan.answer(context, read(self, context.spec, context.max_page, type_, details), report)
+        )
 
 
-async def _to_its_end(answer: Coroutine[Any, Any, Any]) -> Any:
-    """Await it; when that is cancelled (a sibling failed, the client left) the work still ends by itself.
+async def _uncancelled(context: Context, answer: Coroutine[Any, Any, Any]) -> Any:
+    """Await it. When that is cancelled (a sibling failed, the client left) while the database is away, the work goes on.
 
-    A cancelled wait for an absent server can leave the driver's lock taken for ever, and commands are bounded anyway.
+    A cancelled wait for a server can leave the driver's lock taken for ever; left alone, it soon ends by itself.
     """
     working = asyncio.ensure_future(answer)
     working.add_done_callback(_retrieve)
-    return await asyncio.shield(working)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        if context.reader.is_connected():
+            working.cancel()
+        raise
 
 
 def _retrieve(done: asyncio.Future[Any]) -> None:
@@ -90,7 +97,7 @@ async def or_null(work: Awaitable[Any], codes: Collection[ErrorCode], tree: Tree
 
 
 async def together(*parts: Awaitable[Any]) -> list[Any]:
-    """All of them, or the first error once all have ended; none is cancelled."""
+    """All of them, or the first error once all have ended."""
     found = await asyncio.gather(*parts, return_exceptions=True)
     for result in found:
         if isinstance(result, BaseException):

@@ -92,7 +92,7 @@ async def test_a_filter_scans_an_index(client: Client, database: Database, comma
 
 @pytest.mark.usefixtures("tasks")
 @pytest.mark.parametrize("name", [
-    "user", "project", "type", "tags", "systemTags", "status", "parent", "lastUpdate",
+    "user", "project", "type", "status", "parent", "lastUpdate",
 ])  # fmt: skip
 async def test_the_newest_of_what_is_filtered_need_no_sorting(
     client: Client, database: Database, commands: Commands, name: str

@@ -15,6 +15,7 @@ from graphql import (
     get_named_type,
     is_list_type,
     is_non_null_type,
+    is_required_input_field,
 )
 
 from api.settings import CLEARML_COMPANY
@@ -61,7 +62,8 @@ def holding(type_: GraphQLInputType, path: tuple[str, ...], value: Any) -> Any:
     if not path:
         return value
     assert isinstance(type_, GraphQLInputObjectType)
-    return {path[0]: holding(type_.fields[path[0]].type, path[1:], value)}
+    required = [name for name, field in type_.fields.items() if is_required_input_field(field)]
+    return dict.fromkeys(required, "x") | {path[0]: holding(type_.fields[path[0]].type, path[1:], value)}
 
 
 def arguments() -> Iterator[tuple[str, str, tuple[str, ...]]]:
