@@ -62,7 +62,7 @@ class PlannedExecution(StrawberryGraphQLCoreExecutionContext):
 
 
 async def _uncancelled(context: Context, answer: Coroutine[Any, Any, Any]) -> Any:
-    """Await it. When that is cancelled (a sibling failed, the client left) while the database is away, the work goes on.
+    """Await it. When that is cancelled (a sibling failed, the client left) with the database away, the work goes on.
 
     A cancelled wait for a server can leave the driver's lock taken for ever; left alone, it soon ends by itself.
     """
