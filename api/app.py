@@ -47,8 +47,9 @@ def create_app(settings: Settings) -> Starlette:
             yield
 
     def new_context(request: Request) -> Context:
-        reader = request.app.state.database.reader(viewer, settings.max_time_ms)
-        return Context(viewer, reader, spec, settings.max_page)
+        database, max_time_ms = request.app.state.database, settings.max_time_ms
+        reader, writer = database.reader(viewer, max_time_ms), database.writer(viewer, max_time_ms)
+        return Context(viewer, reader, writer, spec, settings.max_page, settings.rules)
 
     return Starlette(
         lifespan=lifespan,

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pymongo
@@ -21,6 +21,7 @@ from models.stand_ins import DEFAULT, replace_stand_ins, stand_in
 from models.stored import now
 from models.task import Task
 from models.user import User
+from models.writing import Writer
 
 log = logging.getLogger("taskql.db")
 
@@ -43,9 +44,13 @@ class Database:
     """A connected database with its Beanie documents bound."""
 
     database: AsyncDatabase[dict[str, Any]]
+    prepared: set[str] = field(default_factory=set)
 
     def reader(self, viewer: Viewer, max_time_ms: int = 5000) -> Reader:
         return Reader(viewer, DOCUMENTS, max_time_ms)
+
+    def writer(self, viewer: Viewer, max_time_ms: int = 5000) -> Writer:
+        return Writer(viewer, self.database, max_time_ms, self.prepared)
 
     async def ping(self) -> None:
         """Raises PyMongoError unless the server answers within two seconds."""

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 from strawberry.dataloader import DataLoader
 
 from models.reading import Document, Reader, Viewer
+from models.status import DOCUMENTED
+from models.writing import Writer
 from resolvers.shaping import Shaping
 from schema.spec import Spec
 
@@ -15,9 +17,13 @@ Loaded = TypeVar("Loaded")
 class Context:
     """Made anew for each request; nothing of it outlives one."""
 
-    def __init__(self, viewer: Viewer, reader: Reader, spec: Spec, max_page: int) -> None:
+    def __init__(
+        self, viewer: Viewer, reader: Reader, writer: Writer, spec: Spec, max_page: int, rules: str = DOCUMENTED
+    ) -> None:
         self.viewer = viewer
         self.reader = reader
+        self.writer = writer
+        self.rules = rules
         self.spec = spec
         self.max_page = max_page
         self.shaping = Shaping(spec)
@@ -36,6 +42,10 @@ class Context:
     ) -> list[Loaded]:
         """What `load` finds for these ids, in order; all look-ups of a request with the same key share its commands."""
         return await self._loaders.setdefault(key, DataLoader(load)).load_many(ids)
+
+    def forget(self) -> None:
+        """What was read so far: something has changed."""
+        self._loaders.clear()
 
 
 def in_order(keys: list[str], documents: list[Document]) -> list[Document | None]:

@@ -3,9 +3,13 @@
 ApiError
 ├── RequestError      BAD_REQUEST PARSE_FAILED VALIDATION_FAILED: never reached the data
 ├── InputError        VALIDATION_ERROR MISSING_REQUIRED_FIELDS INVALID_FIELDS FIELDS_VALUE_ERROR
-│                     INVALID_REGEX_ERROR BAD_CURSOR: the arguments say something impossible
+│                     INVALID_REGEX_ERROR BAD_CURSOR INVALID_TASK_ID INVALID_QUEUE_ID INVALID_MODEL_ID
+│                     TASK_VALIDATION_ERROR: the arguments say something impossible
+├── ConflictError     INVALID_TASK_STATUS FAILED_CHANGING_TASK_STATUS TASK_CANNOT_BE_DELETED TASK_ALREADY_QUEUED
+│                     NO_DEFAULT_QUEUE MULTIPLE_DEFAULT_QUEUES IDEMPOTENCY_KEY_REUSED: possible, but not as things are
+├── ForbiddenError    NO_WRITE_PERMISSION: possible, but not for this viewer
 ├── LimitError        LIMIT_EXCEEDED: possible, but more than this server gives
-└── ServiceError      TIMEOUT DATABASE_UNAVAILABLE INTERNAL_ERROR: not the client's doing
+└── ServiceError      TIMEOUT DATABASE_UNAVAILABLE REPLICA_SET_REQUIRED INTERNAL_ERROR: not the client's doing
 """
 
 import re
@@ -14,6 +18,8 @@ from enum import StrEnum
 from typing import Any
 
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, OperationFailure, PyMongoError
+
+from models.writing import StandaloneError
 
 BAD_REGEX = {51091, 51108, 51111}
 RUNAWAY_REGEX = 51156
@@ -32,6 +38,19 @@ class ErrorCode(StrEnum):
     FIELDS_VALUE_ERROR = "A value can't be read, or can't be used here."
     INVALID_REGEX_ERROR = "The database refuses the regular expression."
     BAD_CURSOR = "The cursor is damaged, or belongs to another filter, order or viewer."
+    INVALID_TASK_ID = "There is no such task, or it is not the viewer's to see."
+    INVALID_QUEUE_ID = "There is no such queue in the viewer's company."
+    INVALID_MODEL_ID = "There is no such model, or it is not the viewer's to change."
+    INVALID_TASK_STATUS = "The task's status does not allow this; the error tells which would, and whether force helps."
+    FAILED_CHANGING_TASK_STATUS = "The task has another status than expectedStatus; somebody was faster."
+    TASK_VALIDATION_ERROR = "The task lacks something that this needs."
+    TASK_CANNOT_BE_DELETED = "The task's status, models or children forbid to delete or reset it without force."
+    TASK_ALREADY_QUEUED = "The task is in that queue already."
+    NO_DEFAULT_QUEUE = "No queue was named, and the company has no default queue."
+    MULTIPLE_DEFAULT_QUEUES = "No queue was named, and the company has several default queues."
+    NO_WRITE_PERMISSION = "The task is public: everybody may read it and only its owner change it."
+    IDEMPOTENCY_KEY_REUSED = "The idempotencyKey was given before, with another request."
+    REPLICA_SET_REQUIRED = "Changes need transactions, which this MongoDB, a standalone server, does not have."
     LIMIT_EXCEEDED = "More was asked for than this server gives at once."
     TIMEOUT = "The database took longer than this server allows."
     DATABASE_UNAVAILABLE = "The database can't be reached; the same request may succeed later."
@@ -55,6 +74,14 @@ class InputError(ApiError):
     pass
 
 
+class ConflictError(ApiError):
+    pass
+
+
+class ForbiddenError(ApiError):
+    pass
+
+
 class LimitError(ApiError):
     pass
 
@@ -68,6 +95,8 @@ def coded(error: BaseException) -> ApiError | None:
     for cause in _causes(error):
         if isinstance(cause, ApiError):
             return cause
+        if isinstance(cause, StandaloneError):
+            return ServiceError(ErrorCode.REPLICA_SET_REQUIRED, str(cause))
         if isinstance(cause, PyMongoError):
             return _from_driver(cause)
     return None
@@ -81,7 +110,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _from_driver(error: PyMongoError) -> ApiError | None:
-    if isinstance(error, ExecutionTimeout | NetworkTimeout):
+    if isinstance(error, ExecutionTimeout | NetworkTimeout) or error.has_error_label("TransientTransactionError"):
         return ServiceError(
             ErrorCode.TIMEOUT, "The database took too long; ask for less, or filter by an indexed field."
         )

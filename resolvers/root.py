@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from models.status import MOVES
 from resolvers.cost import said_sizes
 from resolvers.documents import Schema
 from resolvers.limits import DEFAULTS, Limits
+from resolvers.mutations.change import Work, mutation
+from resolvers.mutations.moves import delete, moves, ping
 from resolvers.planned import PlannedExecution
 from resolvers.queries import many, one
 from resolvers.server import server_info
@@ -14,6 +17,11 @@ from schema.spec import Spec
 
 NEWEST = [{"field": "last_update", "direction": "desc"}]
 BY_NAME = [{"field": "name"}]
+MUTATIONS: Mapping[str, Work] = {
+    **{f"task_{endpoint}": moves(endpoint) for endpoint in MOVES if endpoint not in ("edit", "delete")},
+    "task_delete": delete,
+    "task_ping": ping,
+}
 ORDERS = {"task": NEWEST, "project": NEWEST, "queue": BY_NAME, "model": NEWEST, "user": BY_NAME}
 
 
@@ -30,11 +38,13 @@ def build_schema(
         **{f"{name}s": many(spec, name, order) for name, order in ORDERS.items()},
         "server_info": server_info(about or {}),
     })  # fmt: skip
+    mutation_type = derived.mutation({name: mutation(name, work) for name, work in MUTATIONS.items()})
     return Schema(
         limits=limits,
         sizes=said_sizes(spec),
         introspection=introspection,
         query=query,
+        mutation=mutation_type,
         types=derived.types,
         config=CONFIG,
         execution_context_class=PlannedExecution,

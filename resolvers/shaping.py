@@ -100,15 +100,15 @@ def reference(value: Any) -> str | None:
 
 def free(value: Any) -> Any:
     """A stored object as JSON; null when it is no object."""
-    return _json(value) if isinstance(value, Mapping) else None
+    return as_json(value) if isinstance(value, Mapping) else None
 
 
-def _json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     match value:
         case Mapping():
-            return {str(key): _json(inner) for key, inner in value.items()}
+            return {str(key): as_json(inner) for key, inner in value.items()}
         case list():
-            return [_json(inner) for inner in value]
+            return [as_json(inner) for inner in value]
         case None | bool() | str():
             return value
         case int() | float():

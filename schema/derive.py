@@ -104,6 +104,10 @@ class Derived:
         """The Query type; raises ValueError unless exactly the fields HOCON names have a resolver."""
         return self._root("Query", "Everything that can be read.", self.spec.queries, resolvers)
 
+    def mutation(self, resolvers: Mapping[str, Resolver]) -> type:
+        """The Mutation type, in the same way."""
+        return self._root("Mutation", "Everything that can be changed.", self.spec.mutations, resolvers)
+
     def _add(self, definition: ObjectSpec) -> None:
         name = definition.graphql_name
         if definition.name in self._answered or definition.name not in self._asked:
@@ -236,9 +240,13 @@ def _reach(spec: Spec, starts: list[TypeSpec], *, outputs: bool) -> set[str]:
 
 
 def _asked_for(spec: Spec) -> set[str]:
-    arguments = [argument for operation in spec.queries.values() for argument in operation.arguments]
+    arguments = [argument for operation in _operations(spec) for argument in operation.arguments]
     return _reach(spec, [_input_type(argument) for argument in arguments], outputs=False)
 
 
 def _answered(spec: Spec) -> set[str]:
-    return _reach(spec, [operation.returns for operation in spec.queries.values()], outputs=True)
+    return _reach(spec, [operation.returns for operation in _operations(spec)], outputs=True)
+
+
+def _operations(spec: Spec) -> list[OperationSpec]:
+    return [*spec.queries.values(), *spec.mutations.values()]

@@ -55,6 +55,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "description": "text", "request": "property", "response": "property", "batch_request": "anything",
     },
     "operation": {"description": "text", "arguments": "property", "returns": "property", "required": "flag"},
+    "mutation": {"endpoint": "text", "description": "text", "input": "property", "payload": "property"},
 }  # fmt: skip
 MAPS = {"properties": "property", "texts by name": "text"}
 PLAIN: Mapping[str, Callable[[Any], bool]] = {

@@ -93,12 +93,14 @@ class Fields:
         return name in self.stored or (at[0] == "_definitions" and at[1] in self.stored)
 
     def _faces(self, field: FieldSpec, *, is_stored: bool) -> Iterator[FieldSpec]:
-        """A relation is shown as the object and as its id. Of stored data only `id` is sure to be there."""
+        """A stored relation is shown as the object and as its id. Of stored data only `id` is sure to be there."""
         required = field.graphql_name == "id" if is_stored else field.required
         if field.relation is None:
             yield replace(field, required=required or field.shown is not None)
             return
         yield replace(field, type=Ref(field.relation), required=required)
+        if not is_stored:
+            return
         description = f"The id alone of `{field.graphql_name}`; costs no look-up."
         name = field.graphql_name + "Id"
         yield replace(field, graphql_name=name, relation=None, description=description, required=required)

@@ -54,6 +54,7 @@ class _Loader:
     # -- the whole ---------------------------------------------------------------------------------
 
     def spec(self) -> Spec:
+        mutations = dict(self._mutations())
         for name in [name for name, node in self.raw.items() if "x-like" in node]:
             self._take_over_request(name)
         collections = [name for name, node in self.raw.items() if "x-collection" in node]
@@ -66,7 +67,7 @@ class _Loader:
         endpoints = {at[:2]: self._endpoint(at, node) for at, node in self.endpoints.items()}
         queries = self._operations("_query")
         self._check_names()
-        return Spec(self.definitions, endpoints, queries)
+        return Spec(self.definitions, endpoints, queries, mutations)
 
     def _endpoints(self, sources: Sources) -> Iterator[tuple[tuple[str, str, str], Node]]:
         for service, tree in sources.services.items():
@@ -78,9 +79,7 @@ class _Loader:
         """`x-like: service.endpoint` gives a definition the properties of that endpoint's request."""
         node, at = self.raw[name], ("_definitions", name, "x-like")
         like = node["x-like"]
-        found = next((inner for where, inner in self.endpoints.items() if ".".join(where[:2]) == like), None)
-        if found is None:
-            self.mistake(at, f"there is no endpoint {like}")
+        if (found := self._find_endpoint(like, at)) is None:
             return
         properties = found.get("request", {}).get("properties")
         if properties is None:
@@ -90,9 +89,34 @@ class _Loader:
             self.mistake(at, f"{like} has no property {other}")
         taken = {key: value for key, value in properties.items() if key not in node.get("x-without", [])}
         for key, value in taken.items():
-            if "x-filter" not in value:
+            if name.endswith("_filter") and "x-filter" not in value:
                 self.mistake(at, f"{key} says nothing of how it filters (x-filter)")
         node["properties"] = taken | node.get("properties", {})
+        node["required"] = [key for key in found["request"].get("required", []) if key in taken]
+
+    def _find_endpoint(self, name: str, at: At) -> Node | None:
+        found = next((inner for where, inner in self.endpoints.items() if ".".join(where[:2]) == name), None)
+        if found is None:
+            self.mistake(at, f"there is no endpoint {name}")
+        return found
+
+    def _mutations(self) -> Iterator[tuple[str, OperationSpec]]:
+        """Each takes one input and answers with one payload: what its endpoint says, and what is said beside it."""
+        for service, tree in self.services.items():
+            for name, raw in tree.get("_mutation", {}).items():
+                at = (service, "_mutation", name)
+                node = checked(raw, "mutation", at, self.mistake)
+                endpoint = (self._find_endpoint(node["endpoint"], at) if "endpoint" in node else None) or {}
+                description = description_of(node) or description_of(endpoint)
+                for part, said in (("input", "request"), ("payload", "response")):
+                    self.raw[f"{name}_{part}"] = _together(endpoint.get(said, {}), node.get(part, {})) | {
+                        "description": f"What {camel(name)} {'takes' if part == 'input' else 'answers'}."
+                    }
+                takes = FieldSpec("input", "input", Ref(f"{name}_input"), "What to do, and to what.", required=True)
+                yield (
+                    name,
+                    OperationSpec(name, camel(name), description, (takes,), Ref(f"{name}_payload"), required=True),
+                )
 
     def _reachable(self, names: list[str]) -> set[str]:
         found: set[str] = set()
@@ -189,6 +213,15 @@ class _Loader:
         arguments = self.fields.object(f"{name}_arguments", node.get("arguments", {}), (*at, "arguments")).fields
         returns = self.fields.type(node.get("returns", {}), (*at, "returns"), name)
         return OperationSpec(name, camel(name), description_of(node), arguments, returns, bool(node.get("required")))
+
+
+def _together(one: Node, other: Node) -> dict[str, Any]:
+    """The properties of both, and what either requires."""
+    return {
+        "type": "object",
+        "properties": one.get("properties", {}) | other.get("properties", {}),
+        "required": [*one.get("required", []), *other.get("required", [])],
+    }
 
 
 def _references(node: Any) -> list[str]:

@@ -151,6 +151,7 @@ class Spec:
     definitions: Mapping[str, Definition]
     endpoints: Mapping[tuple[str, str], EndpointSpec]
     queries: Mapping[str, OperationSpec]
+    mutations: Mapping[str, OperationSpec]
 
     def object(self, name: str) -> ObjectSpec:
         found = self.definitions[name]

@@ -681,9 +681,10 @@ ROWS: list[Document] = [
 
 
 @asynccontextmanager
-async def seen_by(_app: Starlette, database: Database, viewer: Viewer, reader: Reader) -> AsyncIterator[Client]:
+async def seen_by(app: Starlette, database: Database, viewer: Viewer, reader: Reader) -> AsyncIterator[Client]:
     """A client of an application whose requests read with this reader."""
-    view = GraphQLView(build_schema(load()), lambda _: Context(viewer, reader, load(), max_page=500), Settings())
+    writer = app.state.database.writer(viewer)
+    view = GraphQLView(build_schema(load()), lambda _: Context(viewer, reader, writer, load(), 500), Settings())
     async with served(view) as http:
         yield Client(http, database)
 
@@ -788,8 +789,8 @@ async def test_a_fault_of_ours_is_masked_and_found_in_the_log(
     app: Starlette, caplog: pytest.LogCaptureFixture, error: Callable[[], Exception]
 ) -> None:
     viewer = Viewer(user="u", company=COMPANY, role="admin")
-    reader = app.state.database.reader(viewer)
-    view = GraphQLView(failing(error), lambda _: Context(viewer, reader, load(), max_page=500), Settings())
+    reader, writer = app.state.database.reader(viewer), app.state.database.writer(viewer)
+    view = GraphQLView(failing(error), lambda _: Context(viewer, reader, writer, load(), 500), Settings())
     with caplog.at_level(logging.ERROR, "taskql"):
         async with served(view) as http:
             response = await http.post("/graphql", json={"query": "{ works fails }"})

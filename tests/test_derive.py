@@ -205,7 +205,7 @@ async def ask(app: Starlette, database: Database, extended: Spec, executable: st
     await database["user"].insert_one({"_id": "bob", "company": "ours", "name": "Bob"})
 
     async def execute(query: str, **variables: Any) -> ExecutionResult:
-        context = Context(VIEWER, app.state.database.reader(VIEWER, 5000), extended, 500)
+        context = Context(VIEWER, app.state.database.reader(VIEWER), app.state.database.writer(VIEWER), extended, 500)
         return await executable.execute(query, variable_values=variables, context_value=context)
 
     return execute

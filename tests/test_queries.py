@@ -381,9 +381,8 @@ async def test_another_viewer_sees_what_the_first_one_does_not(app: Starlette, d
     await database.task.insert_many([task(_id="own"), task(_id="public", company=PUBLIC),
                                      task(_id="foreign", company=OTHER_COMPANY)])  # fmt: skip
     other = Viewer(user="somebody", company=OTHER_COMPANY, role="admin")
-    view = GraphQLView(
-        build(load()), lambda _: Context(other, app.state.database.reader(other), load(), max_page=500), Settings()
-    )
+    reader, writer = app.state.database.reader(other), app.state.database.writer(other)
+    view = GraphQLView(build(load()), lambda _: Context(other, reader, writer, load(), 500), Settings())
     served = Starlette(routes=[Route("/graphql", view)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as http:
         data = await Client(http, database).data('{ tasks { nodes { id } totalCount } a: task(id: "own") { id } }')

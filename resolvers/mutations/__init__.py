@@ -1,0 +1,1 @@
+"""Mutations, a module a theme; `change` is what they share."""

@@ -1,0 +1,66 @@
+"""The models that a task made: what they forbid, and what becomes of them."""
+
+from typing import Any
+
+from models import layout
+from models.reading import Document, Query
+from resolvers.errors import ConflictError, ErrorCode
+from resolvers.mutations.change import Change
+
+
+def output_model(task: Document) -> str | None:
+    """The last model that the task made."""
+    return layout.last_model(_at(task, "models", "output"), _at(task, "output", "model"))
+
+
+async def refuse_ready_models(change: Change, task: Document) -> None:
+    """Raises ConflictError when the task made a model that is ready."""
+    ready = await change.tx.own("model", {"$and": [_made_by(task), {"ready": True}]}, {"_id": 1})
+    if ready:
+        message = "A model that the task made is ready; use force to do it all the same."
+        raise ConflictError(ErrorCode.TASK_CANNOT_BE_DELETED, message, task=task["_id"], models=len(ready))
+
+
+async def forget_models(change: Change, task: Document, mark: str | None) -> tuple[int, int]:
+    """Delete the task's models that are not ready, but those that another task starts from.
+
+    Ready models name the mark in its place; without a mark, as those that another task needs, they name no task at all.
+    Answers how many were deleted, and how many were marked.
+    """
+    drafts = await change.tx.own("model", {"$and": [_made_by(task), {"ready": {"$ne": True}}]}, {"_id": 1})
+    ids = [draft["_id"] for draft in drafts]
+    needed = await _inputs_of_others(change, task, ids)
+    deleted = await change.tx.delete("model", {"_id": {"$in": [id_ for id_ in ids if id_ not in needed]}})
+    await change.tx.update_all("model", {"_id": {"$in": sorted(needed)}, "task": task["_id"]}, {"$unset": {"task": ""}})
+    update: dict[str, Any] = {"$set": {"task": mark}} if mark else {"$unset": {"task": ""}}
+    marked = await change.tx.update_all("model", {"task": task["_id"], "ready": True}, update)
+    return deleted, marked if mark else 0
+
+
+async def _inputs_of_others(change: Change, task: Document, models: list[Any]) -> set[Any]:
+    if not models:
+        return set()
+    used = {"$or": [{"models.input.model": {"$in": models}}, {"execution.model": {"$in": models}}]}
+    others = await change.tx.visible(
+        "task", {"$and": [{"_id": {"$ne": task["_id"]}}, used]}, {"models.input.model": 1, "execution.model": 1}
+    )
+    inputs = {model for other in others for model in _input_models(other)}
+    return inputs & set(models)
+
+
+def _input_models(task: Document) -> list[str]:
+    items = layout.model_items(_at(task, "models", "input"), _at(task, "execution", "model"))
+    return [item["model"] for item in items if isinstance(item.get("model"), str)]
+
+
+def _made_by(task: Document) -> Query:
+    named = layout.model_items(_at(task, "models", "output"), _at(task, "output", "model"))
+    ids = [item["model"] for item in named if isinstance(item.get("model"), str)]
+    return {"$or": [{"task": task["_id"]}, {"_id": {"$in": ids}}]}
+
+
+def _at(document: Document, *path: str) -> Any:
+    value: Any = document
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
