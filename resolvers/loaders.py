@@ -6,6 +6,7 @@ from typing import Any
 
 from models.reading import Document, Query
 from resolvers.context import Context
+from resolvers.subprojects import within
 from schema import derive
 from schema.spec import EnumSpec, Spec
 
@@ -43,9 +44,9 @@ async def _task_counts(
         query = {"project": {"$in": list(holders)}, **ARCHIVED[archived]}
         counts: dict[str, Counter[str | None]] = {project: Counter() for project in projects}
         for group in await context.reader.tally("task", query, ["project", "status"]):
-            for project in _texts([group.get("project")]):
-                for holder in holders.get(project, ()):
-                    counts[holder][_named(context.spec, group.get("status"))] += group["count"]
+            project = group.get("project")
+            for holder in holders.get(project, ()) if type(project) is str else ():
+                counts[holder][_named(context.spec, group.get("status"))] += group["count"]
         return [[_shown(context.spec, counts[project])] for project in projects]
 
     return await context.batched(("task_counts", is_deep, archived), load, ids)
@@ -53,17 +54,11 @@ async def _task_counts(
 
 async def _holders(context: Context, projects: Sequence[str]) -> dict[str, set[str]]:
     """Each of these projects and each one inside them → those of these projects that its tasks count for."""
-    wanted = set(projects)
     holders = {project: {project} for project in projects}
-    for document in await context.reader.all("project", {"path": {"$in": list(projects)}}, {"path": 1}):
-        for project in _texts([document["_id"]]):
-            holders.setdefault(project, set()).update(wanted & _texts(document["path"]))
+    for project, inside in (await within(projects, context.reader)).items():
+        for inner in inside:
+            holders.setdefault(inner, set()).add(project)
     return holders
-
-
-def _texts(values: Any) -> set[str]:
-    """Those of a stored list that can be ids."""
-    return {value for value in values if type(value) is str} if isinstance(values, list) else set()
 
 
 def _statuses(spec: Spec) -> list[str]:
