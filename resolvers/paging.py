@@ -211,11 +211,16 @@ def _is_id(value: Any) -> bool:
 # -- parts -----------------------------------------------------------------------------------------
 
 
+def whole(query: Query, order: Order, at: Place | None) -> Part:
+    """The list behind `at`, or all of it, in one stretch, which no index serves."""
+    numbered = list(enumerate(order.keys))
+    return _part(query, {}, order, numbered, _past(order, numbered, at))
+
+
 def parts(query: Query, order: Order, at: Place | None) -> list[Part]:
     """The stretches of the list behind `at`, or all of them."""
-    numbered = list(enumerate(order.keys))
     if not order.keys or order.keys[0].is_computed:
-        return [_part(query, {}, order, numbered, _past(order, numbered, at))]
+        return [whole(query, order, at)]
     is_among_nulls = at is not None and at[0][0] is None
     with_value = _values_part(query, order, None if is_among_nulls else at)
     rest = _rest_part(query, order, at if is_among_nulls else None)

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from api.app import create_app
 from api.mongod import embedded
 from api.settings import Settings
+from models.status import CLEARML, DOCUMENTED
 from schema.load import load
 from schema.spec import ObjectSpec
 
@@ -117,6 +118,21 @@ async def database(app: Starlette) -> AsyncIterator[AsyncDatabase[dict[str, Any]
 async def client(app: Starlette, database: AsyncDatabase[dict[str, Any]]) -> AsyncIterator[Client]:
     """A client of the served application over an empty database."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+        yield Client(http, database)
+
+
+@pytest.fixture(params=[DOCUMENTED, CLEARML])
+def rules(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+async def ruled(app: Starlette, database: AsyncDatabase[dict[str, Any]], rules: str) -> AsyncIterator[Client]:
+    """A client of the application under either set of rules, over the same database."""
+    made = create_app(Settings(mongodb_uri=SecretStr(""), rules=rules))  # type: ignore[arg-type]
+    made.state.database = app.state.database
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://localhost") as http:
         yield Client(http, database)
 
 
