@@ -92,14 +92,15 @@ class ServiceError(ApiError):
 
 def coded(error: BaseException) -> ApiError | None:
     """The coded error at the bottom of this one, a driver's error translated; None for our own faults."""
+    from_driver: PyMongoError | None = None
     for cause in _causes(error):
         if isinstance(cause, ApiError):
             return cause
         if isinstance(cause, StandaloneError):
             return ServiceError(ErrorCode.REPLICA_SET_REQUIRED, str(cause))
         if isinstance(cause, PyMongoError):
-            return _from_driver(cause)
-    return None
+            from_driver = cause  # the last one: of a transaction given up the first only says that time is up
+    return _from_driver(from_driver) if from_driver else None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -110,12 +111,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _from_driver(error: PyMongoError) -> ApiError | None:
-    if isinstance(error, ExecutionTimeout | NetworkTimeout) or error.has_error_label("TransientTransactionError"):
+    if isinstance(error, ExecutionTimeout | NetworkTimeout):
         return ServiceError(
             ErrorCode.TIMEOUT, "The database took too long; ask for less, or filter by an indexed field."
         )
     if isinstance(error, ConnectionFailure):
         return ServiceError(ErrorCode.DATABASE_UNAVAILABLE, "The database can't be reached.")
+    if error.has_error_label("TransientTransactionError"):
+        return ServiceError(ErrorCode.TIMEOUT, "Others kept changing the same; nothing was done. Try again.")
     if isinstance(error, OperationFailure) and error.code in BAD_REGEX:
         reason = re.split(r"invalid: |regexMatch: ", str((error.details or {}).get("errmsg", "")))[-1] or "malformed"
         return InputError(ErrorCode.INVALID_REGEX_ERROR, f"The regular expression is invalid: {reason}.")
