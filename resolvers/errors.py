@@ -119,12 +119,16 @@ def _from_driver(error: PyMongoError) -> ApiError | None:
         return ServiceError(ErrorCode.DATABASE_UNAVAILABLE, "The database can't be reached.")
     if error.has_error_label("TransientTransactionError"):
         return ServiceError(ErrorCode.TIMEOUT, "Others kept changing the same; nothing was done. Try again.")
-    if isinstance(error, OperationFailure) and error.code in BAD_REGEX:
+    return _refused_query(error) if isinstance(error, OperationFailure) else None
+
+
+def _refused_query(error: OperationFailure) -> ApiError | None:
+    if error.code in BAD_REGEX:
         reason = re.split(r"invalid: |regexMatch: ", str((error.details or {}).get("errmsg", "")))[-1] or "malformed"
         return InputError(ErrorCode.INVALID_REGEX_ERROR, f"The regular expression is invalid: {reason}.")
-    if isinstance(error, OperationFailure) and error.code == RUNAWAY_REGEX:
+    if error.code == RUNAWAY_REGEX:
         return InputError(ErrorCode.INVALID_REGEX_ERROR, "The regular expression takes too many steps on some text.")
-    if isinstance(error, OperationFailure) and error.code == INDEX_NOT_FOUND:
+    if error.code == INDEX_NOT_FOUND:
         message = "Text search needs a text index, and this database has none; `taskql init` creates it."
         return InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field="searchText")
     return None
