@@ -92,15 +92,16 @@ class ServiceError(ApiError):
 
 def coded(error: BaseException) -> ApiError | None:
     """The coded error at the bottom of this one, a driver's error translated; None for our own faults."""
-    from_driver: PyMongoError | None = None
+    from_driver: list[ApiError] = []
     for cause in _causes(error):
         if isinstance(cause, ApiError):
             return cause
         if isinstance(cause, StandaloneError):
             return ServiceError(ErrorCode.REPLICA_SET_REQUIRED, str(cause))
         if isinstance(cause, PyMongoError):
-            from_driver = cause  # the last one: of a transaction given up the first only says that time is up
-    return _from_driver(from_driver) if from_driver else None
+            from_driver += filter(None, [_from_driver(cause)])
+    # whatever made a transaction try again until its time was up stands behind that
+    return next((found for found in from_driver if found.code != ErrorCode.TIMEOUT), [None, *from_driver][-1])
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
