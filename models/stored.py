@@ -1,10 +1,11 @@
 """What all stored documents have in common."""
 
 from datetime import UTC, datetime
+from typing import Annotated, Any
 from uuid import uuid4
 
 from beanie import Document
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 TOLERANT = ConfigDict(extra="allow", populate_by_name=True)
 
@@ -19,6 +20,19 @@ def now() -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
+def _named(value: Any) -> Any:
+    """Free data in which every key is a name. Dots and dollars are kept; MongoDB stores them as they are."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        if isinstance(key, str) and not key.strip():
+            raise ValueError("a key is empty")
+        _named(inner)
+    return value
+
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3)]
+Free = Annotated[dict[str, Any], AfterValidator(_named)]
+
+
 class Part(BaseModel):
     """A sub-document. Fields that other servers add are kept."""
 
@@ -31,6 +45,11 @@ class Stored(Document):
     model_config = TOLERANT
 
     id: str = Field(default_factory=new_id, alias="_id")  # type: ignore[assignment]
+
+    def stored(self) -> dict[str, Any]:
+        """The raw document; what has no value is not stored."""
+        document: dict[str, Any] = self.model_dump(by_alias=True, exclude_none=True, exclude={"revision_id"})
+        return document
 
 
 class Owned(Stored):

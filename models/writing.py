@@ -20,6 +20,7 @@ from models.reading import TOLERANT, Document, Query, Viewer
 
 TRANSITIONS, KEYS = "taskql_transition", "taskql_key"  # ours: ClearML uses neither name
 KEYS_LIVE = timedelta(hours=24)
+HELD_NAME = "taskql_name"  # in tasks, projects and queues: the name that nothing else may have while it is there
 Result = TypeVar("Result")
 Update = Mapping[str, Any]
 
@@ -50,6 +51,10 @@ class Writer:
                     attempt, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
                 )
 
+    def outside(self) -> "Transaction":
+        """For what only looks, and needs no transaction."""
+        return Transaction(self.viewer, self.database, None)
+
     async def _prepare(self) -> None:
         """The indexes of our own collections, once; raises StandaloneError where there are no transactions."""
         if self.database.name in self.prepared:
@@ -62,6 +67,10 @@ class Writer:
             )
         await self.database[KEYS].create_index("at", expireAfterSeconds=int(KEYS_LIVE.total_seconds()))
         await self.database[TRANSITIONS].create_index([("company", 1), ("task", 1), ("number", 1)], unique=True)
+        for collection in ("task", "project", "queue"):
+            await self.database[collection].create_index(
+                [("company", 1), (HELD_NAME, 1)], unique=True, partialFilterExpression={HELD_NAME: {"$exists": True}}
+            )
         self.prepared.add(self.database.name)
 
     async def touch_project(self, project: Any, now: Any) -> None:
@@ -79,7 +88,7 @@ class Transaction:
 
     viewer: Viewer
     database: AsyncDatabase[Document]
-    session: AsyncClientSession
+    session: AsyncClientSession | None
 
     async def visible(
         self, collection: str, query: Query, projection: Mapping[str, int] | None = None

@@ -32,6 +32,7 @@ class Change:
         self.asked = asked
         self.viewer = context.viewer
         self.rules = context.rules
+        self.storages = context.storages
         self.spec = context.spec
         self.now: datetime = now()
         self.projects: set[Any] = set()  # whose last update is now, once all this is done
@@ -133,10 +134,9 @@ async def perform(context: Context, name: str, work: Work, asked: Mapping[str, A
 
     try:
         payload, projects, at = await context.writer.transact(attempt)
-    except DuplicateKeyError as error:
-        if not key or KEYS not in str(error):
-            raise
-        payload, projects, at = await context.writer.transact(attempt)  # another request with this key was first
+    except DuplicateKeyError:
+        # another request with this key, or this name, was first
+        payload, projects, at = await context.writer.transact(attempt)
     for project in projects:
         await context.writer.touch_project(project, at)
     return payload
