@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 from beanie import Document
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from bson.dbref import DBRef
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 TOLERANT = ConfigDict(extra="allow", populate_by_name=True)
 
@@ -29,8 +30,13 @@ def _named(value: Any) -> Any:
     return value
 
 
+def _opened(value: Any) -> Any:
+    """The driver takes an object with the keys $ref and $id for a reference."""
+    return value.as_doc() if isinstance(value, DBRef) else value
+
+
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3)]
-Free = Annotated[dict[str, Any], AfterValidator(_named)]
+Free = Annotated[dict[str, Any], BeforeValidator(_opened), AfterValidator(_named)]
 
 
 class Part(BaseModel):
