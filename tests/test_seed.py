@@ -253,7 +253,9 @@ def fields_of(node: Mapping[str, Any], type_: str, suffix: str = "", owner: str 
         must = "!" if key in node.get("required", []) else ""
         default = f" = {json.dumps(inner['default'])}" if "default" in inner else ""
         found = "ID" if key in IDS else type_of(inner, f"{owner}_{key}" if owner else key)
-        is_object = found.strip("[]!") in {pascal(name) for name, one in SEED["definitions"].items() if "enum" not in one}
+        is_object = found.strip("[]!") in {
+            pascal(name) for name, one in SEED["definitions"].items() if "enum" not in one
+        }
         found = re.sub(r"(\w+)", rf"\1{suffix}", found) if is_object else found
         elements[f"{type_}.{SPELT.get(key) or camel(key)}"] = found + must + default
     return elements
@@ -347,7 +349,8 @@ CHANGES: dict[str, tuple[str, str, set[str]]] = {
         r'"\$ref": "#/definitions/artifact_type_data"', '"$ref": "#/definitions/artifact"',
         {
             "definitions.artifact.properties.type_data.$ref", "Artifact.typeData", "ArtifactInput.typeData",
-            *(f"ArtifactTypeDataInput.{name}" for name in ("preview", "contentType", "dataHash")),  # nothing asks for it
+            # then nothing asks for this
+            *(f"ArtifactTypeDataInput.{name}" for name in ("preview", "contentType", "dataHash")),
         },
     ),
     "a list has other items": (
