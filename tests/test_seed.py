@@ -63,6 +63,7 @@ DEPARTURES: dict[str, tuple[str | None, str]] = {
     "Task.lastIteration": ("Long", LONG),
     "TaskType.UNKNOWN": ("value", STORED),
     "ArtifactMode.UNKNOWN": ("value", STORED),
+    "TaskCreatePayload.id": ("ID!", IDENTITY),
     "ExecutionInput.parameters": ("[HyperparamInput!]", LIST),
     "ExecutionInput.modelLabels": ("[ModelLabelInput!]", LIST),
     "ArtifactInput.contentSize": ("Long", LONG),
