@@ -1,5 +1,6 @@
 """What all stored documents have in common."""
 
+import math
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import uuid4
@@ -22,7 +23,9 @@ def now() -> datetime:
 
 
 def _named(value: Any) -> Any:
-    """Free data in which every key is a name. Dots and dollars are kept; MongoDB stores them as they are."""
+    """Free data in which every key is a name and every number one. Dots and dollars are kept as they are."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is too large")
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
         if isinstance(key, str) and not key.strip():
             raise ValueError("a key is empty")

@@ -51,9 +51,10 @@ class Writer:
                     attempt, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
                 )
 
-    def outside(self) -> "Transaction":
-        """For what only looks, and needs no transaction."""
-        return Transaction(self.viewer, self.database, None)
+    async def look(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
+        """What only looks needs no transaction, and no replica set."""
+        with pymongo.timeout(self.max_time_ms / 1000 + 1):
+            return await work(Transaction(self.viewer, self.database, None))
 
     async def _prepare(self) -> None:
         """The indexes of our own collections, once; raises StandaloneError where there are no transactions."""

@@ -290,6 +290,12 @@ async def test_a_public_task_is_not_changed_by_those_who_read_it(client: Client,
     assert error["code"] == "NO_WRITE_PERMISSION"
 
 
+async def test_a_number_without_end_is_refused(client: Client) -> None:
+    await with_strangers(client)
+    asked = """mutation { taskSetRequirements(input: { task: "draft", requirements: { a: [1e999] } }) { updated } }"""
+    assert (await client.error(asked))["code"] == "DATA_VALIDATION_ERROR"
+
+
 async def test_a_document_grows_to_16_megabytes_at_most(client: Client) -> None:
     await insert(client, task=task(_id="big", name="a big one", runtime={"all": "x" * 16_700_000}))
     error = await refusal(client, "taskUpdate", task="big", comment="x" * 200_000)
@@ -375,8 +381,9 @@ BAD_ITEMS = [{"task": "a", "comment": "x"}, {"task": "nobody", "comment": "x"}, 
 
 async def test_one_refused_item_refuses_the_batch(client: Client) -> None:
     await insert(client, task=task(_id="a"))
-    error = await refusal(client, "taskUpdateBatch", items=BAD_ITEMS)
-    assert (error["code"], error["item"], error["task"]) == ("INVALID_TASK_ID", 1, "nobody")
+    for how in ({}, {"allOrNothing": True}, {"allOrNothing": None}):
+        error = await refusal(client, "taskUpdateBatch", items=BAD_ITEMS, **how)
+        assert (error["code"], error["item"], error["task"]) == ("INVALID_TASK_ID", 1, "nobody")
 
 
 async def test_or_each_item_stands_for_itself(client: Client) -> None:
@@ -567,6 +574,12 @@ async def test_clones_without_a_name_are_numbered(client: Client) -> None:
     )
     error = await refusal(client, "taskClone", task="t", name=names[0])
     assert error["code"] == "EXPECTED_UNIQUE_DATA"
+
+
+@pytest.mark.parametrize(("name", "expected"), [("  x ", "Clone of x"), (ABSENT, "Clone of t"), (3, "Clone of t")])
+async def test_a_clone_has_a_name_whatever_the_original_has(client: Client, name: Any, expected: str) -> None:
+    await insert(client, task=task(_id="t", name=name))
+    assert (await change(client, "taskClone", "task { name }", task="t"))["task"] == {"name": expected}
 
 
 async def test_a_clone_has_the_parent_of_the_original(client: Client) -> None:

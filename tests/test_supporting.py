@@ -62,6 +62,13 @@ async def test_a_name_that_is_none_makes_no_project(client: Client, name: str) -
     assert (error["code"], error["field"]) == ("DATA_VALIDATION_ERROR", "name")
 
 
+async def test_a_hundred_projects_are_inside_one_another_at_most(client: Client) -> None:
+    error = await refusal(client, "projectCreate", name="/".join(["aaa"] * 101))
+    assert (error["code"], error["maximum"], error["actual"]) == ("LIMIT_EXCEEDED", 100, 101)
+    payload = await change(client, "projectCreate", "project { path }", name="/".join(["aaa"] * 100))
+    assert len(payload["project"]["path"]) == 99
+
+
 async def test_a_project_has_a_name_of_its_own(client: Client) -> None:
     await client.database["project"].insert_one(project(_id="p", name="imported"))
     await change(client, "projectCreate", "id", name="made here")

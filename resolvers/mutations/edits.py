@@ -10,7 +10,7 @@ from models import layout
 from models.reading import Document
 from models.status import MOVES
 from models.task import Task
-from models.writing import HELD_NAME
+from models.writing import HELD_NAME, Transaction
 from resolvers.arguments import given
 from resolvers.context import Context
 from resolvers.errors import ApiError, ConflictError, ErrorCode, InputError, LimitError
@@ -34,9 +34,13 @@ async def create(change: Change) -> Payload:
 async def validate(info: strawberry.Info[Context, None], input: Any) -> bool:  # noqa: A002 - the argument's public name
     """What `create` finds, short of storing it."""
     context = info.context
-    change = Change(context, context.writer.outside(), "task_validate", given(input))
-    task = await _new(change, "task_validate_input")
-    await refuse_taken(change, "task", task.name)
+
+    async def look(tx: Transaction) -> None:
+        change = Change(context, tx, "task_validate", given(input))
+        task = await _new(change, "task_validate_input")
+        await refuse_taken(change, "task", task.name)
+
+    await context.writer.look(look)
     return True
 
 
@@ -101,7 +105,7 @@ async def update_batch(change: Change) -> Payload:
             results.append(await _write(one, await one.task(), "task_update_item"))
         except ApiError as error:
             error.extensions["item"] = number
-            if change.asked["all_or_nothing"]:
+            if change.asked.get("all_or_nothing") is not False:
                 raise
             code = error.extensions["code"]
             told = {"code": code, "message": str(error), "extensions": error.extensions}
@@ -128,7 +132,7 @@ async def clone(change: Change) -> Payload:
         raise InputError(ErrorCode.INVALID_TASK_ID, f"There is no task {id_!r}.", field="task", task=id_)
     kept = await _kept(change, found[0])
     if change.asked.get("name") is None:
-        change.asked = {**change.asked, "name": await _clone_name(change, str(found[0].get("name")))}
+        change.asked = {**change.asked, "name": await _clone_name(change, found[0])}
     values = laid_out(change, "task_clone_input", kept, "task")
     await refuse_unfitting(change, values)
     return await _store(change, made(Task, values, **kept, **_signed(change)))
@@ -157,8 +161,9 @@ async def _kept(change: Change, source: Document) -> Document:
     }  # fmt: skip
 
 
-async def _clone_name(change: Change, name: str) -> str:
-    first = f"Clone of {name}".strip()
+async def _clone_name(change: Change, source: Document) -> str:
+    name = source.get("name")
+    first = f"Clone of {name.strip() if isinstance(name, str) else source['_id']}"
     like = await change.tx.own("task", {"name": {"$gte": first, "$lt": first + "\uffff"}}, {"name": 1})
     taken = {task["name"] for task in like}
     number, free = 1, first

@@ -5,10 +5,12 @@ from typing import Any
 from models.model import Model
 from models.project import Project
 from models.queue import Queue
-from resolvers.errors import ErrorCode, InputError
+from resolvers.errors import ErrorCode, InputError, LimitError
 from resolvers.mutations.change import Change, Payload
 from resolvers.mutations.fields import laid_out, made, refuse_unfitting
 from resolvers.mutations.names import held_name
+
+MAX_DEPTH = 100
 
 
 async def create_project(change: Change) -> Payload:
@@ -17,6 +19,9 @@ async def create_project(change: Change) -> Payload:
     if not all(parts):
         message = "name: between two slashes, and at either end, stands the name of a project."
         raise InputError(ErrorCode.DATA_VALIDATION_ERROR, message, field="name")
+    if len(parts) > MAX_DEPTH:
+        message = f"At most {MAX_DEPTH} projects are inside one another."
+        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit="projects", maximum=MAX_DEPTH, actual=len(parts))
     path: list[str] = []
     for depth in range(1, len(parts)):
         name = "/".join(parts[:depth])
