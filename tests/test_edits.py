@@ -1,8 +1,10 @@
 """Mutations that write what a caller gives: all of it is right, or nothing is written."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from asking import TASK, change, everything, mutation, read, refusal
 from conftest import Client
@@ -24,6 +26,7 @@ from factories import (
     queue,
     task,
 )
+from servers import served, standalone
 
 ODD_KEYS = ("a.b", "$x", "pa__ram1", "_x", "100%", "a%2Eb", "é ü")
 VALIDATE = "query ($input: TaskValidateInput!) { taskValidate(input: $input) }"
@@ -157,6 +160,15 @@ async def test_what_can_be_created_is_valid_and_nothing_is_stored(client: Client
     before = await everything(client.database)
     assert (await client.data(VALIDATE, input=FULL)) == {"taskValidate": True}
     assert await everything(client.database) == before
+
+
+def test_validation_needs_no_replica_set(tmp_path: Path) -> None:
+    with standalone(tmp_path) as uri, served(mongodb_uri=uri) as server:
+        values = '{ name: "%s", type: TRAINING }'
+        assert server.data("{ taskValidate(input: %s) }" % (values % "abc")) == {"taskValidate": True}
+        asked = {"query": "{ taskValidate(input: %s) }" % (values % "ab")}
+        answer = httpx.post(server.address, json=asked, timeout=20).json()
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["DATA_VALIDATION_ERROR"]
 
 
 # -- bad input -------------------------------------------------------------------------------------
@@ -361,7 +373,7 @@ async def test_updates_edits_and_requirements_are_no_part_of_the_history(client:
 
 # -- update many -----------------------------------------------------------------------------------
 
-RESULTS = "updated replayed results { updated fields task { id name } error { code message extensions } }"
+RESULTS = "updated replayed results { id succeeded updated fields task { id name } error { code message details } }"
 
 
 async def test_a_batch_answers_for_each_item_in_their_order(client: Client) -> None:
@@ -390,8 +402,11 @@ async def test_or_each_item_stands_for_itself(client: Client) -> None:
     await insert(client, task=task(_id="a", name="first"))
     payload = await change(client, "taskUpdateBatch", RESULTS, items=BAD_ITEMS, allOrNothing=False)
     assert payload["updated"] == 1
-    errors = [one["error"] and one["error"]["code"] for one in payload["results"]]
-    assert errors == [None, "INVALID_TASK_ID", "DATA_VALIDATION_ERROR"]
+    assert [(one["id"], one["succeeded"], one["error"] and one["error"]["code"]) for one in payload["results"]] == [
+        ("a", True, None), ("nobody", False, "INVALID_TASK_ID"), ("a", False, "DATA_VALIDATION_ERROR"),
+    ]  # fmt: skip
+    assert payload["results"][2]["error"]["details"] == {"field": "name"}
+    assert payload["results"][1]["task"] is None
     after = await stored(client, "a")
     assert (after["comment"], after["name"]) == ("x", "first")
 

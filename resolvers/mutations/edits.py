@@ -102,14 +102,15 @@ async def update_batch(change: Change) -> Payload:
         one = copy(change)
         one.asked = item
         try:
-            results.append(await _write(one, await one.task(), "task_update_item"))
+            done = await _write(one, await one.task(), "task_update_item")
         except ApiError as error:
-            error.extensions["item"] = number
             if change.asked.get("all_or_nothing") is not False:
+                error.extensions["item"] = number
                 raise
-            code = error.extensions["code"]
-            told = {"code": code, "message": str(error), "extensions": error.extensions}
-            results.append({"updated": 0, "fields": {}, "error": told})
+            code, details = error.code.name, {key: value for key, value in error.extensions.items() if key != "code"}
+            told = {"code": code, "message": str(error), "details": details}
+            done = {"updated": 0, "fields": {}, "error": told}
+        results.append({**done, "id": item["task"], "succeeded": "error" not in done})
     return {"updated": sum(result["updated"] for result in results), "results": results}
 
 
