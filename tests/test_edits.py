@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -278,6 +279,70 @@ async def test_odd_and_long_texts_come_back_as_they_are(client: Client, name: st
     made = payload["task"]
     assert made["name"] == made["comment"] == made["execution"]["parameters"][0]["value"] == name.strip()
     assert await read(client, made["id"]) == made
+
+
+PIECES = (
+    "",
+    " ",
+    "a",
+    "b ",
+    ".",
+    "$",
+    "$ref",
+    "$id",
+    "_",
+    "__",
+    "%",
+    "%%",
+    "%2E",
+    "%_",
+    "\0",
+    "🚀",
+    "é",
+    "\n",
+    '"',
+    "x" * 99,
+)
+
+
+def odd_text(dice: Random) -> str:
+    return "".join(dice.choices(PIECES, k=dice.randint(1, 3)))
+
+
+def odd_json(dice: Random, depth: int = 0) -> Any:
+    leaves = (None, True, 0, -1, 2**40, 2**63, 0.5, odd_text(dice))
+    kind = dice.choice("olv" if depth < 3 else "v")
+    if kind == "o":
+        return {odd_text(dice): odd_json(dice, depth + 1) for _ in range(dice.randint(0, 3))}
+    return [odd_json(dice, depth + 1) for _ in range(dice.randint(0, 3))] if kind == "l" else dice.choice(leaves)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_value_is_stored_as_it_is_or_refused_with_a_code(client: Client, seed: int) -> None:
+    dice, codes = Random(seed), []
+    await insert(client, task=task(_id="t", status="created"))
+    for _ in range(60):
+        named = [{"name": odd_text(dice), "value": odd_text(dice)} for _ in range(dice.randint(0, 2))]
+        labels = [{"key": odd_text(dice), "value": at} for at in range(dice.randint(0, 2))]
+        needs = {odd_text(dice): odd_json(dice) for _ in range(dice.randint(0, 2))}
+        values = {"execution": {"parameters": named, "modelLabels": labels}, "script": {"requirements": needs}}
+        before = await everything(client.database)
+        answer = await client.answer(mutation("taskEdit", f"task {{ {TASK} }}"), input={"task": "t", **values})
+        if "errors" in answer:
+            codes.append(answer["errors"][0]["extensions"]["code"])
+            assert await everything(client.database) == before
+            continue
+        shown = answer["data"]["taskEdit"]["task"]
+        assert shown == await read(client, "t")
+        assert shown["script"]["requirements"] == needs
+        assert {(one["name"], one["value"]) for one in shown["hyperparams"]} == {
+            (one["name"].strip(), one["value"]) for one in named
+        }
+        assert {(one["key"], one["value"]) for one in shown["execution"]["modelLabels"]} == {
+            (one["key"].strip(), one["value"]) for one in labels
+        }
+    assert set(codes) == {"DATA_VALIDATION_ERROR"}
+    assert 10 < len(codes) < 50
 
 
 CHANGES: dict[str, dict[str, Any]] = {

@@ -143,6 +143,13 @@ async def test_no_two_tasks_that_this_api_wrote_have_one_name(client: Client, la
         assert payload["task"]["name"] == "the one"
 
 
+async def test_a_taken_name_is_not_valid(client: Client, lax: Client) -> None:
+    await change(client, "taskCreate", "id", name="the one", type="TRAINING")
+    asked = 'query { taskValidate(input: { name: " the one", type: TRAINING }) }'
+    assert (await client.error(asked))["code"] == "EXPECTED_UNIQUE_DATA"
+    assert await lax.data(asked) == {"taskValidate": True}
+
+
 async def test_a_batch_is_held_to_it_as_well(client: Client, lax: Client) -> None:
     await client.database["task"].insert_many([task(_id="a"), task(_id="b")])
     items = [{"task": id_, "name": "the one"} for id_ in ("a", "b")]
