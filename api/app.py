@@ -49,7 +49,7 @@ def create_app(settings: Settings) -> Starlette:
     def new_context(request: Request) -> Context:
         database, max_time_ms = request.app.state.database, settings.max_time_ms
         reader, writer = database.reader(viewer, max_time_ms), database.writer(viewer, max_time_ms)
-        return Context(viewer, reader, writer, spec, settings.max_page, settings.rules)
+        return Context(viewer, reader, writer, spec, settings.max_page, settings.rules, settings.storages)
 
     return Starlette(
         lifespan=lifespan,

@@ -50,6 +50,11 @@ def _listed(form: re.Pattern[str], meant: str) -> Callable[[Any], tuple[str, ...
     return read
 
 
+def _texts(given: Any) -> tuple[str, ...]:
+    texts = given.split(",") if isinstance(given, str) else given
+    return tuple(text.strip() for text in texts if text.strip())
+
+
 Hosts = Annotated[
     tuple[str, ...], NoDecode,
     BeforeValidator(_listed(HOST, "a host such as data.example.org, *.example.org or [::1], without a port")),
@@ -103,6 +108,10 @@ class Settings(BaseSettings):
     rules: Literal["documented", "clearml"] = Field(
         default="documented",
         description="Rules for changes of tasks: documented, or clearml for what a ClearML server does.",
+    )
+    storages: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_texts)] = Field(
+        default=(),
+        description="Beginnings, with commas between them, of where output may go; when empty, any path or known URI.",
     )
     max_page: int = Field(default=DEFAULTS.page, ge=1, le=10_000, description="Most items a page may have.")
     max_tokens: int = Field(default=DEFAULTS.tokens, ge=1, description="Most tokens a document may have.")

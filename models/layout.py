@@ -8,6 +8,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 LEGACY_SECTION = "Args"
@@ -53,6 +54,15 @@ def escape_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     if len(escaped) < len(values):
         raise ValueError("Two names become the same key")
     return escaped
+
+
+def with_first_model(items: Any, legacy: Any, model: str, at: datetime) -> list[dict[str, Any]]:
+    """Put a model in the first place of ``models.input``; the name is the one that ClearML's own servers give it."""
+    _, *others = model_items(items, legacy) or [{}]
+    return [
+        {"name": "Input Model", "model": model, "updated": at},
+        *(item for item in others if _id(item.get("model"))),
+    ]
 
 
 def artifact_map(artifacts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -1,18 +1,17 @@
 """The model document."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
 from pymongo import IndexModel
 
-from models.stored import Owned
+from models.stored import Free, Name, Owned
 
 
 class Model(Owned):
     """A trained model; `task` made it, and `ready` says that it is published."""
 
-    name: str = Field(min_length=3)
+    name: Name
     user: str | None = None
     project: str | None = None
     parent: str | None = None
@@ -20,7 +19,7 @@ class Model(Owned):
     comment: str | None = None
     uri: str | None = None
     framework: str | None = None
-    design: dict[str, Any] = {}
+    design: Free = {}
     labels: dict[str, int] = {}
     ready: bool = False
     last_update: datetime | None = None

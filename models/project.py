@@ -3,16 +3,15 @@
 from datetime import datetime
 from typing import ClassVar
 
-from pydantic import Field
 from pymongo import IndexModel
 
-from models.stored import Owned
+from models.stored import Name, Owned
 
 
 class Project(Owned):
     """`path` are the ids of its ancestors, the outermost first; `basename` is the last part of the name."""
 
-    name: str = Field(min_length=3)
+    name: Name
     basename: str | None = None
     description: str = ""
     user: str | None = None

@@ -3,10 +3,9 @@
 from datetime import datetime
 from typing import ClassVar
 
-from pydantic import Field
 from pymongo import IndexModel
 
-from models.stored import Owned, Part
+from models.stored import Name, Owned, Part
 
 
 class QueueEntry(Part):
@@ -17,7 +16,7 @@ class QueueEntry(Part):
 class Queue(Owned):
     """Tasks that wait, first in first out. The default one of a company has the system tag `default`."""
 
-    name: str = Field(min_length=3)
+    name: Name
     entries: list[QueueEntry] = []
     last_update: datetime | None = None
 

@@ -1,10 +1,13 @@
 """What all stored documents have in common."""
 
+import math
 from datetime import UTC, datetime
+from typing import Annotated, Any
 from uuid import uuid4
 
 from beanie import Document
-from pydantic import BaseModel, ConfigDict, Field
+from bson.dbref import DBRef
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 TOLERANT = ConfigDict(extra="allow", populate_by_name=True)
 
@@ -19,6 +22,26 @@ def now() -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
+def _named(value: Any) -> Any:
+    """Free data in which every key is a name and every number one. Dots and dollars are kept as they are."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is too large")
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        if isinstance(key, str) and not key.strip():
+            raise ValueError("a key is empty")
+        _named(inner)
+    return value
+
+
+def _opened(value: Any) -> Any:
+    """The driver takes an object with the keys $ref and $id for a reference."""
+    return value.as_doc() if isinstance(value, DBRef) else value
+
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3)]
+Free = Annotated[dict[str, Any], BeforeValidator(_opened), AfterValidator(_named)]
+
+
 class Part(BaseModel):
     """A sub-document. Fields that other servers add are kept."""
 
@@ -31,6 +54,11 @@ class Stored(Document):
     model_config = TOLERANT
 
     id: str = Field(default_factory=new_id, alias="_id")  # type: ignore[assignment]
+
+    def stored(self) -> dict[str, Any]:
+        """The raw document; what has no value is not stored."""
+        document: dict[str, Any] = self.model_dump(by_alias=True, exclude_none=True, exclude={"revision_id"})
+        return document
 
 
 class Owned(Stored):

@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pymongo import TEXT, IndexModel
 
-from models.stored import Owned, Part, now
+from models.stored import Free, Name, Owned, Part, now
 
 
 class ArtifactTypeData(Part):
@@ -31,13 +31,28 @@ class Execution(Part):
     """`model` and `parameters` are where older servers keep what now is in `models.input` and `hyperparams`."""
 
     queue: str | None = None
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] | None = None
     model: str | None = None
-    model_desc: dict[str, Any] = {}
+    model_desc: Free = {}
     model_labels: dict[str, int | None] = {}
     framework: str | None = None
     docker_cmd: str | None = None
     artifacts: dict[str, Artifact] = {}
+
+    @field_validator("model_desc")
+    @classmethod
+    def _texts(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not all(isinstance(text, str) for text in value.values()):
+            raise ValueError("all its values are texts")
+        return value
+
+    @field_validator("model_labels")
+    @classmethod
+    def _different(cls, value: dict[str, int | None]) -> dict[str, int | None]:
+        numbers = [number for number in value.values() if number is not None]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("two labels have the same number")
+        return value
 
 
 class Script(Part):
@@ -48,8 +63,14 @@ class Script(Part):
     version_num: str | None = None
     entry_point: str = ""
     working_dir: str | None = None
-    requirements: dict[str, Any] = {}
+    requirements: Free = {}
     diff: str | None = None
+
+    @field_validator("*")
+    @classmethod
+    def _trimmed(cls, value: Any, info: ValidationInfo) -> Any:
+        """All but the patch, in which every blank counts."""
+        return value.strip() if isinstance(value, str) and info.field_name != "diff" else value
 
 
 class Output(Part):
@@ -59,6 +80,11 @@ class Output(Part):
     model: str | None = None
     result: str | None = None
     error: str | None = None
+
+    @field_validator("destination")
+    @classmethod
+    def _trimmed(cls, value: str | None) -> str | None:
+        return value.strip() if value else value
 
 
 class Hyperparam(Part):
@@ -108,7 +134,7 @@ class Task(Owned):
     Keys of `hyperparams`, `configuration`, `container` and labels are escaped, those of `last_metrics` hashed.
     """
 
-    name: str = Field(min_length=3)
+    name: Name
     user: str | None = None
     type: str
     status: str = "created"

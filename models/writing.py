@@ -28,6 +28,7 @@ log = logging.getLogger("taskql.writing")
 
 KEYS = "taskql_key"  # a name that ClearML does not use
 KEYS_LIVE = timedelta(hours=24)
+HELD_NAME = "taskql_name"  # in tasks, projects and queues: the name that nothing else may have while it is there
 Result = TypeVar("Result")
 Update = Mapping[str, Any]
 
@@ -86,6 +87,11 @@ class Writer:
         except PyMongoError as error:
             log.warning("the last update of the project %s was not set: %s", project, error)
 
+    async def look(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
+        """What only looks needs no transaction, and no replica set."""
+        with pymongo.timeout(self._seconds):
+            return await work(Transaction(self.viewer, self.database, None))
+
     async def _prepare(self) -> None:
         """The indexes of our own collections, once; raises StandaloneError where there are no transactions."""
         if self.common.is_prepared:
@@ -98,6 +104,10 @@ class Writer:
             )
         await self.database[KEYS].create_index("at", expireAfterSeconds=int(KEYS_LIVE.total_seconds()))
         await self.database[TRANSITIONS].create_indexes(Transition.Settings.indexes)
+        for collection in ("task", "project", "queue"):
+            await self.database[collection].create_index(
+                [("company", 1), (HELD_NAME, 1)], unique=True, partialFilterExpression={HELD_NAME: {"$exists": True}}
+            )
         self.common.is_prepared = True
 
     @property
@@ -112,7 +122,7 @@ class Transaction:
 
     viewer: Viewer
     database: AsyncDatabase[Document]
-    session: AsyncClientSession
+    session: AsyncClientSession | None
 
     async def visible(
         self, collection: str, query: Query, projection: Mapping[str, Any] | None = None

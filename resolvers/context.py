@@ -19,12 +19,20 @@ class Context:
     """Made anew for each request; nothing of it outlives one."""
 
     def __init__(
-        self, viewer: Viewer, reader: Reader, writer: Writer, spec: Spec, max_page: int, rules: str = DOCUMENTED
+        self,
+        viewer: Viewer,
+        reader: Reader,
+        writer: Writer,
+        spec: Spec,
+        max_page: int,
+        rules: str = DOCUMENTED,
+        storages: Sequence[str] = (),
     ) -> None:
         self.viewer = viewer
         self.reader = reader
         self.writer = writer
         self.rules = rules
+        self.storages = storages
         self.spec = spec
         self.max_page = max_page
         self.shaping = Shaping(spec)

@@ -4,9 +4,11 @@ ApiError
 ├── RequestError      BAD_REQUEST PARSE_FAILED VALIDATION_FAILED: never reached the data
 ├── InputError        VALIDATION_ERROR MISSING_REQUIRED_FIELDS INVALID_FIELDS FIELDS_VALUE_ERROR
 │                     INVALID_REGEX_ERROR BAD_CURSOR INVALID_TASK_ID INVALID_QUEUE_ID INVALID_MODEL_ID
-│                     TASK_VALIDATION_ERROR: the arguments say something impossible
+│                     INVALID_PROJECT_ID TASK_VALIDATION_ERROR DATA_VALIDATION_ERROR: the arguments say something
+│                     impossible
 ├── ConflictError     INVALID_TASK_STATUS FAILED_CHANGING_TASK_STATUS TASK_CANNOT_BE_DELETED TASK_ALREADY_QUEUED
-│                     NO_DEFAULT_QUEUE MULTIPLE_DEFAULT_QUEUES IDEMPOTENCY_KEY_REUSED: possible, but not as things are
+│                     NO_DEFAULT_QUEUE MULTIPLE_DEFAULT_QUEUES IDEMPOTENCY_KEY_REUSED MISSING_TASK_FIELDS
+│                     EXPECTED_UNIQUE_DATA: possible, but not as things are
 ├── ForbiddenError    NO_WRITE_PERMISSION: possible, but not for this viewer
 ├── LimitError        LIMIT_EXCEEDED: possible, but more than this server gives
 └── ServiceError      TIMEOUT DATABASE_UNAVAILABLE REPLICA_SET_REQUIRED INTERNAL_ERROR: not the client's doing
@@ -31,6 +33,7 @@ from models.writing import StandaloneError
 BAD_REGEX = {51091, 51108, 51111}
 RUNAWAY_REGEX = 51156
 TOO_LARGE = 10334
+TOO_LARGE_SAID = "MongoDB keeps at most 16 MB in one document or query."
 INDEX_NOT_FOUND = 27
 
 
@@ -49,14 +52,20 @@ class ErrorCode(StrEnum):
     INVALID_TASK_ID = "There is no such task, or it is not the viewer's to see."
     INVALID_QUEUE_ID = "There is no such queue in the viewer's company."
     INVALID_MODEL_ID = "There is no such model, or it is not the viewer's to change."
+    INVALID_PROJECT_ID = "There is no such project in the viewer's company."
     INVALID_TASK_STATUS = "The task's status does not allow this; the error tells which would, and whether force helps."
     FAILED_CHANGING_TASK_STATUS = "The task has another status than expectedStatus; somebody was faster."
-    TASK_VALIDATION_ERROR = "The task lacks something that this needs."
+    TASK_VALIDATION_ERROR = (
+        "The task lacks something that this needs, or its parent or destination is not as the rules say."
+    )
+    MISSING_TASK_FIELDS = "The task has no script whose requirements could be set."
+    DATA_VALIDATION_ERROR = "A value can't be stored: a name is too short, a key empty, something given twice."
+    EXPECTED_UNIQUE_DATA = "Another task, project or queue has this name."
     TASK_CANNOT_BE_DELETED = "The task's status, models or children forbid to delete or reset it without force."
     TASK_ALREADY_QUEUED = "The task is in that queue already."
     NO_DEFAULT_QUEUE = "No queue was named, and the company has no default queue."
     MULTIPLE_DEFAULT_QUEUES = "No queue was named, and the company has several default queues."
-    NO_WRITE_PERMISSION = "The task is public: everybody may read it and only its owner change it."
+    NO_WRITE_PERMISSION = "The task or project is public: everybody may read it and only its owner change it."
     IDEMPOTENCY_KEY_REUSED = "The idempotencyKey was given before, with another request."
     REPLICA_SET_REQUIRED = "Changes need transactions, which this MongoDB, a standalone server, does not have."
     LIMIT_EXCEEDED = "More was asked for than this server gives at once."
@@ -128,7 +137,7 @@ def _from_driver(error: PyMongoError) -> ApiError | None:
     if error.has_error_label("TransientTransactionError"):
         return ServiceError(ErrorCode.TIMEOUT, "Others kept changing the same; nothing was done. Try again.")
     if isinstance(error, DocumentTooLarge):
-        return LimitError(ErrorCode.LIMIT_EXCEEDED, "This is more than the database takes at once.")
+        return LimitError(ErrorCode.LIMIT_EXCEEDED, TOO_LARGE_SAID, limit="document")
     return _from_failure(error) if isinstance(error, OperationFailure) else None
 
 
@@ -143,7 +152,7 @@ def _from_failure(failure: OperationFailure) -> ApiError | None:
         )
         return InputError(ErrorCode.INVALID_REGEX_ERROR, message)
     if failure.code == TOO_LARGE:
-        return LimitError(ErrorCode.LIMIT_EXCEEDED, "This is more than the database takes at once.")
+        return LimitError(ErrorCode.LIMIT_EXCEEDED, TOO_LARGE_SAID, limit="document")
     if failure.code == INDEX_NOT_FOUND:
         message = "Text search needs a text index, and this database has none; `taskql init` creates it."
         return InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field="searchText")

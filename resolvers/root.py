@@ -8,9 +8,11 @@ from resolvers.cost import said_sizes
 from resolvers.documents import Schema
 from resolvers.limits import DEFAULTS, Limits
 from resolvers.mutations.change import Work, mutation
+from resolvers.mutations.edits import EDITS, validate
 from resolvers.mutations.many import many as for_many
-from resolvers.mutations.moves import delete, moves, ping
+from resolvers.mutations.moves import archive, delete, moves, ping, unarchive
 from resolvers.mutations.queues import next_task
+from resolvers.mutations.supporting import create_model, create_project, create_queue
 from resolvers.planned import PlannedExecution
 from resolvers.queries import many, one
 from resolvers.server import server_info
@@ -24,6 +26,12 @@ MUTATIONS: Mapping[str, Work] = {
     "task_delete": delete,
     "task_ping": ping,
     "queue_next_task": next_task,
+    **EDITS,
+    "task_archive": archive,
+    "task_unarchive": unarchive,
+    "project_create": create_project,
+    "queue_create": create_queue,
+    "model_create": create_model,
 }
 ORDERS = {"task": NEWEST, "project": NEWEST, "queue": BY_NAME, "model": NEWEST, "user": BY_NAME}
 
@@ -40,6 +48,7 @@ def build_schema(
         **{name: one(name) for name in ORDERS},
         **{f"{name}s": many(spec, name, order) for name, order in ORDERS.items()},
         "server_info": server_info(about or {}),
+        "task_validate": validate,
     })  # fmt: skip
     mutation_type = derived.mutation({
         **{name: mutation(name, work) for name, work in MUTATIONS.items()},

@@ -13,6 +13,7 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from bson.datetime_ms import DatetimeMS
+from bson.dbref import DBRef
 
 from models import layout
 from models.reading import Document
@@ -101,11 +102,14 @@ def reference(value: Any) -> str | None:
 
 def free(value: Any) -> Any:
     """A stored object as JSON; null when it is no object."""
-    return as_json(value) if isinstance(value, Mapping) else None
+    shown = as_json(value)
+    return shown if isinstance(shown, dict) else None
 
 
-def as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:  # noqa: PLR0911 - one for each kind of value
     match value:
+        case DBRef():  # what the driver makes of an object with the keys $ref and $id
+            return as_json(value.as_doc())
         case Mapping():
             return {str(key): as_json(inner) for key, inner in value.items()}
         case list():

@@ -7,10 +7,12 @@ from pathlib import Path
 from api.imports import SAMPLE
 from api.settings import Settings
 from models.importing import import_files
+from models.rules import RULES
 from resolvers.errors import ErrorCode
 from tests.conftest import Client
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
+EXAMPLES = re.findall(r"```graphql\n(.*?)```", README, re.DOTALL)
 
 
 def test_every_setting_stands_in_the_readme_with_its_sentence() -> None:
@@ -38,10 +40,29 @@ async def test_the_first_query_has_the_answer_that_is_printed(client: Client) ->
 
 async def test_every_query_of_the_readme_is_answered(client: Client) -> None:
     await _import_sample(client)
-    queries = re.findall(r"```graphql\n(.*?)```", README, re.DOTALL)
+    queries = [query for query in EXAMPLES if not query.startswith("mutation")]
     assert len(queries) == 4
     answers = [await client.data(query) for query in queries]
     assert [answer["tasks"].get("totalCount") or len(answer["tasks"]["nodes"]) for answer in answers] == [4, 12, 4, 5]
+
+
+async def test_every_mutation_of_the_readme_does_what_is_said_of_it(client: Client) -> None:
+    await _import_sample(client)
+    create, clone, edit = [await client.data(query) for query in EXAMPLES if query.startswith("mutation")]
+    assert create["taskCreate"]["task"] | {"id": ""} == {
+        "id": "", "status": "CREATED", "hyperparams": [{"section": "General", "name": "alpha", "value": "0.002"}],
+    }  # fmt: skip
+    cloned = clone["taskClone"]["task"]
+    assert cloned["name"] == f"Clone of {cloned['parent']['name']}"
+    assert (cloned["status"], len(cloned["hyperparams"])) == ("CREATED", 9)
+    edited = edit["taskEdit"]
+    assert edited["task"] == {"comment": None, "tags": ["retry"], "execution": {"framework": "scikit-learn"}}
+    assert edited["fields"].items() >= {"comment": None, "execution.framework": "scikit-learn"}.items()
+
+
+def test_every_rule_stands_in_the_readme_with_its_sentence() -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \| (.*) \|$", README, re.MULTILINE)
+    assert [row for row in rows if row[0] in RULES] == list(RULES.items())
 
 
 JSON = {"Content-Type": "application/json"}

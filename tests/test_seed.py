@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLObjectType, GraphQLSchema
+from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLObjectType, GraphQLSchema, Undefined
 
 from resolvers.root import build_schema
 from schema.load import FOLDER, load
@@ -25,6 +25,15 @@ TYPES = {
     ("object", None): "JSON",
 }
 NOTHING = object()
+READ_OR_CHANGED = {
+    "read": ("get_by_id", "get_all", "get_all_ex", "validate"),
+    "changed": (
+        "create", "update", "update_batch", "edit", "reset", "delete", "started", "stop", "stopped", "failed", "close",
+        "publish", "enqueue", "dequeue", "set_requirements", "completed", "ping",
+    ),
+}  # fmt: skip
+IDS = {"task", "parent", "project", "queue", "model", "id"}
+SPELT = {"output__error": "outputError"}
 IDENTITY = "an id is an ID, and the one thing that is sure to be there"
 RELATION = "a reference is shown as the object, beside its id as …Id"
 LIST = "a map is shown as a list, by its keys"
@@ -54,6 +63,11 @@ DEPARTURES: dict[str, tuple[str | None, str]] = {
     "Task.lastIteration": ("Long", LONG),
     "TaskType.UNKNOWN": ("value", STORED),
     "ArtifactMode.UNKNOWN": ("value", STORED),
+    "TaskCreatePayload.id": ("ID!", IDENTITY),
+    "ExecutionInput.parameters": ("[HyperparamInput!]", LIST),
+    "ExecutionInput.modelLabels": ("[ModelLabelInput!]", LIST),
+    "ArtifactInput.contentSize": ("Long", LONG),
+    "ArtifactInput.timestamp": ("Long", LONG),
     "TaskFilter.id": ("[ID!]", "ids"),
     "TaskFilter.user": ("[ID!]", "ids"),
     "TaskFilter.project": ("[ID!]", "ids"),
@@ -188,7 +202,8 @@ def type_of(node: Mapping[str, Any], name: str) -> str:
         return pascal(node["$ref"])
     if node["type"] == "array":
         return f"[{type_of(node['items'], name)}!]"
-    return pascal(name) if "enum" in node else TYPES[node["type"], node.get("format")]
+    is_enum = "enum" in node and node["type"] == "string"
+    return pascal(name) if is_enum else TYPES[node["type"], node.get("format")]
 
 
 def api_of_seed() -> dict[str, str]:
@@ -207,6 +222,43 @@ def api_of_seed() -> dict[str, str]:
         elements[f"Query.task({key})"] = type_of(inner, key) + "!" * (key in one["request"]["required"])
     for key, inner in (one["response"]["properties"] | many["response"]["properties"]).items():
         elements[f"Query.{key}"] = type_of(inner, key)
+    return elements | operations_of_seed()
+
+
+def operations_of_seed() -> dict[str, str]:
+    """What the rules make of the endpoints that change something, and of what their requests are made of."""
+    elements = {"Query.taskValidate": "Boolean!", "Query.taskValidate(input)": "TaskValidateInput!"}
+    for name in READ_OR_CHANGED["changed"]:
+        operation = f"Task{pascal(name)}"
+        elements[f"Mutation.{camel('task_' + name)}"] = f"(input): {operation}Payload!"
+        elements |= fields_of(SEED["endpoints"][name].get("request", {}), f"{operation}Input", "Input")
+        elements |= fields_of(SEED["endpoints"][name]["response"], f"{operation}Payload")
+    elements |= fields_of(SEED["endpoints"]["validate"]["request"], "TaskValidateInput", "Input")
+    elements |= fields_of(SEED["endpoints"]["update"]["request"], "TaskUpdateItem", "Input")
+    for name in ("execution", "script", "artifact", "artifact_type_data"):
+        node = SEED["definitions"][name]
+        bare_node = {**node, "properties": {key: without_default(one) for key, one in node["properties"].items()}}
+        elements |= fields_of(bare_node, f"{pascal(name)}Input", "Input", name)
+    return elements
+
+
+def without_default(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults of what is stored are applied by taskCreate; the SDL says none."""
+    return {key: value for key, value in node.items() if key != "default"}
+
+
+def fields_of(node: Mapping[str, Any], type_: str, suffix: str = "", owner: str = "") -> dict[str, str]:
+    """The fields of an input or a payload: objects of an input are inputs, and ids are IDs."""
+    elements = {}
+    for key, inner in node.get("properties", {}).items():
+        must = "!" if key in node.get("required", []) else ""
+        default = f" = {json.dumps(inner['default'])}" if "default" in inner else ""
+        found = "ID" if key in IDS else type_of(inner, f"{owner}_{key}" if owner else key)
+        is_object = found.strip("[]!") in {
+            pascal(name) for name, one in SEED["definitions"].items() if "enum" not in one
+        }
+        found = re.sub(r"(\w+)", rf"\1{suffix}", found) if is_object else found
+        elements[f"{type_}.{SPELT.get(key) or camel(key)}"] = found + must + default
     return elements
 
 
@@ -232,7 +284,9 @@ def api(schema: GraphQLSchema) -> dict[str, str]:
 def shown(owner: GraphQLObjectType | GraphQLInputObjectType, name: str) -> str:
     field, twin = owner.fields[name], owner.fields.get(f"{name}Id")
     arguments = f"({', '.join(field.args)}): " if getattr(field, "args", None) else ""
-    return f"{arguments}{field.type}" + (" + ID" if twin and str(twin.type) == "ID" else "")
+    default = getattr(field, "default_value", Undefined)
+    said = "" if default is Undefined else f" = {json.dumps(default, default=str)}"
+    return f"{arguments}{field.type}{said}" + (" + ID" if twin and str(twin.type) == "ID" else "")
 
 
 def departures(schema: GraphQLSchema) -> dict[str, str | None]:
@@ -265,6 +319,10 @@ def test_a_page_of_tasks_holds_the_list_that_the_seed_answers(schema: GraphQLSch
     assert api(schema)["TaskConnection.nodes"] == type_of(answered, "tasks") + "!"
 
 
+def test_every_endpoint_of_the_seed_reads_or_changes() -> None:
+    assert {name for names in READ_OR_CHANGED.values() for name in names} == SEED["endpoints"].keys()
+
+
 # -- these tests can fail --------------------------------------------------------------------------
 
 # what is changed in tasks.conf → by which words, and where that is noticed
@@ -277,12 +335,12 @@ CHANGES: dict[str, tuple[str, str, set[str]]] = {
         r"working_dir \{ type", "work_dir { type",
         {
             "definitions.script.properties.working_dir.type", "definitions.script.properties.work_dir.type",
-            "definitions.script.working_dir", "Script.workingDir",
+            "definitions.script.working_dir", "Script.workingDir", "ScriptInput.workingDir",
         },
     ),
     "a property has another type": (
         r"version_num \{ type: string", "version_num { type: integer",
-        {"definitions.script.properties.version_num.type", "Script.versionNum"},
+        {"definitions.script.properties.version_num.type", "Script.versionNum", "ScriptInput.versionNum"},
     ),
     "a property has another format": (
         r'last_worker_report \{ type: string, format: "date-time"', "last_worker_report { type: string",
@@ -290,11 +348,18 @@ CHANGES: dict[str, tuple[str, str, set[str]]] = {
     ),
     "a property has another definition": (
         r'"\$ref": "#/definitions/artifact_type_data"', '"$ref": "#/definitions/artifact"',
-        {"definitions.artifact.properties.type_data.$ref", "Artifact.typeData"},
+        {
+            "definitions.artifact.properties.type_data.$ref", "Artifact.typeData", "ArtifactInput.typeData",
+            # then nothing asks for this
+            *(f"ArtifactTypeDataInput.{name}" for name in ("preview", "contentType", "dataHash")),
+        },
     ),
     "a list has other items": (
         r"display_data \{(.*?)items \{ type: string \}", r"display_data {\1items { type: number }",
-        {"definitions.artifact.properties.display_data.items.items.type", "Artifact.displayData"},
+        {
+            "definitions.artifact.properties.display_data.items.items.type", "Artifact.displayData",
+            "ArtifactInput.displayData",
+        },
     ),
     "a property has another default": (
         r"default: python$", "default: python3",
@@ -302,7 +367,7 @@ CHANGES: dict[str, tuple[str, str, set[str]]] = {
     ),
     "a property is no longer required": (
         r"required: \[key, type\]", "required: [key]",
-        {"definitions.artifact.required", "definitions.artifact.type"},
+        {"definitions.artifact.required", "definitions.artifact.type", "ArtifactInput.type"},
     ),
     "an enum value has another name": (
         r"all_in_frame", "in_frame",
@@ -314,11 +379,17 @@ CHANGES: dict[str, tuple[str, str, set[str]]] = {
     ),
     "an argument is no longer required": (
         r"required: \[task, requirements\]", "required: [task]",
-        {"endpoints.set_requirements.request.required", "endpoints.set_requirements.request.requirements"},
+        {
+            "endpoints.set_requirements.request.required", "endpoints.set_requirements.request.requirements",
+            "TaskSetRequirementsInput.requirements",
+        },
     ),
     "an argument has another default": (
         r"move_to_trash \{(.*?)default: false", r"move_to_trash {\1default: true",
-        {"endpoints.delete.request.properties.move_to_trash.default", "endpoints.delete.request.move_to_trash"},
+        {
+            "endpoints.delete.request.properties.move_to_trash.default", "endpoints.delete.request.move_to_trash",
+            "TaskDeleteInput.moveToTrash",
+        },
     ),
     "a filter has another type": (
         r"type: string, x-filter: text", "type: integer, x-filter: text",
@@ -329,7 +400,7 @@ CHANGES: dict[str, tuple[str, str, set[str]]] = {
     ),
     "a property is no longer Long": (
         r"content_size \{ type: integer, x-scalar: Long", "content_size { type: integer",
-        {"Artifact.contentSize"},
+        {"Artifact.contentSize", "ArtifactInput.contentSize"},
     ),
     "a property is no longer a relation": (
         r"x-relation: project, x-sortable: true", "x-sortable: true",
@@ -337,11 +408,11 @@ CHANGES: dict[str, tuple[str, str, set[str]]] = {
     ),
     "a map is no longer a list": (
         r"\n *x-list \{ of: model_label[^\n]*", "",
-        {"Execution.modelLabels"},
+        {"Execution.modelLabels", "ExecutionInput.modelLabels"},
     ),
     "a field has another name": (
         r"docker_cmd \{\n", "docker_cmd {\n        x-name: docker\n",
-        {"Execution.dockerCmd"},
+        {"Execution.dockerCmd", "ExecutionInput.dockerCmd"},
     ),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 from models.history import TRANSITIONS
 from models.reading import Document
 from models.stored import now
-from models.writing import KEYS, Transaction
+from models.writing import Transaction
 from resolvers.arguments import given
 from resolvers.context import Context
 from resolvers.errors import ConflictError, ErrorCode, InputError
@@ -32,6 +32,7 @@ class Change:
         self.asked = asked
         self.viewer = context.viewer
         self.rules = context.rules
+        self.storages = context.storages
         self.spec = context.spec
         self.now: datetime = now()
         self.projects: set[Any] = set()  # whose last update is now, once all this is done
@@ -135,10 +136,8 @@ async def perform(
 
     try:
         payload, change = await context.writer.transact(attempt)
-    except DuplicateKeyError as error:
-        if not key or KEYS not in str(error):
-            raise
-        payload, change = await context.writer.transact(attempt)  # another request with this key was first
+    except DuplicateKeyError:
+        payload, change = await context.writer.transact(attempt)  # another with this key, or this name, was first
     for project in change.projects:
         await context.writer.touch_project(project, change.now)
     return payload

@@ -1,38 +1,67 @@
-"""What was written, as clients know it: API names and values."""
+"""What was written, as clients know it: API names, and the values that the next query gives."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
-from resolvers.shaping import as_json
-from schema.spec import EnumSpec, FieldSpec, ObjectSpec, Ref, Spec
+from resolvers.selection import Selected, Tree
+from resolvers.shaping import Shaping, at_path
+from schema.spec import FieldSpec, ListOf, ObjectSpec, Ref, Spec
+
+
+class Shown(NamedTuple):
+    """A field of a task: its dotted name in the API, and the definition and stored place of what it is part of."""
+
+    name: str
+    face: FieldSpec
+    of: ObjectSpec
+    at: str
 
 
 def echo(spec: Spec, written: Mapping[str, Any]) -> dict[str, Any]:
     """Stored paths of a task and their values → dotted API names and values; what has no name is left out."""
-    names = shown_names(spec.object("task"), spec)
-    return {names[path][0]: _value(spec, names[path][1], value) for path, value in written.items() if path in names}
+    fields, shaping, root = _by_path(spec), Shaping(spec), _nested(written)
+    answer = {}
+    for path in written:
+        if shown := fields.get(path):
+            tree = Tree(shown.of, (Selected("value", shown.face, {}, _all_of(spec, shown.face)),))
+            inner = at_path(root, shown.at) if shown.at else root
+            answer[shown.name] = shaping.shape(tree)(inner, root, {}).get("value")
+    return answer
 
 
-def shown_names(of: ObjectSpec, spec: Spec) -> Mapping[str, tuple[str, FieldSpec]]:
-    """Stored path → its name in the API (of a reference that of the id), and the field."""
-    return dict(reversed(_names(spec, of, "", "", (of.name,))))  # of two names for a value the first
+def _by_path(spec: Spec) -> dict[str, Shown]:
+    """The fields of a task by where they are stored; of two that show the same value, the first."""
+    return dict(reversed([*_fields(spec, spec.object("task"), "", "", ())]))
 
 
-def _names(
-    spec: Spec, of: ObjectSpec, shown: str, stored: str, seen: tuple[str, ...]
-) -> list[tuple[str, tuple[str, FieldSpec]]]:
-    found: list[tuple[str, tuple[str, FieldSpec]]] = []
-    for name, face in of.outputs.items():
-        if face.relation or face.loader or face.read:
+def _fields(spec: Spec, of: ObjectSpec, name: str, at: str, seen: tuple[str, ...]) -> Iterator[tuple[str, Shown]]:
+    for graphql_name, face in of.outputs.items():
+        if face.relation or face.loader:
             continue
-        path = face.stored[0] if face.stored else stored + face.name
-        found.append((path, (shown + name, face)))
+        path = face.stored[0] if face.stored else at + face.name
+        yield path, Shown(name + graphql_name, face, of, at.removesuffix("."))
         inner = spec.definitions.get(face.type.name) if isinstance(face.type, Ref) else None
         if isinstance(inner, ObjectSpec) and inner.name not in seen:
-            found += _names(spec, inner, f"{shown}{name}.", f"{path}.", (*seen, inner.name))
-    return found
+            yield from _fields(spec, inner, f"{name}{graphql_name}.", f"{path}.", (*seen, inner.name))
 
 
-def _value(spec: Spec, face: FieldSpec, value: Any) -> Any:
-    is_enum = isinstance(face.type, Ref) and isinstance(spec.definitions[face.type.name], EnumSpec)
-    return value.upper() if is_enum and isinstance(value, str) else as_json(value)
+def _all_of(spec: Spec, face: FieldSpec) -> Tree | None:
+    """Everything below a field, less what other documents hold."""
+    type_ = face.type.item if isinstance(face.type, ListOf) else face.type
+    name = face.shown.of if face.shown else type_.name if isinstance(type_, Ref) else ""
+    of = spec.definitions.get(name)
+    if not isinstance(of, ObjectSpec):
+        return None
+    faces = [(key, inner) for key, inner in of.outputs.items() if not inner.relation and not inner.loader]
+    return Tree(of, tuple(Selected(key, inner, {}, _all_of(spec, inner)) for key, inner in faces))
+
+
+def _nested(written: Mapping[str, Any]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    for path in sorted(written):  # a whole before its parts
+        *outer, key = path.split(".")
+        inner = document
+        for part in outer:
+            inner = inner.setdefault(part, {})
+        inner[key] = written[path]
+    return document

@@ -7,7 +7,7 @@ from typing import Any
 
 from models.reading import Document
 from models.status import IN_PROGRESS, MOVES, QUEUED
-from resolvers.guards import DEVELOPMENT, Around, Situation, Surveyor, system_tags
+from resolvers.guards import ARCHIVED, DEVELOPMENT, Around, Situation, Surveyor, system_tags
 from resolvers.mutations.change import Change, Payload
 from resolvers.mutations.models import forget_models
 from resolvers.mutations.queues import leave_queues
@@ -126,7 +126,7 @@ async def _reset(change: Change, task: Document, _around: Around, effect: Effect
         "last_iteration": 0, "last_metrics": {}, "unique_metrics": [], "metric_stats": {}, "runtime": {},
         "models.output": [],
     }  # fmt: skip
-    if (kept := _input_artifacts(task)) is not None:
+    if (kept := input_artifacts(task)) is not None:
         effect.set["execution.artifacts"] = kept
     effect.answer |= {
         "dequeued": {"removed": removed} if removed else {}, "deleted_models": deleted, "deleted_indices": [],
@@ -134,7 +134,7 @@ async def _reset(change: Change, task: Document, _around: Around, effect: Effect
     }  # fmt: skip
 
 
-def _input_artifacts(task: Document) -> Any:
+def input_artifacts(task: Document) -> Any:
     """Those that the task was given, in the form in which they are stored; None when there are none at all."""
     execution = task.get("execution")
     artifacts = execution.get("artifacts") if isinstance(execution, dict) else None
@@ -151,6 +151,37 @@ PREPARED: Mapping[str, Prepare] = {
     "started": _started, "stop": _stop, "stopped": _leave_if_queued, "publish": _publish, "enqueue": _enqueue,
     "dequeue": _dequeue, "reset": _reset,
 }  # fmt: skip
+
+
+# -- out of sight ----------------------------------------------------------------------------------
+
+
+async def archive(change: Change) -> Payload:
+    """A task that waits or runs goes through its own row of the table first."""
+    task = await change.task()
+    change.expect_status(task)
+    tags = [*(tag for tag in system_tags(task) if tag != ARCHIVED), ARCHIVED]
+    endpoint = {QUEUED: "dequeue", IN_PROGRESS: "stopped"}.get(str(task.get("status")))
+    if endpoint is None:
+        return await _tag(change, task, tags)
+    await leave_queues(change, task["_id"])
+    row = MOVES[endpoint]
+    assert row.target
+    effect = Effect({**dict.fromkeys(row.now, change.now), "system_tags": tags}, row.cleared)
+    return await _move(change, task, row.target, effect)
+
+
+async def unarchive(change: Change) -> Payload:
+    task = await change.task()
+    change.expect_status(task)
+    return await _tag(change, task, [tag for tag in system_tags(task) if tag != ARCHIVED])
+
+
+async def _tag(change: Change, task: Document, tags: list[Any]) -> Payload:
+    reason, message = _said(change)
+    return await change.write(task, {
+        "system_tags": tags, "status_reason": reason, "status_message": message, "last_update": change.now,
+    })  # fmt: skip
 
 
 # -- deleting and living ---------------------------------------------------------------------------

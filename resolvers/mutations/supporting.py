@@ -1,0 +1,62 @@
+"""Mutations that make what tasks need: projects, queues and models."""
+
+from typing import Any
+
+from models.model import Model
+from models.project import Project
+from models.queue import Queue
+from resolvers.errors import ErrorCode, InputError, LimitError
+from resolvers.mutations.change import Change, Payload
+from resolvers.mutations.fields import laid_out, made, refuse_unfitting
+from resolvers.mutations.names import held_name
+
+MAX_DEPTH = 100
+
+
+async def create_project(change: Change) -> Payload:
+    """The projects around it are made as well, where they are not there yet."""
+    parts = [part.strip() for part in change.asked["name"].split("/")]
+    if not all(parts):
+        message = "name: between two slashes, and at either end, stands the name of a project."
+        raise InputError(ErrorCode.DATA_VALIDATION_ERROR, message, field="name")
+    if len(parts) > MAX_DEPTH:
+        message = f"At most {MAX_DEPTH} projects are inside one another."
+        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit="projects", maximum=MAX_DEPTH, actual=len(parts))
+    path: list[str] = []
+    for depth in range(1, len(parts)):
+        name = "/".join(parts[:depth])
+        known = await change.tx.own("project", {"name": name}, {"_id": 1})
+        path.append(known[0]["_id"] if known else await _add_project(change, name, path, {}))
+    values = {name: value for name, value in change.asked.items() if name != "idempotency_key"}
+    id_ = await _add_project(change, "/".join(parts), path, values)
+    return {"id": id_, "project": id_}
+
+
+async def _add_project(change: Change, name: str, path: list[str], values: dict[str, Any]) -> str:
+    place = {"basename": name.rpartition("/")[2], "path": [*path], "parent": path[-1] if path else None}
+    own = {name: value for name, value in values.items() if value is not None}
+    project = made(Project, [], **own | {"name": name} | place, **_signed(change), last_update=change.now)
+    held = await held_name(change, "project", project.name)
+    await change.tx.insert("project", project.stored() | held)
+    return project.id
+
+
+async def create_queue(change: Change) -> Payload:
+    values = laid_out(change, "queue_create_input", {})
+    queue = made(Queue, values, company=change.viewer.company, created=change.now, last_update=change.now)
+    held = await held_name(change, "queue", queue.name)
+    await change.tx.insert("queue", queue.stored() | held)
+    return {"id": queue.id, "queue": queue.id}
+
+
+async def create_model(change: Change) -> Payload:
+    values = laid_out(change, "model_create_input", {})
+    await refuse_unfitting(change, values)
+    model = made(Model, values, **_signed(change), last_update=change.now)
+    await change.tx.insert("model", model.stored())
+    change.projects.add(model.project)
+    return {"id": model.id, "model": model.id}
+
+
+def _signed(change: Change) -> dict[str, Any]:
+    return {"company": change.viewer.company, "user": change.viewer.user, "created": change.now}

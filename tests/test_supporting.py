@@ -1,0 +1,164 @@
+"""Projects, queues and models that a caller makes."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from asking import change, refusal
+from conftest import Client
+from factories import OTHER_COMPANY, PUBLIC, Document, model, project, queue, task
+
+PROJECT = "id project { id name description tags systemTags parentId path defaultOutputDestination companyId userId }"
+MODEL = """id model {
+  id name uri framework comment tags systemTags ready design labels { key value } projectId parentId taskId userId
+  companyId created lastUpdate
+}"""
+
+
+async def all_of(client: Client, collection: str) -> dict[str, Document]:
+    return {document["name"]: document async for document in client.database[collection].find()}
+
+
+# -- projects --------------------------------------------------------------------------------------
+
+
+async def test_a_project_is_made_with_those_around_it(client: Client) -> None:
+    values = {
+        "name": " vision / digits/mnist ", "description": "Handwriting", "tags": ["x"], "systemTags": ["hidden"],
+        "defaultOutputDestination": "s3://bucket",
+    }  # fmt: skip
+    payload = await change(client, "projectCreate", PROJECT, **values)
+    found = await all_of(client, "project")
+    assert found.keys() == {"vision", "vision/digits", "vision/digits/mnist"}
+    outer, middle, inner = (found[name] for name in sorted(found))
+    assert [one["basename"] for one in (outer, middle, inner)] == ["vision", "digits", "mnist"]
+    assert [one["path"] for one in (outer, middle, inner)] == [[], [outer["_id"]], [outer["_id"], middle["_id"]]]
+    assert [one.get("parent") for one in (outer, middle, inner)] == [None, outer["_id"], middle["_id"]]
+    assert (outer["description"], outer["tags"]) == ("", [])
+    assert payload["project"] == {
+        **values, "name": "vision/digits/mnist", "id": payload["id"], "parentId": middle["_id"],
+        "path": [outer["_id"], middle["_id"]], "userId": "taskql", "companyId": inner["company"],
+    }  # fmt: skip
+
+
+async def test_projects_that_are_there_are_used(client: Client) -> None:
+    await client.database["project"].insert_one(project(_id="v", name="vision"))
+    payload = await change(client, "projectCreate", PROJECT, name="vision/digits")
+    assert payload["project"]["path"] == ["v"]
+    assert len(await all_of(client, "project")) == 2
+
+
+@pytest.mark.parametrize("strange", [OTHER_COMPANY, PUBLIC])
+async def test_projects_of_others_are_none_of_the_viewers(client: Client, strange: str) -> None:
+    await client.database["project"].insert_one(project(_id="v", name="vision", company=strange))
+    payload = await change(client, "projectCreate", PROJECT, name="vision/digits")
+    assert payload["project"]["path"] != ["v"]
+    assert await client.database["project"].count_documents({}) == 3
+
+
+@pytest.mark.parametrize("name", ["", "ab", " ab ", "/vision", "vision/", "vision//digits", "/", "ab/digits", " / "])
+async def test_a_name_that_is_none_makes_no_project(client: Client, name: str) -> None:
+    error = await refusal(client, "projectCreate", name=name)
+    assert (error["code"], error["field"]) == ("DATA_VALIDATION_ERROR", "name")
+
+
+async def test_a_hundred_projects_are_inside_one_another_at_most(client: Client) -> None:
+    error = await refusal(client, "projectCreate", name="/".join(["aaa"] * 101))
+    assert (error["code"], error["maximum"], error["actual"]) == ("LIMIT_EXCEEDED", 100, 101)
+    payload = await change(client, "projectCreate", "project { path }", name="/".join(["aaa"] * 100))
+    assert len(payload["project"]["path"]) == 99
+
+
+async def test_a_project_has_a_name_of_its_own(client: Client) -> None:
+    await client.database["project"].insert_one(project(_id="p", name="imported"))
+    await change(client, "projectCreate", "id", name="made here")
+    for name in ("imported", "made here", " made here "):
+        error = await refusal(client, "projectCreate", name=name)
+        assert (error["code"], error["field"]) == ("EXPECTED_UNIQUE_DATA", "name")
+
+
+async def test_of_fifty_that_make_one_tree_all_share_its_top(client: Client) -> None:
+    made = [change(client, "projectCreate", "id", name=f"top/middle/leaf {number}") for number in range(20)]
+    await asyncio.gather(*made)
+    found = await all_of(client, "project")
+    assert len(found) == await client.database["project"].count_documents({}) == 22
+    assert {tuple(one["path"]) for name, one in found.items() if "leaf" in name} == {
+        (found["top"]["_id"], found["top/middle"]["_id"])
+    }
+
+
+# -- queues ----------------------------------------------------------------------------------------
+
+
+async def test_a_queue_is_made_empty(client: Client) -> None:
+    payload = await change(
+        client, "queueCreate", "id replayed queue { id name tags systemTags entries { position } }",
+        name=" fast ", tags=["gpu"], systemTags=["x"],
+    )  # fmt: skip
+    assert payload == {
+        "id": payload["id"], "replayed": False,
+        "queue": {"id": payload["id"], "name": "fast", "tags": ["gpu"], "systemTags": ["x"], "entries": []},
+    }  # fmt: skip
+
+
+async def test_a_task_goes_into_a_queue_that_was_made(client: Client) -> None:
+    await client.database["task"].insert_one(task(_id="t", status="created"))
+    made = await change(client, "queueCreate", "id", name="fast")
+    payload = await change(client, "taskEnqueue", "task { execution { queue { name entries { task { id } } } } }",
+                           task="t", queue=made["id"])  # fmt: skip
+    assert payload["task"]["execution"]["queue"] == {"name": "fast", "entries": [{"task": {"id": "t"}}]}
+
+
+async def test_a_queue_has_a_name_of_its_own_and_of_three_letters(client: Client) -> None:
+    await client.database["queue"].insert_one(queue(name="imported"))
+    assert (await refusal(client, "queueCreate", name="imported"))["code"] == "EXPECTED_UNIQUE_DATA"
+    assert (await refusal(client, "queueCreate", name=" ab "))["code"] == "DATA_VALIDATION_ERROR"
+
+
+# -- models ----------------------------------------------------------------------------------------
+
+
+async def test_a_model_is_what_was_asked_for(client: Client) -> None:
+    await client.database["project"].insert_one(project(_id="p"))
+    await client.database["model"].insert_one(model(_id="m"))
+    await client.database["task"].insert_one(task(_id="t"))
+    values: dict[str, Any] = {
+        "name": "digits net", "uri": "s3://x", "framework": "PyTorch", "comment": "c", "tags": ["x"],
+        "systemTags": ["y"], "ready": True, "design": {"a.b": {"$c": 1}},
+        "labels": [{"key": "a.b", "value": 1}, {"key": "$x", "value": 2}],
+    }  # fmt: skip
+    payload = await change(client, "modelCreate", MODEL, project="p", parent="m", task="t", **values)
+    shown = payload["model"]
+    assert shown["id"] == payload["id"]
+    assert {name: shown[name] for name in values if name != "labels"} == {
+        name: value for name, value in values.items() if name != "labels"
+    }
+    assert sorted(shown["labels"], key=str) == sorted(values["labels"], key=str)
+    assert (shown["projectId"], shown["parentId"], shown["taskId"], shown["userId"]) == ("p", "m", "t", "taskql")
+
+
+async def test_models_may_share_a_name_and_are_drafts_until_told_otherwise(client: Client) -> None:
+    made = [await change(client, "modelCreate", "id model { ready }", name="net", uri="x") for _ in range(2)]
+    assert [one["model"]["ready"] for one in made] == [False, False]
+    assert made[0]["id"] != made[1]["id"]
+
+
+@pytest.mark.parametrize(("bad", "code"), [
+    ({"name": "x"}, "DATA_VALIDATION_ERROR"), ({"project": "no"}, "INVALID_PROJECT_ID"),
+    ({"project": "public"}, "NO_WRITE_PERMISSION"), ({"project": "foreign"}, "INVALID_PROJECT_ID"),
+    ({"parent": "no"}, "INVALID_MODEL_ID"), ({"parent": "foreign"}, "INVALID_MODEL_ID"),
+    ({"task": "no"}, "INVALID_TASK_ID"), ({"task": "foreign"}, "INVALID_TASK_ID"),
+    ({"labels": [{"key": "x", "value": 1}, {"key": "x", "value": 2}]}, "DATA_VALIDATION_ERROR"),
+    ({"labels": [{"key": "", "value": 1}]}, "DATA_VALIDATION_ERROR"),
+    ({"labels": [{"key": "x"}]}, "DATA_VALIDATION_ERROR"),
+    ({"design": {"": 1}}, "DATA_VALIDATION_ERROR"), ({"design": []}, "VALIDATION_FAILED"),
+    ({"uri": None}, "VALIDATION_FAILED"), ({"ready": "yes"}, "VALIDATION_FAILED"),
+])  # fmt: skip
+async def test_a_model_that_can_not_be_is_not_stored(client: Client, bad: dict[str, Any], code: str) -> None:
+    for company, id_ in ((OTHER_COMPANY, "foreign"), (PUBLIC, "public")):
+        own = {"_id": id_, "company": company}
+        await client.database["project"].insert_one(project(**own))
+        await client.database["model"].insert_one(model(**own))
+        await client.database["task"].insert_one(task(**own))
+    error = await refusal(client, "modelCreate", **{"name": "a net", "uri": "x", **bad})
+    assert error["code"] == code
