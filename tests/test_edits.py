@@ -732,7 +732,7 @@ async def test_an_archived_task_waits_and_runs_no_more(client: Client, status: s
     history = await client.database["taskql_transition"].find().to_list()
     moved = status in ("queued", "in_progress")
     assert [(one["from"], one["to"].upper(), one["mutation"]) for one in history] == (
-        [(status, target, "task_archive")] if moved else []
+        [(status, target, "taskArchive")] if moved else []
     )
     line = await client.database["queue"].find_one({"_id": "line"})
     assert line
