@@ -22,7 +22,7 @@ from tests.conftest import Client
 from tests.factories import COMPANY, DAY, Document, model, project, queue, task
 from tests.servers import everything, replica_set, served
 
-# HYPOTHESIS_PROFILE=long for a connection that fails for good at each single command
+# HYPOTHESIS_PROFILE=long for a connection that closes at each single command: the driver takes its time to reconnect
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 NAME = "taskql_faults"
 WRITES = ("insert", "update", "delete", "findAndModify", "commitTransaction")
@@ -174,6 +174,12 @@ class Trial:
         """The places of the writes that belong to the transaction, its commit included."""
         return range(self.writes.index("commitTransaction") + 1)
 
+    @property
+    def some(self) -> tuple[int, ...]:
+        """All of them, or the first, one in the middle, and the commit."""
+        inside = self.inside
+        return tuple(inside) if IS_LONG else (0, len(inside) // 2, inside[-1])
+
     async def stage(self) -> None:
         self.on.forget()
         await stage(self.on.client.database, self.status)
@@ -212,14 +218,13 @@ async def test_an_error_at_any_write_undoes_everything(trial: Trial) -> None:
 
 async def test_a_connection_that_closes_once_at_any_write_harms_nothing(trial: Trial) -> None:
     trial.on.writes.on_failure = trial.on.mend
-    for place in trial.inside:
+    for place in trial.some:
         code = await trial.perform({"skip": place}, closeConnection=True)
         assert (place, code, trial.left) == (place, None, "everything")
 
 
 async def test_a_connection_that_closes_ever_again_undoes_everything(trial: Trial) -> None:
-    last = trial.inside[-1]
-    for place in trial.inside if IS_LONG else (0, last):
+    for place in trial.some if IS_LONG else trial.some[-1:]:
         code = await trial.perform({"skip": place}, closeConnection=True)
         assert code in {"DATABASE_UNAVAILABLE", "TIMEOUT"}
         assert (place, trial.left) == (place, "nothing")
@@ -237,7 +242,7 @@ async def test_a_commit_whose_answer_is_lost_is_not_done_twice(trial: Trial) -> 
     assert await trial.perform({"times": 1}, "commitTransaction", **lost) is None
     assert trial.left == "everything"
     moves = await trial.on.client.database[TRANSITIONS].count_documents({"task": "it"})
-    assert moves == (trial.mutation != "taskPing")
+    assert moves == (trial.mutation not in {"taskDelete", "taskPing"})
 
 
 async def test_an_answer_that_never_came_is_told_when_the_request_comes_again(trial: Trial) -> None:
@@ -350,6 +355,7 @@ async def test_many_that_lost_their_database_go_on_when_it_is_back(three: Faulty
     assert (await three.client.error(MANY))["code"] == "DATABASE_UNAVAILABLE"
     assert await three.client.database["task"].count_documents({"status": "stopped"}) == 1
     three.mend()
+    three.forget()  # left alone, MongoDB would do so after a minute; until then the second task would be TIMEOUT
     results = (await three.client.data(MANY))["taskStopMany"]["results"]
     assert [result["replayed"] for result in results] == [True, False, False]
     assert await three.client.database[TRANSITIONS].distinct("task") == ["it", "second", "third"]
