@@ -13,6 +13,7 @@ from resolvers.context import Context
 from resolvers.guards import Around, Situation, Surveyor, refuse_public
 from resolvers.paging import Order, Page, fingerprint, order_of, position, whole
 from resolvers.selection import Tree, projection
+from resolvers.subprojects import within
 from schema import derive
 from schema.spec import EnumSpec, Spec
 
@@ -53,7 +54,7 @@ async def _connections(
     context: Context, of: tuple[str, str], order: Order, page: Page, ids: Sequence[str], tree: Tree
 ) -> list[list[Document]]:
     """For each id the connection of what names it at a path of a collection."""
-    seals = [fingerprint(context.reader.visible(of[0], {of[1]: id_}), order) for id_ in ids]
+    seals = [fingerprint((context.viewer.company, *of, id_), order) for id_ in ids]
     at = None
     for seal in seals if page.cursor is not None else ():
         at = position(page.cursor or "", order, seal)  # a cursor belongs to one list, so there is one id at most
@@ -139,9 +140,9 @@ async def _task_counts(
         query = {"project": {"$in": list(holders)}, **ARCHIVED[archived]}
         counts: dict[str, Counter[str | None]] = {project: Counter() for project in projects}
         for group in await context.reader.tally("task", query, {"project": "$project", "status": "$status"}):
-            for project in _texts([group.get("project")]):
-                for holder in holders.get(project, ()):
-                    counts[holder][_named(context.spec, group.get("status"))] += group["count"]
+            project = group.get("project")
+            for holder in holders.get(project, ()) if type(project) is str else ():
+                counts[holder][_named(context.spec, group.get("status"))] += group["count"]
         return [[_shown(context.spec, counts[project])] for project in projects]
 
     return await context.batched(("task_counts", is_deep, archived), load, _ids(documents))
@@ -149,21 +150,15 @@ async def _task_counts(
 
 async def _holders(context: Context, projects: Sequence[str]) -> dict[str, set[str]]:
     """Each of these projects and each one inside them → those of these projects that its tasks count for."""
-    wanted = set(projects)
     holders = {project: {project} for project in projects}
-    for document in await context.reader.all("project", {"path": {"$in": list(projects)}}, {"path": 1}):
-        for project in _texts([document["_id"]]):
-            holders.setdefault(project, set()).update(wanted & _texts(document["path"]))
+    for project, inside in (await within(projects, context.reader)).items():
+        for inner in inside:
+            holders.setdefault(inner, set()).add(project)
     return holders
 
 
 def _ids(documents: Sequence[Document]) -> list[str]:
     return [document["_id"] for document in documents]
-
-
-def _texts(values: Any) -> set[str]:
-    """Those of a stored list that can be ids."""
-    return {value for value in values if type(value) is str} if isinstance(values, list) else set()
 
 
 def _statuses(spec: Spec) -> list[str]:

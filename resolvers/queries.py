@@ -5,16 +5,16 @@ from typing import Any
 
 import strawberry
 
-from models.reading import Document, Query
+from models.reading import Document
 from resolvers.arguments import given
 from resolvers.connections import connection, fields, limit, wants_documents
 from resolvers.context import Context
 from resolvers.errors import ErrorCode
-from resolvers.filters import filters_of, to_query
+from resolvers.filters import filters_of
 from resolvers.paging import Order, Page, fingerprint, order_of, page_of, parts, position
 from resolvers.planned import Plan, Report, answers, or_null, together
 from resolvers.selection import Tree, projection
-from resolvers.subprojects import with_subprojects
+from resolvers.subprojects import Asked, query_of
 from schema.spec import Spec
 
 
@@ -33,14 +33,14 @@ class One(Plan):
 class Listing(Plan):
     """A page of a filtered and ordered list, as a connection."""
 
-    def __init__(self, collection: str, query: Query, order: Order, page: Page) -> None:
+    def __init__(self, collection: str, asked: Asked, order: Order, page: Page) -> None:
         self._collection = collection
-        self._query = query
+        self._query, self._identity = asked
         self._order = order
         self._page = page
 
     async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
-        seal = fingerprint(context.reader.visible(self._collection, self._query), self._order)
+        seal = fingerprint((context.viewer.company, self._collection, self._identity), self._order)
         at = position(self._page.cursor, self._order, seal) if self._page.cursor is not None else None
         documents, total = await together(self._documents(context, tree, at), self._total(context, tree, report))
         found = connection(tree, self._page, self._order, seal, documents, total)
@@ -86,7 +86,6 @@ def many(spec: Spec, collection: str, default_order: Sequence[Mapping[str, Any]]
         asked_order = asked.get("order_by") or default_order
         order = order_of(sortable, asked_order, searches=bool(filter_.get("search_text")))
         page = page_of(asked, info.context.max_page)
-        query = to_query(await with_subprojects(filter_, info.context.reader), filters)
-        return Listing(collection, query, order, page)
+        return Listing(collection, await query_of(filter_, filters, info.context.reader), order, page)
 
     return resolve

@@ -98,7 +98,9 @@ def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 async def app(mongodb_uri: str) -> AsyncIterator[Starlette]:
-    made = create_app(Settings(mongodb_uri=SecretStr(mongodb_uri), mongodb_database=NAME))
+    # time enough for a machine that is busy with other things
+    settings = Settings(mongodb_uri=SecretStr(mongodb_uri), mongodb_database=NAME, max_time_ms=60_000)
+    made = create_app(settings)
     async with made.router.lifespan_context(made):
         yield made
 
