@@ -100,14 +100,16 @@ class ServiceError(ApiError):
 
 def coded(error: BaseException) -> ApiError | None:
     """The coded error at the bottom of this one, a driver's error translated; None for our own faults."""
+    from_driver: list[ApiError] = []
     for cause in _causes(error):
         if isinstance(cause, ApiError):
             return cause
         if isinstance(cause, StandaloneError):
             return ServiceError(ErrorCode.REPLICA_SET_REQUIRED, str(cause))
         if isinstance(cause, PyMongoError):
-            return _from_driver(cause)
-    return None
+            from_driver += filter(None, [_from_driver(cause)])
+    # whatever made a transaction try again until its time was up stands behind that
+    return next((found for found in from_driver if found.code != ErrorCode.TIMEOUT), [None, *from_driver][-1])
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -118,11 +120,13 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _from_driver(error: PyMongoError) -> ApiError | None:
-    if isinstance(error, ExecutionTimeout | NetworkTimeout) or error.has_error_label("TransientTransactionError"):
+    if isinstance(error, ExecutionTimeout | NetworkTimeout):
         message = "The database took too long; ask for less, or filter by an indexed field."
         return ServiceError(ErrorCode.TIMEOUT, message)
     if isinstance(error, ConnectionFailure):
         return ServiceError(ErrorCode.DATABASE_UNAVAILABLE, "The database can't be reached.")
+    if error.has_error_label("TransientTransactionError"):
+        return ServiceError(ErrorCode.TIMEOUT, "Others kept changing the same; nothing was done. Try again.")
     if isinstance(error, DocumentTooLarge):
         return LimitError(ErrorCode.LIMIT_EXCEEDED, "This is more than the database takes at once.")
     return _from_failure(error) if isinstance(error, OperationFailure) else None

@@ -8,7 +8,9 @@ from resolvers.cost import said_sizes
 from resolvers.documents import Schema
 from resolvers.limits import DEFAULTS, Limits
 from resolvers.mutations.change import Work, mutation
+from resolvers.mutations.many import many as for_many
 from resolvers.mutations.moves import delete, moves, ping
+from resolvers.mutations.queues import next_task
 from resolvers.planned import PlannedExecution
 from resolvers.queries import many, one
 from resolvers.server import server_info
@@ -21,6 +23,7 @@ MUTATIONS: Mapping[str, Work] = {
     **{f"task_{endpoint}": moves(endpoint) for endpoint in MOVES if endpoint not in ("edit", "delete")},
     "task_delete": delete,
     "task_ping": ping,
+    "queue_next_task": next_task,
 }
 ORDERS = {"task": NEWEST, "project": NEWEST, "queue": BY_NAME, "model": NEWEST, "user": BY_NAME}
 
@@ -38,7 +41,11 @@ def build_schema(
         **{f"{name}s": many(spec, name, order) for name, order in ORDERS.items()},
         "server_info": server_info(about or {}),
     })  # fmt: skip
-    mutation_type = derived.mutation({name: mutation(name, work) for name, work in MUTATIONS.items()})
+    mutation_type = derived.mutation({
+        **{name: mutation(name, work) for name, work in MUTATIONS.items()},
+        **{name: for_many(name, found.of, MUTATIONS[found.of])
+           for name, found in spec.mutations.items() if found.of and found.of in MUTATIONS},
+    })  # fmt: skip
     return Schema(
         limits=limits,
         sizes=said_sizes(spec),

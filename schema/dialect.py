@@ -55,7 +55,10 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "description": "text", "request": "property", "response": "property", "batch_request": "anything",
     },
     "operation": {"description": "text", "arguments": "property", "returns": "property", "required": "flag"},
-    "mutation": {"endpoint": "text", "description": "text", "input": "property", "payload": "property"},
+    "mutation": {
+        "endpoint": "text", "description": "text", "input": "property", "payload": "property", "many": "many",
+    },
+    "many": {"description": "text", "input": "property", "result": "property"},
 }  # fmt: skip
 MAPS = {"properties": "property", "texts by name": "text"}
 PLAIN: Mapping[str, Callable[[Any], bool]] = {
