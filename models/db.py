@@ -13,6 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConfigurationError, DuplicateKeyError, OperationFailure, PyMongoError
 
 from models.company import Company
+from models.history import TRANSITIONS, Transition
 from models.model import Model
 from models.project import Project
 from models.queue import Queue
@@ -27,6 +28,7 @@ log = logging.getLogger("taskql.db")
 
 DOCUMENTS: Mapping[str, type[Document]] = {
     "task": Task, "project": Project, "queue": Queue, "model": Model, "user": User, "company": Company,
+    TRANSITIONS: Transition,
 }  # fmt: skip
 MARK = "taskql"  # a collection that ClearML doesn't know: the database is ours where it exists
 OPTIONS: Mapping[str, Any] = {

@@ -21,11 +21,12 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from models.reading import TOLERANT, Document, Query, Viewer
+from models.history import TRANSITIONS, Transition
+from models.reading import TOLERANT, Document, Query, Viewer, tallied
 
 log = logging.getLogger("taskql.writing")
 
-TRANSITIONS, KEYS = "taskql_transition", "taskql_key"  # ours: ClearML uses neither name
+KEYS = "taskql_key"  # a name that ClearML does not use
 KEYS_LIVE = timedelta(hours=24)
 Result = TypeVar("Result")
 Update = Mapping[str, Any]
@@ -96,7 +97,7 @@ class Writer:
                 "run rs.initiate() in it once. Its data stays as it is."
             )
         await self.database[KEYS].create_index("at", expireAfterSeconds=int(KEYS_LIVE.total_seconds()))
-        await self.database[TRANSITIONS].create_index([("company", 1), ("task", 1), ("number", 1)], unique=True)
+        await self.database[TRANSITIONS].create_indexes(Transition.Settings.indexes)
         self.common.is_prepared = True
 
     @property
@@ -114,10 +115,15 @@ class Transaction:
     session: AsyncClientSession
 
     async def visible(
-        self, collection: str, query: Query, projection: Mapping[str, int] | None = None
+        self, collection: str, query: Query, projection: Mapping[str, Any] | None = None
     ) -> list[Document]:
-        found = {"$and": [{"company": {"$in": [self.viewer.company, ""]}}, query]}
+        found = self._visible(query)
         return await self._collection(collection).find(found, projection, session=self.session).to_list()
+
+    async def tally(self, collection: str, query: Query, by: Mapping[str, Any]) -> list[Document]:
+        """How many visible documents have which values of these expressions."""
+        pipeline = tallied(self._visible(query), by)
+        return await (await self._collection(collection).aggregate(pipeline, session=self.session)).to_list()
 
     async def own(self, collection: str, query: Query, projection: Mapping[str, int] | None = None) -> list[Document]:
         return await self._collection(collection).find(self._own(query), projection, session=self.session).to_list()
@@ -144,6 +150,9 @@ class Transaction:
     async def delete(self, collection: str, query: Query) -> int:
         found = await self._collection(collection).delete_many(self._own(query), session=self.session)
         return found.deleted_count
+
+    def _visible(self, query: Query) -> Query:
+        return {"$and": [{"company": {"$in": [self.viewer.company, ""]}}, query]}
 
     def _own(self, query: Query) -> Query:
         return {"$and": [{"company": self.viewer.company}, query]}

@@ -17,12 +17,20 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
-from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, OperationFailure, PyMongoError
+from pymongo.errors import (
+    ConnectionFailure,
+    DocumentTooLarge,
+    ExecutionTimeout,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+)
 
 from models.writing import StandaloneError
 
 BAD_REGEX = {51091, 51108, 51111}
 RUNAWAY_REGEX = 51156
+TOO_LARGE = 10334
 INDEX_NOT_FOUND = 27
 
 
@@ -113,23 +121,30 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _from_driver(error: PyMongoError) -> ApiError | None:
     if isinstance(error, ExecutionTimeout | NetworkTimeout):
-        return ServiceError(
-            ErrorCode.TIMEOUT, "The database took too long; ask for less, or filter by an indexed field."
-        )
+        message = "The database took too long; ask for less, or filter by an indexed field."
+        return ServiceError(ErrorCode.TIMEOUT, message)
     if isinstance(error, ConnectionFailure):
         return ServiceError(ErrorCode.DATABASE_UNAVAILABLE, "The database can't be reached.")
     if error.has_error_label("TransientTransactionError"):
         return ServiceError(ErrorCode.TIMEOUT, "Others kept changing the same; nothing was done. Try again.")
-    return _refused_query(error) if isinstance(error, OperationFailure) else None
+    if isinstance(error, DocumentTooLarge):
+        return LimitError(ErrorCode.LIMIT_EXCEEDED, "This is more than the database takes at once.")
+    return _from_failure(error) if isinstance(error, OperationFailure) else None
 
 
-def _refused_query(error: OperationFailure) -> ApiError | None:
-    if error.code in BAD_REGEX:
-        reason = re.split(r"invalid: |regexMatch: ", str((error.details or {}).get("errmsg", "")))[-1] or "malformed"
+def _from_failure(failure: OperationFailure) -> ApiError | None:
+    said = str((failure.details or {}).get("errmsg", ""))
+    if failure.code in BAD_REGEX:
+        reason = re.split(r"invalid: |regexMatch: ", said)[-1] or "malformed"
         return InputError(ErrorCode.INVALID_REGEX_ERROR, f"The regular expression is invalid: {reason}.")
-    if error.code == RUNAWAY_REGEX:
-        return InputError(ErrorCode.INVALID_REGEX_ERROR, "The regular expression takes too many steps on some text.")
-    if error.code == INDEX_NOT_FOUND:
+    if failure.code == RUNAWAY_REGEX:
+        message = (
+            "The regular expression can't be tried on all stored texts: it takes too many steps, or one is broken."
+        )
+        return InputError(ErrorCode.INVALID_REGEX_ERROR, message)
+    if failure.code == TOO_LARGE:
+        return LimitError(ErrorCode.LIMIT_EXCEEDED, "This is more than the database takes at once.")
+    if failure.code == INDEX_NOT_FOUND:
         message = "Text search needs a text index, and this database has none; `taskql init` creates it."
         return InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field="searchText")
     return None

@@ -15,6 +15,7 @@ from api.app import create_app
 from api.mongod import embedded
 from api.settings import Settings
 from models.db import Database
+from models.status import CLEARML, DOCUMENTED
 from schema.load import load
 from schema.spec import ObjectSpec
 
@@ -98,7 +99,9 @@ def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 async def app(mongodb_uri: str) -> AsyncIterator[Starlette]:
-    made = create_app(Settings(mongodb_uri=SecretStr(mongodb_uri), mongodb_database=NAME))
+    # time enough for a machine that is busy with other things
+    settings = Settings(mongodb_uri=SecretStr(mongodb_uri), mongodb_database=NAME, max_time_ms=60_000)
+    made = create_app(settings)
     async with made.router.lifespan_context(made):
         yield made
 
@@ -133,6 +136,18 @@ async def beside(app: Starlette, mongodb_uri: str) -> AsyncIterator[Callable[...
     yield another
     for http in made:
         await http.aclose()
+
+
+@pytest.fixture(params=[DOCUMENTED, CLEARML])
+def rules(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def ruled(database: AsyncDatabase[dict[str, Any]], beside: Callable[..., Client], rules: str) -> Client:  # noqa: ARG001 - to be empty
+    """A client of the application under either set of rules."""
+    return beside(rules=rules)
 
 
 @pytest.fixture

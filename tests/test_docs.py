@@ -39,9 +39,9 @@ async def test_the_first_query_has_the_answer_that_is_printed(client: Client) ->
 async def test_every_query_of_the_readme_is_answered(client: Client) -> None:
     await _import_sample(client)
     queries = re.findall(r"```graphql\n(.*?)```", README, re.DOTALL)
-    assert len(queries) == 3
+    assert len(queries) == 4
     answers = [await client.data(query) for query in queries]
-    assert [answer["tasks"].get("totalCount") or len(answer["tasks"]["nodes"]) for answer in answers] == [4, 12, 4]
+    assert [answer["tasks"].get("totalCount") or len(answer["tasks"]["nodes"]) for answer in answers] == [4, 12, 4, 5]
 
 
 JSON = {"Content-Type": "application/json"}

@@ -146,7 +146,11 @@ def test_all_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     assert expected == sorted(mistakes(at))
 
 
-STORED = "other { type: object, x-collection: other, properties.id { type: string, x-scalar: ID } }"
+STORED = """
+other {
+  type: object, x-collection: other
+  properties { id { type: string, x-scalar: ID }, thing { "$ref": "#/definitions/thing" } }
+}"""
 PROPERTIES = {
     "a reference to nothing": ('b { "$ref": "#/definitions/no" }', "b.$ref: #/definitions/no names no definition"),
     "a reference to elsewhere": ('b { "$ref": "thing" }', "b.$ref: thing names no definition"),
@@ -395,9 +399,9 @@ def test_a_folder_without_files_is_told(tmp_path: Path) -> None:
 
 
 def test_a_filter_property_that_does_not_say_how_it_filters_is_told(tmp_path: Path) -> None:
-    text = '_definitions.f.x-like: a.get\nget { "1.0" { request.properties.id { type: string } } }'
+    text = '_definitions.f_filter.x-like: a.get\nget { "1.0" { request.properties.id { type: string } } }'
     assert mistakes(folder(tmp_path, a=text)) == [
-        "a.conf: _definitions.f.x-like: id says nothing of how it filters (x-filter)"
+        "a.conf: _definitions.f_filter.x-like: id says nothing of how it filters (x-filter)"
     ]
 
 
@@ -530,7 +534,13 @@ def test_a_definition_like_an_endpoint_takes_its_properties(tmp_path: Path) -> N
     assert [field.name for field in load(folder(tmp_path, a=text)).object("thing_filter").fields] == ["id", "more"]
 
 
-def test_a_relation_is_shown_as_the_object_and_as_its_id(tmp_path: Path) -> None:
+def test_a_relation_of_an_answer_that_is_not_stored_is_shown_as_the_object_alone(tmp_path: Path) -> None:
+    plain = "other { type: object, x-collection: other, properties.id { type: string, x-scalar: ID } }"
+    at = folder(tmp_path, a=thing("owner { type: string, x-relation: other }", plain))
+    assert list(load(at).object("thing").outputs) == ["a", "owner"]
+
+
+def test_a_stored_relation_is_shown_as_the_object_and_as_its_id(tmp_path: Path) -> None:
     at = folder(tmp_path, a=thing("owner { type: string, x-relation: other }", STORED))
     shown = load(at).object("thing").outputs
     assert {"a": Scalar("String"), "owner": Ref("other"), "ownerId": Scalar("ID")} == {

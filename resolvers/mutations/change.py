@@ -7,12 +7,14 @@ from typing import Any
 import strawberry
 from pymongo.errors import DuplicateKeyError
 
+from models.history import TRANSITIONS
 from models.reading import Document
 from models.stored import now
-from models.writing import KEYS, TRANSITIONS, Transaction
+from models.writing import KEYS, Transaction
 from resolvers.arguments import given
 from resolvers.context import Context
-from resolvers.errors import ConflictError, ErrorCode, ForbiddenError, InputError
+from resolvers.errors import ConflictError, ErrorCode, InputError
+from resolvers.guards import refuse_public, shown
 from resolvers.mutations.echo import echo
 from resolvers.mutations.once import Key, key_of
 from resolvers.planned import Plan, Report, answers
@@ -40,16 +42,15 @@ class Change:
         found = await self.tx.visible("task", {"_id": id_})
         if not found:
             raise InputError(ErrorCode.INVALID_TASK_ID, f"There is no task {id_!r}.", field="task", task=id_)
-        if found[0]["company"] != self.viewer.company:
-            message = "A public task is not changed by those who read it."
-            raise ForbiddenError(ErrorCode.NO_WRITE_PERMISSION, message, task=id_)
+        if refusal := refuse_public(found[0], self.viewer):
+            raise refusal
         return found[0]
 
     def expect_status(self, task: Document) -> None:
         """Raises ConflictError when the task has not the status that the input expects."""
         expected = self.asked.get("expected_status")
         if expected is not None and task.get("status") != expected:
-            details = {"task": task["_id"], "status": str(task.get("status")).upper(), "expected": expected.upper()}
+            details = {"task": task["_id"], "status": shown(task.get("status")), "expected": shown(expected)}
             message = f"The task is {details['status']} by now, not {details['expected']}."
             raise ConflictError(ErrorCode.FAILED_CHANGING_TASK_STATUS, message, **details)
 
@@ -64,14 +65,15 @@ class Change:
             "updated": 1, "fields": echo(self.spec, {**own, **dict.fromkeys(cleared)}), "task": task["_id"],
         }  # fmt: skip
 
-    async def note(self, task: Document, target: str, reason: str, message: str) -> None:
+    async def note(self, task: Document, target: str | None, reason: str, message: str) -> None:
         """Append the move to the history of the task; writers of one task wait for each other, so numbers are whole."""
         last = await self.tx.last(TRANSITIONS, {"task": task["_id"]}, "number")
         number = last["number"] + 1 if last else 1
         await self.tx.insert(TRANSITIONS, {
             "_id": f"{task['_id']}:{number:09}", "task": task["_id"], "number": number,
-            "from": task.get("status"), "to": target, "mutation": self.mutation, "actor": self.viewer.user,
-            "reason": reason, "message": message, "force": bool(self.asked.get("force")), "at": self.now,
+            "from": task.get("status"), "to": target, "mutation": self.spec.mutations[self.mutation].graphql_name,
+            "actor": self.viewer.user, "reason": reason, "message": message, "force": bool(self.asked.get("force")),
+            "at": self.now,
         })  # fmt: skip
 
 
