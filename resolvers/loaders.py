@@ -54,7 +54,7 @@ async def _connections(
     context: Context, of: tuple[str, str], order: Order, page: Page, ids: Sequence[str], tree: Tree
 ) -> list[list[Document]]:
     """For each id the connection of what names it at a path of a collection."""
-    seals = [fingerprint(context.reader.visible(of[0], {of[1]: id_}), order) for id_ in ids]
+    seals = [fingerprint((context.viewer.company, *of, id_), order) for id_ in ids]
     at = None
     for seal in seals if page.cursor is not None else ():
         at = position(page.cursor or "", order, seal)  # a cursor belongs to one list, so there is one id at most
