@@ -58,7 +58,7 @@ def _signed(change: Change) -> dict[str, Any]:
 async def _store(change: Change, task: Task) -> Payload:
     held = await held_name(change, "task", task.name)
     await change.tx.insert("task", task.stored() | held)
-    change.projects.add(task.project)
+    change.touch(task.project)
     return {"id": task.id, "task": task.id}
 
 
@@ -84,7 +84,7 @@ async def _write(change: Change, task: Document, of: str) -> Payload:
     if "name" in set_:
         held = await held_name(change, "task", set_["name"], task["_id"])
         set_, unset = (set_ | held, unset) if held else (set_, (*unset, HELD_NAME))
-    change.projects.add(set_.get("project"))
+    change.touch(set_.get("project"))
     return await change.write(task, set_ | {"last_update": change.now}, unset)
 
 

@@ -54,5 +54,5 @@ async def create_model(change: Change) -> Payload:
     await refuse_unfitting(change, values)
     model = made(Model, values, **signed(change))
     await change.tx.insert("model", model.stored())
-    change.projects.add(model.project)
+    change.touch(model.project)
     return {"id": model.id, "model": model.id}
