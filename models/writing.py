@@ -21,6 +21,7 @@ from models.reading import TOLERANT, Document, Query, Viewer
 TRANSITIONS, KEYS = "taskql_transition", "taskql_key"  # ours: ClearML uses neither name
 KEYS_LIVE = timedelta(hours=24)
 HELD_NAME = "taskql_name"  # in tasks, projects and queues: the name that nothing else may have while it is there
+BUILDING = 600  # seconds; to build an index reads all tasks that another program has stored
 Result = TypeVar("Result")
 Update = Mapping[str, Any]
 
@@ -44,8 +45,8 @@ class Writer:
         async def attempt(session: AsyncClientSession) -> Result:
             return await work(Transaction(self.viewer, self.database, session))
 
+        await self._prepare()
         with pymongo.timeout(self.max_time_ms / 1000 + 1):
-            await self._prepare()
             async with self.database.client.start_session() as session:
                 return await session.with_transaction(
                     attempt, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
@@ -60,18 +61,22 @@ class Writer:
         """The indexes of our own collections, once; raises StandaloneError where there are no transactions."""
         if self.database.name in self.prepared:
             return
-        hello = await self.database.client.admin.command("hello")
+        with pymongo.timeout(self.max_time_ms / 1000 + 1):
+            hello = await self.database.client.admin.command("hello")
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
             raise StandaloneError(
                 "Changes need transactions, and this MongoDB is a standalone server: start it with --replSet rs0 and "
                 "run rs.initiate() in it once. Its data stays as it is."
             )
-        await self.database[KEYS].create_index("at", expireAfterSeconds=int(KEYS_LIVE.total_seconds()))
-        await self.database[TRANSITIONS].create_index([("company", 1), ("task", 1), ("number", 1)], unique=True)
-        for collection in ("task", "project", "queue"):
-            await self.database[collection].create_index(
-                [("company", 1), (HELD_NAME, 1)], unique=True, partialFilterExpression={HELD_NAME: {"$exists": True}}
-            )
+        with pymongo.timeout(BUILDING):
+            await self.database[KEYS].create_index("at", expireAfterSeconds=int(KEYS_LIVE.total_seconds()))
+            await self.database[TRANSITIONS].create_index([("company", 1), ("task", 1), ("number", 1)], unique=True)
+            for collection in ("task", "project", "queue"):
+                await self.database[collection].create_index(
+                    [("company", 1), (HELD_NAME, 1)],
+                    unique=True,
+                    partialFilterExpression={HELD_NAME: {"$exists": True}},
+                )
         self.prepared.add(self.database.name)
 
     async def touch_project(self, project: Any, now: Any) -> None:
