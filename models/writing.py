@@ -29,6 +29,7 @@ log = logging.getLogger("taskql.writing")
 KEYS = "taskql_key"  # a name that ClearML does not use
 KEYS_LIVE = timedelta(hours=24)
 HELD_NAME = "taskql_name"  # in tasks, projects and queues: the name that nothing else may have while it is there
+BUILDING = 600  # seconds; to build an index reads all tasks that another program has stored
 Result = TypeVar("Result")
 Update = Mapping[str, Any]
 
@@ -56,8 +57,8 @@ class Writer:
 
     async def transact(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
         """All that `work` does, or nothing. It may be called several times, when others write at the same time."""
+        await self._prepare()
         with pymongo.timeout(self._seconds):
-            await self._prepare()
             async with AsyncExitStack() as line, self.database.client.start_session() as session:
                 attempts = count()
 
@@ -96,18 +97,22 @@ class Writer:
         """The indexes of our own collections, once; raises StandaloneError where there are no transactions."""
         if self.common.is_prepared:
             return
-        hello = await self.database.client.admin.command("hello")
+        with pymongo.timeout(self._seconds):
+            hello = await self.database.client.admin.command("hello")
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
             raise StandaloneError(
                 "Changes need transactions, and this MongoDB is a standalone server: start it with --replSet rs0 and "
                 "run rs.initiate() in it once. Its data stays as it is."
             )
-        await self.database[KEYS].create_index("at", expireAfterSeconds=int(KEYS_LIVE.total_seconds()))
-        await self.database[TRANSITIONS].create_indexes(Transition.Settings.indexes)
-        for collection in ("task", "project", "queue"):
-            await self.database[collection].create_index(
-                [("company", 1), (HELD_NAME, 1)], unique=True, partialFilterExpression={HELD_NAME: {"$exists": True}}
-            )
+        with pymongo.timeout(BUILDING):
+            await self.database[KEYS].create_index("at", expireAfterSeconds=int(KEYS_LIVE.total_seconds()))
+            await self.database[TRANSITIONS].create_indexes(Transition.Settings.indexes)
+            for collection in ("task", "project", "queue"):
+                await self.database[collection].create_index(
+                    [("company", 1), (HELD_NAME, 1)],
+                    unique=True,
+                    partialFilterExpression={HELD_NAME: {"$exists": True}},
+                )
         self.common.is_prepared = True
 
     @property

@@ -690,11 +690,51 @@ async def test_a_task_of_a_2019_server_is_cloned_into_the_layout_of_today(client
     assert payload["task"]["execution"]["modelId"] == "net"
 
 
-@pytest.mark.parametrize(
-    "field", ["script", "execution", "output", "models", "hyperparams", "artifacts", "system_tags"]
-)
-async def test_an_odd_original_is_cloned_without_what_is_odd_or_not_at_all(client: Client, field: str) -> None:
-    await insert(client, task=put(task(_id="t"), "execution.artifacts" if field == "artifacts" else field, "odd"))
+async def test_artifacts_of_a_2019_server_that_have_no_name_are_not_cloned(client: Client) -> None:
+    old = old_task(_id="t")
+    old["execution"]["artifacts"] = [{"mode": "input"}, {"mode": "input", "key": 3}, artifact("in", mode="input")]
+    await insert(client, task=old)
+    payload = await change(client, "taskClone", "task { execution { artifacts { key } } }", task="t")
+    assert payload["task"]["execution"]["artifacts"] == [{"key": "in"}]
+
+
+PARTS = (
+    "script", "execution", "output", "models", "hyperparams", "execution.artifacts", "system_tags", "tags", "parent",
+    "project", "type", "configuration", "container", "name", "comment", "models.input", "script.requirements",
+    "execution.model_labels",
+)  # fmt: skip
+ODD = ("odd", 3, ["x"], {"$gt": ""}, {"x": {"y": 3}}, True, None)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+async def test_odd_documents_are_edited_tagged_and_archived_all_the_same(client: Client, odd: Any) -> None:
+    await insert(client, model=model(_id="net"))
+    for field in PARTS:
+        await client.database["task"].delete_many({})
+        await insert(client, task=put(task(_id="t", status="created"), field, odd))
+        parts = {"parameters": [{"name": "x", "value": "1"}], "model": "net", "modelLabels": [], "framework": None}
+        payload = await change(
+            client, "taskEdit", "task { hyperparams { name } execution { modelId framework } output { destination } }",
+            task="t", execution=parts, script={"branch": "x", "tag": None}, outputDest="/data", name="a name",
+        )  # fmt: skip
+        assert payload["task"] == {
+            "hyperparams": [{"name": "x"}], "execution": {"modelId": "net", "framework": None},
+            "output": {"destination": "/data"},
+        }  # fmt: skip
+        payload = await change(client, "taskArchive", "task { systemTags }", task="t")
+        assert "archived" in payload["task"]["systemTags"]
+        await change(client, "taskEdit", "updated", task="t", execution=None, script=None, outputDest=None)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+async def test_an_odd_original_is_cloned_without_what_is_odd_or_not_at_all(client: Client, odd: Any) -> None:
+    for field in PARTS:
+        await client.database["task"].delete_many({})
+        await one_clone_or_none(client, put(task(_id="t"), field, odd))
+
+
+async def one_clone_or_none(client: Client, source: Document) -> None:
+    await insert(client, task=source)
     answer = await client.answer(mutation("taskClone", "id"), input={"task": "t"})
     codes = [error["extensions"]["code"] for error in answer.get("errors", ())]
     assert codes in ([], ["DATA_VALIDATION_ERROR"])

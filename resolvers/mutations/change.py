@@ -35,7 +35,12 @@ class Change:
         self.storages = context.storages
         self.spec = context.spec
         self.now: datetime = now()
-        self.projects: set[Any] = set()  # whose last update is now, once all this is done
+        self.projects: set[str] = set()  # whose last update is now, once all this is done
+
+    def touch(self, project: Any) -> None:
+        """What is stored as the project of an odd task may be no id at all."""
+        if isinstance(project, str):
+            self.projects.add(project)
 
     async def task(self, id_: str | None = None) -> Document:
         """The viewer's own task; raises InputError when there is none to see and ForbiddenError for a public one."""
@@ -61,7 +66,7 @@ class Change:
         cleared = [path for path in unset if not any(_overlap(path, other) for other in own)]
         update = {"$set": own, **({"$unset": dict.fromkeys(cleared, "")} if cleared else {}), **more}
         await self.tx.update("task", {"_id": task["_id"]}, update)
-        self.projects.add(task.get("project"))
+        self.touch(task.get("project"))
         return {
             "updated": 1, "fields": echo(self.spec, {**own, **dict.fromkeys(cleared)}), "task": task["_id"],
         }  # fmt: skip

@@ -12,10 +12,11 @@ from models.task import Task
 from models.writing import HELD_NAME, Transaction
 from resolvers.arguments import given
 from resolvers.context import Context
-from resolvers.errors import ApiError, ConflictError, ErrorCode, InputError, LimitError
+from resolvers.errors import ApiError, ConflictError, ErrorCode, InputError
 from resolvers.guards import ARCHIVED, DEVELOPMENT
+from resolvers.limits import exceeded
 from resolvers.mutations.change import Change, Payload, Work
-from resolvers.mutations.fields import Given, changed, laid_out, made, refuse_unfitting
+from resolvers.mutations.fields import Given, changed, laid_out, made, refuse_unfitting, signed
 from resolvers.mutations.moves import allowed, input_artifacts
 from resolvers.mutations.names import held_name, refuse_taken
 
@@ -51,17 +52,13 @@ async def _new(change: Change, of: str) -> Task:
 
 
 def _signed(change: Change) -> dict[str, Any]:
-    """What a new task says of who made it, and when."""
-    return {
-        "company": change.viewer.company, "user": change.viewer.user, "created": change.now,
-        "last_update": change.now, "last_change": change.now, "last_changed_by": change.viewer.user,
-    }  # fmt: skip
+    return signed(change) | {"last_change": change.now, "last_changed_by": change.viewer.user}
 
 
 async def _store(change: Change, task: Task) -> Payload:
     held = await held_name(change, "task", task.name)
     await change.tx.insert("task", task.stored() | held)
-    change.projects.add(task.project)
+    change.touch(task.project)
     return {"id": task.id, "task": task.id}
 
 
@@ -87,7 +84,7 @@ async def _write(change: Change, task: Document, of: str) -> Payload:
     if "name" in set_:
         held = await held_name(change, "task", set_["name"], task["_id"])
         set_, unset = (set_ | held, unset) if held else (set_, (*unset, HELD_NAME))
-    change.projects.add(set_.get("project"))
+    change.touch(set_.get("project"))
     return await change.write(task, set_ | {"last_update": change.now}, unset)
 
 
@@ -95,8 +92,7 @@ async def update_batch(change: Change) -> Payload:
     """What is wrong with an item is found before anything of it is written, so the others can go on."""
     items = change.asked["items"]
     if len(items) > MAX_ITEMS:
-        message = f"A batch has at most {MAX_ITEMS} items."
-        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit="items", maximum=MAX_ITEMS, actual=len(items))
+        raise exceeded("items", "items", MAX_ITEMS, len(items))
     results = []
     for number, item in enumerate(items):
         one = copy(change)
@@ -149,16 +145,19 @@ async def _kept(change: Change, source: Document) -> Document:
     if "script" in kept:
         kept["script"] = _part(source, "script")
     artifacts = input_artifacts(source) or {}
+    if isinstance(artifacts, list):
+        artifacts = layout.artifact_map(item for item in artifacts if isinstance(item.get("key"), str))
     parent, project = source.get("parent"), source.get("project")
     is_orphan = not isinstance(parent, str) or not parent or parent.startswith("__DELETED__")
+    is_there = isinstance(project, str) and await change.tx.own("project", {"_id": project}, {"_id": 1})
     return kept | {
         "hyperparams": layout.hyperparams(source.get("hyperparams"), execution.get("parameters")),
         "models": {"input": layout.model_items(models.get("input"), execution.get("model"))},
         "output": {"destination": output.get("destination")},
         "execution": {name: value for name, value in execution.items() if name not in NOT_KEPT_OF_EXECUTION}
-        | {"artifacts": artifacts if isinstance(artifacts, dict) else layout.artifact_map(artifacts)},
+        | {"artifacts": artifacts},
         "parent": source["_id"] if is_orphan else parent,
-        "project": project if await change.tx.own("project", {"_id": project}, {"_id": 1}) else None,
+        "project": project if is_there else None,
     }  # fmt: skip
 
 

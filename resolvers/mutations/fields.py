@@ -126,6 +126,13 @@ def made(kind: type[Made], given: list[Given], **fields: Any) -> Made:
     return found
 
 
+def signed(change: Change) -> dict[str, Any]:
+    """What a new document says of who made it, and when."""
+    return {
+        "company": change.viewer.company, "user": change.viewer.user, "created": change.now, "last_update": change.now,
+    }  # fmt: skip
+
+
 def changed(given: list[Given]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Stored path → value of what is set of a task, and the paths of what is taken away."""
     unset = tuple(one.path for one in given if one.value is None)

@@ -201,7 +201,7 @@ async def delete(change: Change) -> Payload:
         await change.tx.delete("task__trash", {"_id": id_})
         await change.tx.insert("task__trash", task)
     await change.tx.delete("task", {"_id": id_})
-    change.projects.add(task.get("project"))
+    change.touch(task.get("project"))
     return {
         "id": id_, "deleted": True, "updated_children": children, "updated_models": updated, "deleted_models": deleted,
         "updated_versions": 0, "frames": {}, "events": {},

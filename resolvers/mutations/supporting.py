@@ -5,9 +5,10 @@ from typing import Any
 from models.model import Model
 from models.project import Project
 from models.queue import Queue
-from resolvers.errors import ErrorCode, InputError, LimitError
+from resolvers.errors import ErrorCode, InputError
+from resolvers.limits import exceeded
 from resolvers.mutations.change import Change, Payload
-from resolvers.mutations.fields import laid_out, made, refuse_unfitting
+from resolvers.mutations.fields import laid_out, made, refuse_unfitting, signed
 from resolvers.mutations.names import held_name
 
 MAX_DEPTH = 100
@@ -20,8 +21,7 @@ async def create_project(change: Change) -> Payload:
         message = "name: between two slashes, and at either end, stands the name of a project."
         raise InputError(ErrorCode.DATA_VALIDATION_ERROR, message, field="name")
     if len(parts) > MAX_DEPTH:
-        message = f"At most {MAX_DEPTH} projects are inside one another."
-        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit="projects", maximum=MAX_DEPTH, actual=len(parts))
+        raise exceeded("projects", "projects inside one another", MAX_DEPTH, len(parts))
     path: list[str] = []
     for depth in range(1, len(parts)):
         name = "/".join(parts[:depth])
@@ -35,7 +35,7 @@ async def create_project(change: Change) -> Payload:
 async def _add_project(change: Change, name: str, path: list[str], values: dict[str, Any]) -> str:
     place = {"basename": name.rpartition("/")[2], "path": [*path], "parent": path[-1] if path else None}
     own = {name: value for name, value in values.items() if value is not None}
-    project = made(Project, [], **own | {"name": name} | place, **_signed(change), last_update=change.now)
+    project = made(Project, [], **own | {"name": name} | place, **signed(change))
     held = await held_name(change, "project", project.name)
     await change.tx.insert("project", project.stored() | held)
     return project.id
@@ -52,11 +52,7 @@ async def create_queue(change: Change) -> Payload:
 async def create_model(change: Change) -> Payload:
     values = laid_out(change, "model_create_input", {})
     await refuse_unfitting(change, values)
-    model = made(Model, values, **_signed(change), last_update=change.now)
+    model = made(Model, values, **signed(change))
     await change.tx.insert("model", model.stored())
-    change.projects.add(model.project)
+    change.touch(model.project)
     return {"id": model.id, "model": model.id}
-
-
-def _signed(change: Change) -> dict[str, Any]:
-    return {"company": change.viewer.company, "user": change.viewer.user, "created": change.now}
