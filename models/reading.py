@@ -107,6 +107,12 @@ class Reader:
         ]
         return await self._aggregate(collection, pipeline)
 
+    async def group(self, collection: str, query: Query, stages: Sequence[Query], *, limit: int) -> Documents:
+        """At most `limit` of what the stages make of the documents that match."""
+        return await self._aggregate(
+            collection, [{"$match": self.visible(collection, query)}, *stages, {"$limit": limit}]
+        )
+
     def is_connected(self) -> bool:
         """Whether the driver knows of a server that answers."""
         return self._collection("task").database.client.topology_description.has_readable_server()

@@ -12,6 +12,7 @@ from resolvers.mutations.moves import delete, moves, ping
 from resolvers.planned import PlannedExecution
 from resolvers.queries import many, one
 from resolvers.server import server_info
+from resolvers.stats import task_stats
 from schema.derive import CONFIG, Derived
 from schema.spec import Spec
 
@@ -36,6 +37,7 @@ def build_schema(
     query = derived.query({
         **{name: one(name) for name in ORDERS},
         **{f"{name}s": many(spec, name, order) for name, order in ORDERS.items()},
+        "task_stats": task_stats(spec),
         "server_info": server_info(about or {}),
     })  # fmt: skip
     mutation_type = derived.mutation({name: mutation(name, work) for name, work in MUTATIONS.items()})
