@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.status import MOVES
+from resolvers.compare import compare_tasks
 from resolvers.cost import said_sizes
 from resolvers.documents import Schema
 from resolvers.limits import DEFAULTS, Limits
@@ -38,6 +39,7 @@ def build_schema(
         **{name: one(name) for name in ORDERS},
         **{f"{name}s": many(spec, name, order) for name, order in ORDERS.items()},
         "task_stats": task_stats(spec),
+        "compare_tasks": compare_tasks(),
         "server_info": server_info(about or {}),
     })  # fmt: skip
     mutation_type = derived.mutation({name: mutation(name, work) for name, work in MUTATIONS.items()})
