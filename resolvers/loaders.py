@@ -5,12 +5,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from models.reading import Document, Query
+from models.series import SERIES, columns
 from resolvers.context import Context
+from resolvers.curves import shown
+from resolvers.errors import ErrorCode, LimitError
 from schema import derive
 from schema.spec import EnumSpec, Spec
 
 # (context, arguments, ids, projection) → for each id the documents that the field shows
 Loader = Callable[[Context, Mapping[str, Any], Sequence[str], Mapping[str, int]], Awaitable[list[list[Document]]]]
+MIN_POINTS, MAX_POINTS = 10, 10_000
 UNKNOWN = derive.UNKNOWN.lower()  # stands for every status that has no name here
 ARCHIVED: Mapping[bool | None, Query] = {
     None: {}, True: {"system_tags": "archived"}, False: {"system_tags": {"$ne": "archived"}},
@@ -84,4 +88,28 @@ def _shown(spec: Spec, counts: Counter[str | None]) -> Document:
     return {"total": counts.total(), "by_status": by_status}
 
 
-LOADERS: Mapping[str, Loader] = {"subprojects": _subprojects, "task_counts": _task_counts}
+async def _series(
+    context: Context, arguments: Mapping[str, Any], ids: Sequence[str], _projection: Mapping[str, int]
+) -> list[list[Document]]:
+    most = MAX_POINTS if arguments["max_points"] is None else arguments["max_points"]
+    if not MIN_POINTS <= most <= MAX_POINTS:
+        message = f"maxPoints is from {MIN_POINTS} to {MAX_POINTS}."
+        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field="maxPoints", maximum=MAX_POINTS, actual=most)
+    names = {name: arguments[name] for name in ("metric", "variant") if arguments[name] is not None}
+    window = (arguments["iteration_from"], arguments["iteration_to"], most, arguments["method"] or "minmax_lttb")
+
+    async def load(tasks: list[str]) -> list[list[Document]]:
+        query = {"task": {"$in": tasks}, **{name: {"$in": list(values)} for name, values in names.items()}}
+        curves: dict[str, dict[tuple[str, str], list[Document]]] = {task: {} for task in tasks}
+        for block in await context.reader.all(SERIES, query, {}):
+            curves[block["task"]].setdefault((block["metric"], block["variant"]), []).append(block)
+        return [[_curve(pair, blocks, window) for pair, blocks in sorted(curves[task].items())] for task in tasks]
+
+    return await context.batched(("series", *map(str, names.items()), window), load, ids)
+
+
+def _curve(pair: tuple[str, str], blocks: Sequence[Document], window: tuple[Any, Any, int, str]) -> Document:
+    return {"metric": pair[0], "variant": pair[1], **shown(columns(blocks), *window)}
+
+
+LOADERS: Mapping[str, Loader] = {"subprojects": _subprojects, "task_counts": _task_counts, "series": _series}
