@@ -13,6 +13,7 @@ from resolvers.context import Context
 from resolvers.guards import Around, Situation, Surveyor, refuse_public
 from resolvers.paging import Order, Page, fingerprint, order_of, position, whole
 from resolvers.selection import Tree, projection
+from resolvers.series import series
 from resolvers.subprojects import within
 from schema import derive
 from schema.spec import EnumSpec, Spec
@@ -181,5 +182,5 @@ def _shown(spec: Spec, counts: Counter[str | None]) -> Document:
 
 LOADERS: Mapping[str, Loader] = {
     "subprojects": _subprojects, "task_counts": _task_counts, "children": _children, "transitions": _transitions,
-    "available_transitions": _available_transitions,
+    "available_transitions": _available_transitions, "series": series,
 }  # fmt: skip
