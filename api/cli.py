@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -146,7 +147,7 @@ def serve(settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which says once that it is ready."""
+    """uvicorn's server, which says once that it is ready, and stops in order even at a second Ctrl-C."""
 
     def __init__(self, config: uvicorn.Config, address: str) -> None:
         super().__init__(config)
@@ -156,6 +157,17 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.should_exit:
             out.print(f"taskql answers at {self._address}  (Ctrl-C stops it)", highlight=False, soft_wrap=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal waits for what is being answered, the next hangs up; uvicorn would print what it cancels."""
+        if self.should_exit:
+            asyncio.get_running_loop().call_soon_threadsafe(self._hang_up)
+        else:
+            super().handle_exit(sig, frame)
+
+    def _hang_up(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
 
 @contextmanager

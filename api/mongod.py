@@ -1,4 +1,4 @@
-"""Start, join and stop an embedded mongod: one for each data folder, shared by all who use the folder.
+"""Start, join, watch and stop an embedded mongod: one for each data folder, shared by all who use the folder.
 
 A data folder has four things in it: `users`, held shared by everyone as long as they use the database; `door`, held
 exclusively while somebody comes or goes; `db/`, mongod's own files, among them mongod.lock, which it holds locked with
@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 import re
 import shutil
@@ -21,15 +22,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import IO, Any
 from urllib.parse import quote
 
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+log = logging.getLogger("taskql")
+
 OLDEST = 6
 SET = "taskql"
 SOCKET_ROOM = 103  # bytes in a socket's path on macOS; Linux has 107
+LOOK_EVERY, TRY_EVERY = 1.0, 60.0  # seconds between looks at a running mongod, and at most between tries to restart it
 
 FLAGS = (
     "--replSet", SET,
@@ -115,8 +120,8 @@ def _code(returncode: int) -> str:
 def embedded(data_dir: Path, timeout: float = 60) -> Iterator[str]:
     """Yield the URI of a single-node replica set on the data folder: joined if it runs, else started.
 
-    Who leaves last stops it, so close your clients first. Every wait is for `timeout` seconds at most, and whatever
-    goes wrong is a MongodError.
+    When it ends before its time it is started again. Who leaves last stops it, so close your clients first. Every wait
+    is for `timeout` seconds at most, and whatever goes wrong is a MongodError.
     """
     folder = data_dir.resolve()
     with ExitStack() as leaving:
@@ -127,8 +132,41 @@ def embedded(data_dir: Path, timeout: float = 60) -> Iterator[str]:
             with _door(folder, timeout):
                 fcntl.flock(users, fcntl.LOCK_SH)
                 leaving.callback(_leave, folder, users, timeout)
-                path = _join(folder, timeout) or _start(folder, timeout)
+                path = _join(folder, timeout) or _start(folder, _socket_path(folder), timeout)
+            leaving.enter_context(_watched(folder, path, timeout))
         yield _uri(path)
+
+
+@contextmanager
+def _watched(folder: Path, path: Path, timeout: float) -> Iterator[None]:
+    over = Event()
+    watcher = Thread(target=_watch, args=(folder, path, timeout, over), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _watch(folder: Path, path: Path, timeout: float, over: Event) -> None:
+    """Start the mongod again whenever it has ended; when that fails, again after twice the time."""
+    pid, pause = _holder(folder), LOOK_EVERY
+    while not over.wait(pause):
+        if _listens(path):
+            pause = LOOK_EVERY
+            continue
+        try:
+            with _explained(folder), _door(folder, timeout):
+                if not _holder(folder):
+                    if pid:
+                        _reap(pid)
+                    _start(folder, path, timeout)
+                    log.warning("The embedded MongoDB had ended; it runs again.")
+            pid, pause = _holder(folder), LOOK_EVERY
+        except MongodError as error:
+            pause = min(2 * pause, TRY_EVERY)
+            log.error("The embedded MongoDB has ended. %s Next try in %g s.", error, pause)  # noqa: TRY400 - says it all
 
 
 @contextmanager
@@ -221,13 +259,13 @@ def _stuck(folder: Path, pid: int | None, how: str) -> MongodError:
     )
 
 
-def _start(folder: Path, timeout: float) -> Path:
+def _start(folder: Path, path: Path, timeout: float) -> Path:
     """Start a mongod on the folder, wait until it takes writes, and tell its socket."""
-    mongod, path, log = find_mongod(), _socket_path(folder), folder / "mongod.log"
+    mongod, output = find_mongod(), folder / "mongod.log"
     with suppress(FileNotFoundError):
-        log.replace(folder / "mongod.log.old")
+        output.replace(folder / "mongod.log.old")
     command = [str(mongod), "--dbpath", str(folder / "db"), "--bind_ip", str(path), *FLAGS]
-    with _opened(log) as out, ExitStack() as failing:
+    with _opened(output) as out, ExitStack() as failing:
         # A session of its own: Ctrl-C is for the application, and mongod outlives us while another one uses it.
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)  # noqa: S603 - see _problem
         failing.callback(process.wait)
@@ -297,18 +335,18 @@ def _configure(client: MongoClient[dict[str, Any]], host: str) -> None:
 
 
 def _failure(mongod: Path, folder: Path, returncode: int | None, timeout: float) -> MongodError:
-    log = (folder / "mongod.log").read_text(errors="replace")
+    written = (folder / "mongod.log").read_text(errors="replace")
     holder = f"process {_holder(folder)}"
     code = _code(returncode or 0)
-    why = TOO_SLOW if returncode is None else next(why for shows, why in CAUSES.items() if re.search(shows, log))
-    why = why.format(holder=holder, mongod=mongod, code=code, said=_said(log), timeout=timeout)
+    why = TOO_SLOW if returncode is None else next(why for shows, why in CAUSES.items() if re.search(shows, written))
+    why = why.format(holder=holder, mongod=mongod, code=code, said=_said(written), timeout=timeout)
     return MongodError(f"mongod can't start on {folder}: {why}, {INSTEAD} The log is {folder / 'mongod.log'}.")
 
 
-def _said(log: str) -> str:
+def _said(written: str) -> str:
     """Quote the first error, since what follows it is the noise of going down, or else the last line."""
-    errors = [line for line in log.splitlines() if re.search(r'"s":"[EF]"', line)]
-    return _sentence([*errors, *log.strip().splitlines()[-1:], "nothing"][0])
+    errors = [line for line in written.splitlines() if re.search(r'"s":"[EF]"', line)]
+    return _sentence([*errors, *written.strip().splitlines()[-1:], "nothing"][0])
 
 
 def _sentence(line: str) -> str:
@@ -333,5 +371,10 @@ def _stop(folder: Path, timeout: float) -> None:
     os.kill(pid, signal.SIGTERM)
     if not _until(lambda: _holder(folder) != pid, timeout):
         raise _stuck(folder, pid, f"has not stopped in {timeout:g} s")
-    with suppress(ChildProcessError):  # if it is a child of ours, nobody else will
+    _reap(pid)
+
+
+def _reap(pid: int) -> None:
+    """Take note of the end of a process: if it was a child of ours, nobody else will."""
+    with suppress(ChildProcessError):
         os.waitpid(pid, 0)

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from api.mongod import embedded
 from api.settings import Settings
 from models.db import Database, connect
+from models.waits import mend_waits
 from schema.spec import Spec
 
 log = logging.getLogger("taskql")
@@ -28,6 +29,7 @@ def with_mongodb(settings: Settings) -> Iterator[Settings]:
 async def open_database(settings: Settings, spec: Spec) -> AsyncIterator[Database]:
     """The connected database; raises DatabaseError. Logs what a foreign one lacks."""
     assert settings.mongodb_uri
+    mend_waits()  # clients that leave cancel their requests
     async with connect(settings.mongodb_uri.get_secret_value(), settings.mongodb_database) as database:
         if await database.is_ours():
             for failure in await database.prepare(settings.company, settings.user):

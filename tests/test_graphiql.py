@@ -1,9 +1,11 @@
 """GraphiQL: what is served to whom, and the page in a real browser."""
 
+import json
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -11,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from starlette.applications import Starlette
 
 from api.accepts import prefers
+from api.graphiql import serving
 from api.graphiql.serving import Example, examples, find_built, graphiql_routes
 from tests.servers import Served, run, served
 
@@ -126,6 +129,21 @@ async def test_without_its_files_the_page_says_what_is_missing_and_how_to_get_it
         assert [(await client.get(f"/{name}")).status_code for name in files_of(page)] == [200, 200]
 
 
+def test_the_licences_of_all_that_browsers_are_sent_come_with_it() -> None:
+    built = find_built()
+    assert built
+    said = (built / "licences.txt").read_text("utf-8")
+    lock = json.loads((Path(serving.__file__).parent / "package-lock.json").read_text("utf-8"))
+    packages = {place.rpartition("node_modules/")[2]: of for place, of in lock["packages"].items() if place}
+    assert len(packages) > 90
+    for name, of in packages.items():
+        assert re.search(rf"^{name} {re.escape(of['version'])} \(.+\)$", said, re.MULTILINE), name
+    for owner in ("Facebook, Inc. and its affiliates", "GraphQL Contributors", "Marijn Haverbeke", "Fira Code Project"):
+        assert re.search(rf"^Copyright .*{owner}", said, re.MULTILINE), owner
+    for words in ("Permission is hereby granted", "SIL OPEN FONT LICENSE", "Apache License\n"):
+        assert words in said
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)
 def test_an_example_has_an_answer_without_errors(server: Served, example: Example) -> None:
     assert example.query.startswith(f"# {example.title}\n")
@@ -213,6 +231,32 @@ def test_documentation_and_explorer_open(visit: Visit) -> None:
     visit.page.get_by_label("Show GraphiQL Explorer").click()
     expect(visit.page.get_by_text("pageSize:")).to_be_visible()
     visit.page.get_by_label("Show History").click()
+
+
+def test_the_explorer_takes_every_example(visit: Visit) -> None:
+    visit.page.get_by_label("Show GraphiQL Explorer").click()
+    operation_name = visit.page.locator(".graphiql-explorer-root input").first
+    for number, example in enumerate(EXAMPLES):
+        visit.page.get_by_role("tab").nth(number).click()
+        assert '"errors"' not in visit.run(example.query)
+        [name] = re.findall(r"^(?:query|mutation|subscription) (\w+)", example.query, re.MULTILINE)
+        expect(operation_name).to_have_value(name)
+
+
+def test_the_explorer_shows_lists_and_nulls_and_keeps_them(visit: Visit, server: Served) -> None:
+    lists = ("[{field: NAME}, {field: STATUS}]", "[QUEUED, FAILED]", '["a", "-b"]')
+    template = "{ tasks(orderBy: %s, filter: {status: %s, tags: %s, parent: null}) { totalCount } }"
+    query = template % lists
+    visit.page.goto(f"{server.address}?query={quote(query)}")
+    visit.page.get_by_label("Show GraphiQL Explorer").click()
+    explorer = visit.page.locator(".graphiql-explorer-root")
+    for shown in (*lists, "parent: null"):
+        expect(explorer).to_contain_text(shown)
+    explorer.get_by_text("pageSize:").click()
+    editor = visit.page.locator(".graphiql-query-editor")
+    expect(editor).to_contain_text("pageSize: 10")
+    for kept in (*lists, "parent: null"):
+        expect(editor).to_contain_text(kept)
 
 
 def test_colours_follow_the_system_and_can_be_changed(browser: Browser, server: Served) -> None:

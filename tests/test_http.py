@@ -4,10 +4,16 @@ import asyncio
 import gzip
 import json
 import logging
+import random
 import re
+import shutil
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, NewType
 from urllib.parse import quote
 
@@ -32,7 +38,7 @@ from api.settings import CLEARML_COMPANY, Settings
 from resolvers.errors import ErrorCode
 from resolvers.operation import OneOperation
 from tests.conftest import Client, Commands
-from tests.servers import Served, served
+from tests.servers import Served, served, standalone
 
 CANARY = "canary-5f3a"
 UNREACHABLE = f"mongodb://me:{CANARY}@127.0.0.1:1/?serverSelectionTimeoutMS=50"
@@ -731,22 +737,52 @@ def until(holds: Callable[[], bool], seconds: float) -> bool:
     return held
 
 
-def test_a_client_that_leaves_ends_its_command_in_the_database(patient: Served, mongodb_uri: str) -> None:
+def test_clients_that_leave_end_their_commands_in_the_database(patient: Served, mongodb_uri: str) -> None:
     with pymongo.MongoClient[dict[str, Any]](mongodb_uri) as client:
         slow = {"company": CLEARML_COMPANY, "name": "a" * 20 + "!"}
         client["taskql_http"]["task"].insert_many({"_id": f"{number}", **slow} for number in range(20_000))
 
-        def is_running() -> bool:
-            running = client.admin.aggregate([{"$currentOp": {}}, {"$match": {"ns": "taskql_http.task"}}])
-            return any("(a+)+" in str(operation["command"]) for operation in running)
+        def running() -> int:
+            operations = client.admin.aggregate([{"$currentOp": {}}, {"$match": {"ns": "taskql_http.task"}}])
+            return sum("(a+)+" in str(operation["command"]) for operation in operations)
 
         asked = json.dumps({"query": '{ tasks(filter: {name: "(a+)+$"}) { totalCount } }'}).encode()
-        with speak(patient, head(len(asked)), asked):
-            assert until(is_running, 10)
-            time.sleep(0.5)
-            assert is_running()
-        assert until(lambda: not is_running(), 5)
+        connections = [speak(patient, head(len(asked)), asked) for _ in range(20)]
+        assert until(lambda: running() == 20, 10)
+        for connection in connections:
+            connection.close()
+        assert until(lambda: running() == 0, 5)
         client.drop_database("taskql_http")
+    assert patient.data("{ tasks { totalCount } }") == {"tasks": {"totalCount": 0}}
+
+
+def test_clients_that_leave_while_the_database_comes_and_goes_do_not_keep_it_away(tmp_path: Path) -> None:
+    asked = {"query": '{ a: tasks { nodes { id } totalCount } b: tasks { totalCount } task(id: "x") { id } }'}
+    body = json.dumps(asked).encode()
+    over = threading.Event()
+
+    def come_and_leave(_person: int) -> None:
+        while not over.is_set():
+            speak(server, head(len(body)), body, pause=random.random() * 0.7).close()
+
+    def is_answered() -> bool:
+        return "errors" not in httpx.post(server.address, json=asked, timeout=10).json()
+
+    with ThreadPoolExecutor(60) as people, ExitStack() as until_the_end:
+        until_the_end.callback(over.set)
+        with standalone(tmp_path) as uri:
+            server = until_the_end.enter_context(served(mongodb_uri=uri, max_time_ms=1000))
+            until_the_end.callback(server.process.kill)  # one that is stuck would not stop by itself
+            leaving = people.map(come_and_leave, range(60))
+            assert is_answered()
+        for _ in range(2):
+            time.sleep(1)
+            shutil.rmtree(tmp_path / "db")
+            with standalone(tmp_path):
+                assert until(is_answered, 20)
+        over.set()
+        assert list(leaving) == [None] * 60
+        assert server.stop() == (0, "")
 
 
 def test_a_body_that_comes_slowly_but_in_time_is_answered(patient: Served) -> None:

@@ -64,7 +64,7 @@ def goes(process: subprocess.Popen[str]) -> bool:
 
 def add(uri: str) -> int:
     """Add a document in a transaction, and count them all."""
-    with MongoClient(uri, serverSelectionTimeoutMS=5000) as client:
+    with MongoClient(uri, serverSelectionTimeoutMS=20_000) as client:
         with client.start_session() as session, session.start_transaction():
             client.test.things.insert_one({}, session=session)
         return client.test.things.count_documents({})
@@ -326,6 +326,46 @@ def test_killed_database(copied: Path) -> None:
         assert eventually(lambda: not pid_of(copied))
     with embedded(copied) as uri:
         assert add(uri) == 3
+
+
+def kill(folder: Path) -> int:
+    """End the mongod that this process started, and tell its pid."""
+    pid = int((folder / "db" / "mongod.lock").read_text())
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return pid
+
+
+def test_killed_in_use(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A mongod that is killed while it is used runs again soon, at the same address and with its data."""
+    with embedded(copied) as uri:
+        for expected in (2, 3, 4):
+            assert add(uri) == expected
+            pid = kill(copied)
+        assert add(uri) == 5
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert [record.getMessage() for record in caplog.records] == ["The embedded MongoDB had ended; it runs again."] * 3
+
+
+def test_hopeless(copied: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mongod that cannot be started again is tried after ever longer pauses, each time with the reason."""
+    monkeypatch.setattr(mongod, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(mongod, "TRY_EVERY", 0.3)
+    turtle = copied / "db" / "WiredTiger.turtle"
+    with embedded(copied) as uri:
+        assert add(uri) == 2
+        right = turtle.read_bytes()
+        turtle.write_text("?")
+        kill(copied)
+        assert eventually(lambda: len(caplog.records) == 4)
+        turtle.write_bytes(right)
+        assert add(uri) == 3
+    *failures, success = [record.getMessage() for record in caplog.records]
+    assert "runs again" in success
+    assert all("The embedded MongoDB has ended. mongod can't start on" in failure for failure in failures)
+    pauses = [failure.rpartition("Next try in ")[2] for failure in failures]
+    assert pauses[:4] == ["0.1 s.", "0.2 s.", "0.3 s.", "0.3 s."]
 
 
 def test_moved(copied: Path) -> None:
