@@ -41,9 +41,10 @@ async def test_the_first_query_has_the_answer_that_is_printed(client: Client) ->
 async def test_every_query_of_the_readme_is_answered(client: Client) -> None:
     await _import_sample(client)
     queries = [query for query in EXAMPLES if not query.startswith("mutation")]
-    assert len(queries) == 4
-    answers = [await client.data(query) for query in queries]
-    assert [answer["tasks"].get("totalCount") or len(answer["tasks"]["nodes"]) for answer in answers] == [4, 12, 4, 5]
+    *lists, groups = [await client.data(query) for query in queries]
+    assert [answer["tasks"].get("totalCount") or len(answer["tasks"]["nodes"]) for answer in lists] == [4, 12, 4, 5, 4]
+    assert sum(row["count"] for row in groups["taskStats"]) == 13
+    assert groups["compareTasks"]["items"]
 
 
 async def test_every_mutation_of_the_readme_does_what_is_said_of_it(client: Client) -> None:
