@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.settings import Settings
-from resolvers.filters import MAX_PATTERN
+from resolvers.filters import MAX_CONDITIONS, MAX_NESTING, MAX_PATTERN, MAX_SEARCH
+from resolvers.paging import MAX_KEYS
+from resolvers.subprojects import MAX_SUBPROJECTS
 
 VERSION = importlib.metadata.version("taskql")
 
@@ -17,6 +19,14 @@ def about(settings: Settings) -> Mapping[str, Any]:
     return {
         "version": VERSION,
         "rules": settings.rules,
-        "limits": {**limits, "pattern": MAX_PATTERN},
+        "limits": {
+            **limits,
+            "pattern": MAX_PATTERN,
+            "search": MAX_SEARCH,
+            "filter_depth": MAX_NESTING,
+            "conditions": MAX_CONDITIONS,
+            "subprojects": MAX_SUBPROJECTS,
+            "order_keys": MAX_KEYS,
+        },
         "features": [name for name, is_on in features.items() if is_on],
     }

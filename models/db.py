@@ -13,6 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConfigurationError, DuplicateKeyError, OperationFailure, PyMongoError
 
 from models.company import Company
+from models.history import TRANSITIONS, Transition
 from models.model import Model
 from models.project import Project
 from models.queue import Queue
@@ -21,12 +22,13 @@ from models.stand_ins import DEFAULT, replace_stand_ins, stand_in
 from models.stored import now
 from models.task import Task
 from models.user import User
-from models.writing import Writer
+from models.writing import Common, Writer
 
 log = logging.getLogger("taskql.db")
 
 DOCUMENTS: Mapping[str, type[Document]] = {
     "task": Task, "project": Project, "queue": Queue, "model": Model, "user": User, "company": Company,
+    TRANSITIONS: Transition,
 }  # fmt: skip
 MARK = "taskql"  # a collection that ClearML doesn't know: the database is ours where it exists
 OPTIONS: Mapping[str, Any] = {
@@ -44,13 +46,13 @@ class Database:
     """A connected database with its Beanie documents bound."""
 
     database: AsyncDatabase[dict[str, Any]]
-    prepared: set[str] = field(default_factory=set)
+    writing: Common = field(default_factory=Common)
 
     def reader(self, viewer: Viewer, max_time_ms: int = 5000) -> Reader:
         return Reader(viewer, DOCUMENTS, max_time_ms)
 
     def writer(self, viewer: Viewer, max_time_ms: int = 5000) -> Writer:
-        return Writer(viewer, self.database, max_time_ms, self.prepared)
+        return Writer(viewer, self.database, max_time_ms, self.writing)
 
     async def ping(self) -> None:
         """Raises PyMongoError unless the server answers within two seconds."""

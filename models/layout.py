@@ -5,6 +5,7 @@ readers take raw stored values: whatever is missing or of a wrong type is passed
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -130,7 +131,8 @@ def _legacy_hyperparams(parameters: dict[str, Any]) -> dict[str, dict[str, Any]]
         prefixed = path.startswith(f"{TF_DEFINE}/")
         section, name = (TF_DEFINE, path.removeprefix(f"{TF_DEFINE}/")) if prefixed else (LEGACY_SECTION, path)
         if name.strip():
-            text = None if value is None else str(value)
+            is_shown = isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+            text = str(value) if is_shown else None
             item = {"section": section, "name": name, "value": text, "type": LEGACY_TYPE}
             shown.setdefault(escape(section), {})[escape(name)] = item
     return shown

@@ -44,6 +44,15 @@ class Part(NamedTuple):
     then: Query = {}
 
 
+def tallied(query: Query, by: Mapping[str, Any]) -> list[Query]:
+    """The pipeline that counts what matches by the values of these expressions."""
+    return [
+        {"$match": query},
+        {"$group": {"_id": dict(by), "count": {"$sum": 1}}},
+        {"$project": {"_id": 0, "count": 1, **{name: f"$_id.{name}" for name in by}}},
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """The only way to read stored documents; `max_time_ms` bounds every command."""
@@ -63,7 +72,7 @@ class Reader:
     async def by_ids(self, collection: str, ids: Sequence[str], projection: Mapping[str, int]) -> Documents:
         return await self.all(collection, {"_id": {"$in": list(ids)}}, projection, limit=len(ids))
 
-    async def all(self, collection: str, query: Query, projection: Mapping[str, int], *, limit: int = 0) -> Documents:
+    async def all(self, collection: str, query: Query, projection: Mapping[str, Any], *, limit: int = 0) -> Documents:
         """Everything that matches, in no order; 0 is no limit."""
         with self._in_time():
             cursor = self._collection(collection).find(
@@ -85,27 +94,24 @@ class Reader:
 
     async def first_of_each(
         self, collection: str, path: str, values: Sequence[str], *,
-        sort: Mapping[str, int], limit: int, projection: Mapping[str, int],
+        part: Part, limit: int, projection: Mapping[str, int],
     ) -> Documents:  # fmt: skip
-        """For each value that a path may have the first so many documents that have it, in order; with the path."""
+        """For each value that a path may have the first so many of the part that have it, in order; with the path."""
         query = {path: {"$in": list(values), "$not": {"$type": "array"}}}  # a list would be no partition
         place = {"$sum": 1, "window": {"documents": ["unbounded", "current"]}}
+        *selected, sort = self._stages(collection, part._replace(query={"$and": [query, part.query]}))
+        window = {"partitionBy": f"${path}", "sortBy": sort["$sort"], "output": {"_place": place}}
         pipeline: list[Query] = [
-            {"$match": self.visible(collection, query)},
-            {"$setWindowFields": {"partitionBy": f"${path}", "sortBy": dict(sort), "output": {"_place": place}}},
+            *selected,
+            {"$setWindowFields": window},
             {"$match": {"_place": {"$lte": limit}}},
             {"$project": {**projection, path: 1}},
         ]
         return await self._aggregate(collection, pipeline)
 
-    async def tally(self, collection: str, query: Query, by: Sequence[str]) -> Documents:
-        """How many documents have which values in these fields: a document with the fields and `count` for each."""
-        pipeline: list[Query] = [
-            {"$match": self.visible(collection, query)},
-            {"$group": {"_id": {name: f"${name}" for name in by}, "count": {"$sum": 1}}},
-            {"$project": {"_id": 0, "count": 1, **{name: f"$_id.{name}" for name in by}}},
-        ]
-        return await self._aggregate(collection, pipeline)
+    async def tally(self, collection: str, query: Query, by: Mapping[str, Any]) -> Documents:
+        """How many documents have which values of these expressions: a document with them and `count` for each."""
+        return await self._aggregate(collection, tallied(self.visible(collection, query), by))
 
     def is_connected(self) -> bool:
         """Whether the driver knows of a server that answers."""

@@ -12,6 +12,7 @@ DOCUMENTED, CLEARML = "documented", "clearml"
 CREATED, QUEUED, IN_PROGRESS, STOPPED = "created", "queued", "in_progress", "stopped"
 PUBLISHING, PUBLISHED, CLOSED, FAILED = "publishing", "published", "closed", "failed"
 COMPLETED, UNKNOWN = "completed", "unknown"
+SAME = "same"  # the target of a move that leaves the status as it is
 STATUSES = (CREATED, QUEUED, IN_PROGRESS, STOPPED, PUBLISHING, PUBLISHED, CLOSED, FAILED, COMPLETED, UNKNOWN)
 
 
@@ -31,7 +32,10 @@ class Move:
     cleared: tuple[str, ...] = ()
 
     def accepts(self, status: str, rules: str) -> bool:
-        return status in self.accepted or (rules == CLEARML and status in self.clearml)
+        return status in self.allowed(rules)
+
+    def allowed(self, rules: str) -> frozenset[str]:
+        return self.accepted | self.clearml if rules == CLEARML else self.accepted
 
 
 def _from(*statuses: str) -> frozenset[str]:
@@ -48,12 +52,26 @@ MOVES: Mapping[str, Move] = {
     "close": Move(_from(STOPPED, CLOSED), CLOSED),
     "completed": Move(_from(IN_PROGRESS, STOPPED, COMPLETED), COMPLETED, now=("completed",)),
     "publish": Move(_from(STOPPED, CLOSED, FAILED, COMPLETED, PUBLISHING), PUBLISHED, now=("published",)),
-    "enqueue": Move(_from(CREATED), QUEUED, has_force=False, clearml=_from(STOPPED, FAILED)),
-    "dequeue": Move(_from(QUEUED), CREATED, has_force=False, cleared=("execution.queue",)),
+    "enqueue": Move(_from(CREATED), QUEUED, has_force=False, clearml=_from(QUEUED, STOPPED, FAILED),
+                    cleared=("enqueue_status",)),
+    "dequeue": Move(_from(QUEUED), CREATED, has_force=False, cleared=("execution.queue", "enqueue_status")),
     "reset": Move(_from(CREATED, QUEUED, IN_PROGRESS, STOPPED, CLOSED, FAILED, COMPLETED), CREATED,
                   cleared=("started", "completed", "published", "active_duration", "last_worker", "last_worker_report",
                            "execution.queue", "output.result", "output.error", "output.model", "enqueue_status")),
-    "edit": Move(_from(CREATED), CREATED),
+    "edit": Move(_from(CREATED), SAME),
     "delete": Move(_from(CREATED), None),
 }
 # fmt: on
+
+
+def diagram() -> str:
+    """The moves that need no force as a Mermaid diagram; those that leave a status as it is are not drawn."""
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for name, move in MOVES.items():
+        end = "[*]" if move.target is None else move.target.upper()
+        for status in STATUSES:
+            if move.accepts(status, CLEARML) and move.target not in (status, SAME):
+                label = name if move.accepts(status, DOCUMENTED) else f"{name} (clearml)"
+                arrows.setdefault((status.upper(), end), []).append(label)
+    drawn = [f"    {start} --> {end}: {', '.join(labels)}" for (start, end), labels in arrows.items()]
+    return "\n".join(["stateDiagram-v2", f"    [*] --> {CREATED.upper()}: create", *drawn])

@@ -3,9 +3,13 @@
 What must not be half done is done within one transaction. Nothing else writes while the server runs.
 """
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import count
 from typing import Any, TypeVar
 
 import pymongo
@@ -13,12 +17,16 @@ from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from models.reading import TOLERANT, Document, Query, Viewer
+from models.history import TRANSITIONS, Transition
+from models.reading import TOLERANT, Document, Query, Viewer, tallied
 
-TRANSITIONS, KEYS = "taskql_transition", "taskql_key"  # ours: ClearML uses neither name
+log = logging.getLogger("taskql.writing")
+
+KEYS = "taskql_key"  # a name that ClearML does not use
 KEYS_LIVE = timedelta(hours=24)
 HELD_NAME = "taskql_name"  # in tasks, projects and queues: the name that nothing else may have while it is there
 BUILDING = 600  # seconds; to build an index reads all tasks that another program has stored
@@ -30,6 +38,14 @@ class StandaloneError(Exception):
     """The MongoDB is no replica set; the message says how to make it one."""
 
 
+@dataclass(slots=True)
+class Common:
+    """What all writers of a process share."""
+
+    line: asyncio.Lock = field(default_factory=asyncio.Lock)
+    is_prepared: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Writer:
     """The only way to change stored documents; `max_time_ms` bounds a whole transaction."""
@@ -37,31 +53,51 @@ class Writer:
     viewer: Viewer
     database: AsyncDatabase[Document]
     max_time_ms: int
-    prepared: set[str]  # the databases of this process that have the indexes of our own collections
+    common: Common
 
     async def transact(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
         """All that `work` does, or nothing. It may be called several times, when others write at the same time."""
-
-        async def attempt(session: AsyncClientSession) -> Result:
-            return await work(Transaction(self.viewer, self.database, session))
-
         await self._prepare()
-        with pymongo.timeout(self.max_time_ms / 1000 + 1):
-            async with self.database.client.start_session() as session:
+        with pymongo.timeout(self._seconds):
+            async with AsyncExitStack() as line, self.database.client.start_session() as session:
+                attempts = count()
+
+                async def attempt(session: AsyncClientSession) -> Result:
+                    if next(attempts) == 1:
+                        # Who met another writer waits for its turn: fifty that try again at random take seconds.
+                        # What was begun is only a word until the first command.
+                        await line.enter_async_context(self.common.line)
+                    return await work(Transaction(self.viewer, self.database, session))
+
                 return await session.with_transaction(
                     attempt, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
                 )
 
+    async def touch_project(self, project: Any, now: Any) -> None:
+        """Its last update becomes now. This alone happens outside the transaction: many tasks share a project.
+
+        What belongs to it is done by then, so a failure here is none of the mutation's.
+        """
+        if not isinstance(project, str) or not project:
+            return
+        try:
+            with pymongo.timeout(self._seconds):
+                await self.database["project"].update_one(
+                    {"_id": project, "company": self.viewer.company}, {"$max": {"last_update": now}}
+                )
+        except PyMongoError as error:
+            log.warning("the last update of the project %s was not set: %s", project, error)
+
     async def look(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
         """What only looks needs no transaction, and no replica set."""
-        with pymongo.timeout(self.max_time_ms / 1000 + 1):
+        with pymongo.timeout(self._seconds):
             return await work(Transaction(self.viewer, self.database, None))
 
     async def _prepare(self) -> None:
         """The indexes of our own collections, once; raises StandaloneError where there are no transactions."""
-        if self.database.name in self.prepared:
+        if self.common.is_prepared:
             return
-        with pymongo.timeout(self.max_time_ms / 1000 + 1):
+        with pymongo.timeout(self._seconds):
             hello = await self.database.client.admin.command("hello")
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
             raise StandaloneError(
@@ -70,22 +106,19 @@ class Writer:
             )
         with pymongo.timeout(BUILDING):
             await self.database[KEYS].create_index("at", expireAfterSeconds=int(KEYS_LIVE.total_seconds()))
-            await self.database[TRANSITIONS].create_index([("company", 1), ("task", 1), ("number", 1)], unique=True)
+            await self.database[TRANSITIONS].create_indexes(Transition.Settings.indexes)
             for collection in ("task", "project", "queue"):
                 await self.database[collection].create_index(
                     [("company", 1), (HELD_NAME, 1)],
                     unique=True,
                     partialFilterExpression={HELD_NAME: {"$exists": True}},
                 )
-        self.prepared.add(self.database.name)
+        self.common.is_prepared = True
 
-    async def touch_project(self, project: Any, now: Any) -> None:
-        """Its last update becomes now. This alone happens outside the transaction: many tasks share a project."""
-        if isinstance(project, str) and project:
-            with pymongo.timeout(self.max_time_ms / 1000 + 1):
-                await self.database["project"].update_one(
-                    {"_id": project, "company": self.viewer.company}, {"$max": {"last_update": now}}
-                )
+    @property
+    def _seconds(self) -> float:
+        """A second more than the server has for a command: for one that does not answer at all."""
+        return self.max_time_ms / 1000 + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +130,15 @@ class Transaction:
     session: AsyncClientSession | None
 
     async def visible(
-        self, collection: str, query: Query, projection: Mapping[str, int] | None = None
+        self, collection: str, query: Query, projection: Mapping[str, Any] | None = None
     ) -> list[Document]:
-        found = {"$and": [{"company": {"$in": [self.viewer.company, ""]}}, query]}
+        found = self._visible(query)
         return await self._collection(collection).find(found, projection, session=self.session).to_list()
+
+    async def tally(self, collection: str, query: Query, by: Mapping[str, Any]) -> list[Document]:
+        """How many visible documents have which values of these expressions."""
+        pipeline = tallied(self._visible(query), by)
+        return await (await self._collection(collection).aggregate(pipeline, session=self.session)).to_list()
 
     async def own(self, collection: str, query: Query, projection: Mapping[str, int] | None = None) -> list[Document]:
         return await self._collection(collection).find(self._own(query), projection, session=self.session).to_list()
@@ -127,6 +165,9 @@ class Transaction:
     async def delete(self, collection: str, query: Query) -> int:
         found = await self._collection(collection).delete_many(self._own(query), session=self.session)
         return found.deleted_count
+
+    def _visible(self, query: Query) -> Query:
+        return {"$and": [{"company": {"$in": [self.viewer.company, ""]}}, query]}
 
     def _own(self, query: Query) -> Query:
         return {"$and": [{"company": self.viewer.company}, query]}

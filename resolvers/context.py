@@ -11,6 +11,7 @@ from models.writing import Writer
 from resolvers.shaping import Shaping
 from schema.spec import Spec
 
+Wanted = TypeVar("Wanted", str, Document)
 Loaded = TypeVar("Loaded")
 
 
@@ -35,7 +36,7 @@ class Context:
         self.spec = spec
         self.max_page = max_page
         self.shaping = Shaping(spec)
-        self._loaders: dict[Hashable, DataLoader[str, Any]] = {}
+        self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}
 
     async def documents(self, collection: str, ids: Sequence[str], fields: Mapping[str, int]) -> list[Document | None]:
         """The visible documents with these ids, in order, None for those that are not there."""
@@ -46,14 +47,21 @@ class Context:
         return await self.batched((collection, frozenset(fields)), load, ids)
 
     async def batched(
-        self, key: Hashable, load: Callable[[list[str]], Awaitable[list[Loaded]]], ids: Sequence[str]
+        self, key: Hashable, load: Callable[[list[Wanted]], Awaitable[list[Loaded]]], wanted: Sequence[Wanted]
     ) -> list[Loaded]:
-        """What `load` finds for these ids, in order; all look-ups of a request with the same key share its commands."""
-        return await self._loaders.setdefault(key, DataLoader(load)).load_many(ids)
+        """What `load` finds for these ids or documents, in order; all look-ups of a request with the same key share
+        its commands.
+        """
+        return await self._loaders.setdefault(key, DataLoader(load, cache_key_fn=_id_of)).load_many(wanted)
 
     def forget(self) -> None:
         """What was read so far: something has changed."""
         self._loaders.clear()
+
+
+def _id_of(wanted: Any) -> Hashable:
+    id_: Hashable = wanted["_id"] if isinstance(wanted, dict) else wanted
+    return id_
 
 
 def in_order(keys: list[str], documents: list[Document]) -> list[Document | None]:

@@ -200,7 +200,7 @@ class Pricing:
             product = 1
             for names in named:
                 product *= _length(_value(names, variables))
-            return min(usual, product) if named else usual
+            return (product if all(named) else min(usual, product)) if named else usual
 
         return count
 

@@ -32,8 +32,9 @@ from models.writing import StandaloneError
 
 BAD_REGEX = {51091, 51108, 51111}
 RUNAWAY_REGEX = 51156
-INDEX_NOT_FOUND = 27
 TOO_LARGE = 10334
+TOO_LARGE_SAID = "MongoDB keeps at most 16 MB in one document or query."
+INDEX_NOT_FOUND = 27
 
 
 class ErrorCode(StrEnum):
@@ -108,14 +109,16 @@ class ServiceError(ApiError):
 
 def coded(error: BaseException) -> ApiError | None:
     """The coded error at the bottom of this one, a driver's error translated; None for our own faults."""
+    from_driver: list[ApiError] = []
     for cause in _causes(error):
         if isinstance(cause, ApiError):
             return cause
         if isinstance(cause, StandaloneError):
             return ServiceError(ErrorCode.REPLICA_SET_REQUIRED, str(cause))
         if isinstance(cause, PyMongoError):
-            return _from_driver(cause)
-    return None
+            from_driver += filter(None, [_from_driver(cause)])
+    # whatever made a transaction try again until its time was up stands behind that
+    return next((found for found in from_driver if found.code != ErrorCode.TIMEOUT), [None, *from_driver][-1])
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -125,21 +128,32 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = getattr(cause, "original_error", None) or cause.__cause__
 
 
-def _from_driver(error: PyMongoError) -> ApiError | None:  # noqa: PLR0911 - one for each kind of trouble
-    if isinstance(error, ExecutionTimeout | NetworkTimeout) or error.has_error_label("TransientTransactionError"):
-        return ServiceError(
-            ErrorCode.TIMEOUT, "The database took too long; ask for less, or filter by an indexed field."
-        )
+def _from_driver(error: PyMongoError) -> ApiError | None:
+    if isinstance(error, ExecutionTimeout | NetworkTimeout):
+        message = "The database took too long; ask for less, or filter by an indexed field."
+        return ServiceError(ErrorCode.TIMEOUT, message)
     if isinstance(error, ConnectionFailure):
         return ServiceError(ErrorCode.DATABASE_UNAVAILABLE, "The database can't be reached.")
-    if isinstance(error, OperationFailure) and error.code in BAD_REGEX:
-        reason = re.split(r"invalid: |regexMatch: ", str((error.details or {}).get("errmsg", "")))[-1] or "malformed"
+    if error.has_error_label("TransientTransactionError"):
+        return ServiceError(ErrorCode.TIMEOUT, "Others kept changing the same; nothing was done. Try again.")
+    if isinstance(error, DocumentTooLarge):
+        return LimitError(ErrorCode.LIMIT_EXCEEDED, TOO_LARGE_SAID, limit="document")
+    return _from_failure(error) if isinstance(error, OperationFailure) else None
+
+
+def _from_failure(failure: OperationFailure) -> ApiError | None:
+    said = str((failure.details or {}).get("errmsg", ""))
+    if failure.code in BAD_REGEX:
+        reason = re.split(r"invalid: |regexMatch: ", said)[-1] or "malformed"
         return InputError(ErrorCode.INVALID_REGEX_ERROR, f"The regular expression is invalid: {reason}.")
-    if isinstance(error, DocumentTooLarge) or (isinstance(error, OperationFailure) and error.code == TOO_LARGE):
-        return LimitError(ErrorCode.LIMIT_EXCEEDED, "MongoDB keeps at most 16 MB in one document.", limit="document")
-    if isinstance(error, OperationFailure) and error.code == RUNAWAY_REGEX:
-        return InputError(ErrorCode.INVALID_REGEX_ERROR, "The regular expression takes too many steps on some text.")
-    if isinstance(error, OperationFailure) and error.code == INDEX_NOT_FOUND:
+    if failure.code == RUNAWAY_REGEX:
+        message = (
+            "The regular expression can't be tried on all stored texts: it takes too many steps, or one is broken."
+        )
+        return InputError(ErrorCode.INVALID_REGEX_ERROR, message)
+    if failure.code == TOO_LARGE:
+        return LimitError(ErrorCode.LIMIT_EXCEEDED, TOO_LARGE_SAID, limit="document")
+    if failure.code == INDEX_NOT_FOUND:
         message = "Text search needs a text index, and this database has none; `taskql init` creates it."
         return InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field="searchText")
     return None

@@ -4,15 +4,18 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.reading import Query
 from resolvers.errors import ErrorCode, InputError, LimitError
-from resolvers.keys import Key, field_key, has_value, metric_value_key, parameter_key, parameter_number, parameter_text
+from resolvers.keys import Key, field_key, has_value, metric_value_key, of_parameter, parameter_key, spellings
 from schema.spec import EnumSpec, FieldSpec, ListOf, ObjectSpec, Ref, Scalar, Spec
 
 MAX_PATTERN = 256
 MAX_NESTING = 16
+MAX_CONDITIONS = 500
+MAX_SEARCH = 1000
+LISTED = {"is_set", "is_unset", "status_changed"}  # of which each item is a condition
 MILLISECONDS_FROM = 10**11  # as seconds that is the year 5138: whoever writes more means milliseconds
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - stored dates are naive UTC
 CONSTRAINT = re.compile(r"(>=|>|<=|<)?\s*(.*)", re.DOTALL)
@@ -53,6 +56,37 @@ def to_query(given: Mapping[str, Any], filters: Filters) -> Query:
     return both(*conditions)
 
 
+def refuse_large(given: Mapping[str, Any]) -> None:
+    """Raises LimitError for a filter that is too deep, or has so many conditions that building it would take long."""
+    conditions, depth = _size(given)
+    for name, actual, maximum in (("filterDepth", depth, MAX_NESTING), ("conditions", conditions, MAX_CONDITIONS)):
+        if actual > maximum:
+            message = f"A filter has at most {maximum} of {name}."
+            raise LimitError(
+                ErrorCode.LIMIT_EXCEEDED, message, field="filter", limit=name, maximum=maximum, actual=actual
+            )
+
+
+def _size(given: Mapping[str, Any]) -> tuple[int, int]:
+    """How many conditions a filter has, and how deep filters are within it."""
+    inner = [*(given.get("and") or ()), *(given.get("or") or ()), *filter(None, [given.get("not")])]
+    own = sum(
+        len(value or ()) if name in LISTED else _conditions(value)
+        for name, value in given.items() if name not in ("and", "or", "not")
+    )  # fmt: skip
+    sizes = [_size(filter_) for filter_ in inner]
+    return own + sum(count for count, _ in sizes) + len(inner), 1 + max((depth for _, depth in sizes), default=-1)
+
+
+def _conditions(value: Any) -> int:
+    """A list of plain values is one condition for each hundred of them; everything else counts with its parts."""
+    if isinstance(value, Mapping):
+        return 1 + sum(map(_conditions, value.values()))
+    if isinstance(value, list):
+        return len(value) // 100 + sum(_conditions(item) for item in value if not isinstance(item, str | int | float))
+    return 0 if value is None else 1
+
+
 def both(*conditions: Query) -> Query:
     """The conjunction; conditions that ask for nothing are left out."""
     said = [condition for condition in conditions if condition]
@@ -88,10 +122,23 @@ def _is_text(spec: Spec, face: FieldSpec) -> bool:
 # -- operators -------------------------------------------------------------------------------------
 
 
-def _listed(path: str, _name: str, values: Sequence[str], _filters: Filters) -> list[Query]:
-    """Includes are alternatives, and everything behind a leading `-` is excluded."""
-    include = [value for value in values if not value.startswith("-")]
-    exclude = [value[1:] for value in values if value.startswith("-")]
+class Sides(NamedTuple):
+    """What a list of values includes, and what it excludes by a leading `-`."""
+
+    include: list[str]
+    exclude: list[str]
+
+
+def sides(values: Sequence[str]) -> Sides:
+    return Sides(
+        [value for value in values if not value.startswith("-")],
+        [value[1:] for value in values if value.startswith("-")],
+    )
+
+
+def _listed(path: str, _name: str, values: Sequence[str] | Sides, _filters: Filters) -> list[Query]:
+    """Includes are alternatives, and all that is excluded is."""
+    include, exclude = values if isinstance(values, Sides) else sides(values)
     conditions: list[Query] = [{path: {"$in": include}}] if include else []
     return conditions + ([{path: {"$nin": exclude}}] if exclude else [])
 
@@ -124,11 +171,17 @@ def _text(_path: str, name: str, value: str, filters: Filters) -> list[Query]:
     if filters.nesting:
         message = f"{name} stands only at the top of a filter, not within and, or, not."
         raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field=name)
+    if len(value) > MAX_SEARCH:
+        message = f"A search has at most {MAX_SEARCH} characters."
+        raise LimitError(
+            ErrorCode.LIMIT_EXCEEDED, message, field=name, limit="search", maximum=MAX_SEARCH, actual=len(value)
+        )
     return [{"$text": {"$search": value}}] if value else []
 
 
 def _dates(path: str, name: str, values: Sequence[str], _filters: Filters) -> list[Query]:
-    return [{path: constraint(value, name)} for value in values]
+    no_list: Query = {"$not": {"$type": "array"}}
+    return [{path: {**constraint(value, name), **no_list}} for value in values]
 
 
 def _match(combine: str) -> Operator:
@@ -176,19 +229,23 @@ def _hyperparams(_path: str, name: str, values: Sequence[Mapping[str, Any]], _fi
 
 def _hyperparam(value: Mapping[str, Any], name: str) -> list[Query]:
     key = parameter_key(value, name)
-    text, number = parameter_text(key), parameter_number(key)
-    expressions: list[Query] = []
+    conditions: list[Query] = []
     if value.get("eq") is not None:
-        expressions.append({"$eq": [text, {"$literal": value["eq"]}]})
+        conditions.append(_is_one_of([value["eq"]]))
     if value.get("in") is not None:
-        expressions.append({"$in": [text, [{"$literal": item} for item in value["in"]]]})
+        conditions.append(_is_one_of(value["in"]))
     if value.get("matches"):
         pattern = {"$literal": _checked(value["matches"], name)}
-        expressions.append({"$regexMatch": {"input": text, "regex": pattern}})
+        conditions.append({"$regexMatch": {"input": "$$text", "regex": pattern}})
     bounds = _comparison({**value, "eq": None})
     if bounds:  # null is less than every number
-        expressions += [{"$ne": [number, None]}, *({operator: [number, bound]} for operator, bound in bounds.items())]
-    return [{"$expr": expression} for expression in expressions] + _existence(key, value)
+        conditions += [{"$ne": ["$$number", None]}, *({name: ["$$number", bound]} for name, bound in bounds.items())]
+    all_of_it = [{"$expr": of_parameter(key, {"$and": conditions})}] if conditions else []
+    return all_of_it + _existence(key, value)
+
+
+def _is_one_of(texts: Sequence[str]) -> Query:
+    return {"$in": ["$$stored", [{"$literal": stored} for text in texts for stored in spellings(text)]]}
 
 
 def _existence(key: Key, value: Mapping[str, Any]) -> list[Query]:
@@ -202,25 +259,22 @@ def _comparison(value: Mapping[str, Any]) -> dict[str, Any]:
     return {f"${name}": value[name] for name in ("eq", "gt", "gte", "lt", "lte") if value.get(name) is not None}
 
 
-def _and(_path: str, name: str, values: Sequence[Mapping[str, Any]], filters: Filters) -> list[Query]:
-    return [_nested(value, name, filters) for value in values]
+def _and(_path: str, _name: str, values: Sequence[Mapping[str, Any]], filters: Filters) -> list[Query]:
+    return [_nested(value, filters) for value in values]
 
 
 def _or(_path: str, name: str, values: Sequence[Mapping[str, Any]], filters: Filters) -> list[Query]:
     if not values:
         message = f"{name} needs at least one filter; leave it out to ask for nothing."
         raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field=name)
-    return [{"$or": [_nested(value, name, filters) for value in values]}]
+    return [{"$or": [_nested(value, filters) for value in values]}]
 
 
-def _not(_path: str, name: str, value: Mapping[str, Any], filters: Filters) -> list[Query]:
-    return [{"$nor": [_nested(value, name, filters)]}]
+def _not(_path: str, _name: str, value: Mapping[str, Any], filters: Filters) -> list[Query]:
+    return [{"$nor": [_nested(value, filters)]}]
 
 
-def _nested(value: Mapping[str, Any], name: str, filters: Filters) -> Query:
-    if filters.nesting == MAX_NESTING:
-        message = f"Filters are at most {MAX_NESTING} deep within each other."
-        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit="filter depth", maximum=MAX_NESTING)
+def _nested(value: Mapping[str, Any], filters: Filters) -> Query:
     return to_query(value, replace(filters, nesting=filters.nesting + 1))
 
 
@@ -252,7 +306,9 @@ OPERATORS: Mapping[str, Operator] = {
 def _checked(pattern: str, name: str) -> str:
     if len(pattern) > MAX_PATTERN:
         message = f"A pattern has at most {MAX_PATTERN} characters."
-        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit=MAX_PATTERN)
+        raise LimitError(
+            ErrorCode.LIMIT_EXCEEDED, message, field=name, limit="pattern", maximum=MAX_PATTERN, actual=len(pattern)
+        )
     if "\0" in pattern:
         raise InputError(ErrorCode.INVALID_REGEX_ERROR, "A pattern can't hold a NUL character.", field=name)
     return pattern

@@ -5,6 +5,7 @@ A value of another kind counts as none, and so do NaN and infinity. Pure.
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from resolvers.errors import ErrorCode, InputError
 from schema.spec import FieldSpec, Scalar
 
 NUMBERS = ("Int", "Long", "Float")
+NUMERIC = ("int", "long", "double")
 STATS = {"last": "value", "min": "min_value", "max": "max_value"}
 FINITE: Query = {"$gt": -math.inf, "$lt": math.inf}
 
@@ -119,7 +121,7 @@ def kind_of(value: Any) -> str | None:
 def has_value(key: Key) -> Query:
     """The condition for a value of the right kind; MongoDB would also look inside lists, which are no values here."""
     if key.kind == "parameter":
-        return {"$expr": {"$ne": [parameter_text(key), None]}}
+        return {"$expr": {"$ne": [_parameter(key), None]}}
     parts = key.path.split(".")
     no_lists = [{".".join(parts[:end]): {"$not": {"$type": "array"}}} for end in range(1, len(parts))]
     if key.kind == "number":
@@ -134,40 +136,66 @@ def value_expression(key: Key) -> Any:
     if key.kind == "score":
         return {"$meta": "textScore"}
     if key.kind == "parameter":
-        return {"$ifNull": [parameter_number(key), parameter_text(key)]}
+        return of_parameter(key, {"$ifNull": ["$$number", "$$text"]})
     field = f"${key.path}"
     if key.kind != "number":
         return {"$cond": [{"$eq": [{"$type": field}, key.kind]}, field, None]}
-    is_number = {"$in": [{"$type": field}, ["int", "long", "double"]]}
-    return {"$cond": [{"$and": [is_number, _is_finite(field)]}, field, None]}
+    return {"$cond": [{"$and": [_is_a(field, *NUMERIC), _is_finite(field)]}, field, None]}
 
 
 def rank_expression(key: Key, value: str) -> Any:
     """The rank of what `value_expression` gave."""
-    kinds = {"$type": value}
-    of_value = {"$cond": [{"$eq": [kinds, "string"]}, key.rank("string"), key.rank("number")]}
-    return {"$cond": [{"$eq": [kinds, "null"]}, key.rank(None), of_value]}
+    kind = {"$type": value}
+    of_value = {"$cond": [{"$eq": [kind, "string"]}, key.rank("string"), key.rank("number")]}
+    return {"$cond": [{"$eq": [kind, "null"]}, key.rank(None), of_value]}
 
 
-def parameter_text(key: Key) -> Any:
-    """The text of a hyperparameter, null when there is none. A new one hides that of an older server."""
+def of_parameter(key: Key, expression: Any) -> Any:
+    """An expression of a hyperparameter's `$$stored` value, its `$$text` and the `$$number` that it is, or nulls."""
+    text = {"$cond": [_is_a("$$stored", "string"), "$$stored", _bool_text("$$stored")]}
+    read = {"$convert": {"input": "$$stored", "to": "double", "onError": None, "onNull": None}}
+    number = {"$cond": [_is_a("$$stored", "string", *NUMERIC), read, None]}
+    known = {"text": text, "number": {"$let": {"vars": {"read": number}, "in": _finite("$$read")}}}
+    return {"$let": {"vars": {"stored": _parameter(key)}, "in": {"$let": {"vars": known, "in": expression}}}}
+
+
+def spellings(text: str) -> list[Any]:
+    """What may be stored of a hyperparameter that is shown as this text: older servers keep other types than text."""
+    found: list[Any] = [text]
+    for kind in (int, float):
+        with suppress(ValueError, OverflowError):
+            number = kind(text)
+            if str(number) == text and abs(number) < 2**63:
+                found.append(number)
+    return found + [value for value in (True, False) if str(value) == text]
+
+
+def _parameter(key: Key) -> Any:
+    """What is stored of a hyperparameter, null for nothing that is shown. A new one hides that of an older server."""
     new = f"${key.path}"
-    shown = {"$cond": [{"$eq": [{"$type": f"{new}.value"}, "string"]}, f"{new}.value", None]}
-    return {"$cond": [{"$eq": [{"$type": new}, "object"]}, shown, _legacy_text(key)]}
+    shown = {"$cond": [_is_a(f"{new}.value", "string"), f"{new}.value", None]}
+    return {"$cond": [_is_a(new, "object"), shown, _legacy(key)]}
 
 
-def _legacy_text(key: Key) -> Any:
+def _legacy(key: Key) -> Any:
     if key.legacy is None:
         return None
-    stored = {"$getField": {"field": {"$literal": key.legacy}, "input": "$execution.parameters"}}
-    is_scalar = {"$in": [{"$type": "$$stored"}, ["string", "int", "long", "double"]]}
-    return {"$let": {"vars": {"stored": stored}, "in": {"$cond": [is_scalar, {"$toString": "$$stored"}, None]}}}
+    old = {"$getField": {"field": {"$literal": key.legacy}, "input": "$execution.parameters"}}
+    number = {"$cond": [_is_a("$$old", *NUMERIC), _finite("$$old"), None]}
+    shown = {"$cond": [_is_a("$$old", "string", "bool"), "$$old", number]}
+    return {"$let": {"vars": {"old": old}, "in": shown}}
 
 
-def parameter_number(key: Key) -> Any:
-    """The number that the text of a hyperparameter is, else null."""
-    number = {"$convert": {"input": parameter_text(key), "to": "double", "onError": None, "onNull": None}}
-    return {"$let": {"vars": {"number": number}, "in": {"$cond": [_is_finite("$$number"), "$$number", None]}}}
+def _bool_text(value: str) -> Query:
+    return {"$cond": [{"$eq": [value, True]}, "True", {"$cond": [{"$eq": [value, False]}, "False", None]}]}
+
+
+def _is_a(value: str, *types: str) -> Query:
+    return {"$in": [{"$type": value}, list(types)]}
+
+
+def _finite(value: str) -> Query:
+    return {"$cond": [_is_finite(value), value, None]}
 
 
 def _is_finite(value: str) -> Query:

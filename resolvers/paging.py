@@ -40,6 +40,7 @@ from resolvers.keys import (
 from schema.spec import FieldSpec
 
 DEFAULT_PAGE = 50
+MAX_KEYS = 8  # of an order; MongoDB sorts by 32 fields at most
 CURSOR_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 # the types of ids in MongoDB's order; ClearML's are all strings
 ID_TYPES: Sequence[tuple[tuple[type, ...], str]] = (
@@ -87,12 +88,17 @@ class Page:
 def order_of(fields: Mapping[str, FieldSpec], given: Sequence[Mapping[str, Any]], *, searches: bool = False) -> Order:
     """The order asked for. Keys behind the id, and repeated ones, are left out."""
     keys: list[Key] = []
-    for item in given:
+    for item in given[: MAX_KEYS + 1]:
         key = _directed(_key_of(fields, item, searches), item)
         if key.path == "_id":
             return Order(tuple(keys), key.ascending)
         if (key.kind, key.path) not in [(known.kind, known.path) for known in keys]:
             keys.append(key)
+    if len(keys) > MAX_KEYS:
+        message = f"A list is ordered by at most {MAX_KEYS} keys."
+        raise LimitError(
+            ErrorCode.LIMIT_EXCEEDED, message, field="orderBy", limit="orderKeys", maximum=MAX_KEYS, actual=len(keys)
+        )
     return Order(tuple(keys), keys[0].ascending)
 
 
@@ -162,9 +168,9 @@ def _size(value: int | None, name: str, max_page: int) -> int:
 # -- cursors ---------------------------------------------------------------------------------------
 
 
-def fingerprint(query: Query, order: Order) -> bytes:
-    """What a cursor belongs to. The query holds the viewer's company, so cursors are no use to others."""
-    return hashlib.sha256(repr((query, order)).encode()).digest()[:12]
+def fingerprint(asked: Any, order: Order) -> bytes:
+    """What a cursor belongs to: the viewer's company, the collection and the filter as it was asked, and the order."""
+    return hashlib.sha256(repr((asked, order)).encode()).digest()[:12]
 
 
 def cursor(document: Document, order: Order, seal: bytes) -> str:
@@ -205,11 +211,16 @@ def _is_id(value: Any) -> bool:
 # -- parts -----------------------------------------------------------------------------------------
 
 
+def whole(query: Query, order: Order, at: Place | None) -> Part:
+    """The list behind `at`, or all of it, in one stretch, which no index serves."""
+    numbered = list(enumerate(order.keys))
+    return _part(query, {}, order, numbered, _past(order, numbered, at))
+
+
 def parts(query: Query, order: Order, at: Place | None) -> list[Part]:
     """The stretches of the list behind `at`, or all of them."""
-    numbered = list(enumerate(order.keys))
     if not order.keys or order.keys[0].is_computed:
-        return [_part(query, {}, order, numbered, _past(order, numbered, at))]
+        return [whole(query, order, at)]
     is_among_nulls = at is not None and at[0][0] is None
     with_value = _values_part(query, order, None if is_among_nulls else at)
     rest = _rest_part(query, order, at if is_among_nulls else None)

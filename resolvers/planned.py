@@ -118,9 +118,13 @@ async def _fill(context: Context, pending: Pending) -> None:
     selected, slots = pending
     assert selected.face
     assert selected.tree
-    ids = list(dict.fromkeys(slot.id for slot in slots))
-    found = _loaded(context, selected, ids) if selected.face.loader else _related(context, selected.tree, ids)
-    by_id = dict(zip(ids, await found, strict=True))
+    roots = {slot.id: slot.root for slot in slots}
+    found = (
+        _loaded(context, selected, list(roots.values()))
+        if selected.face.loader
+        else _related(context, selected.tree, list(roots))
+    )
+    by_id = dict(zip(roots, await found, strict=True))
     for slot in slots:
         slot.target[slot.key] = by_id[slot.id]
 
@@ -135,13 +139,13 @@ async def _related(context: Context, tree: Tree, ids: Sequence[str]) -> list[Any
     return await answers(context, tree, [document or {"_id": id_} for document, id_ in zip(found, ids, strict=True)])
 
 
-async def _loaded(context: Context, selected: Selected, ids: Sequence[str]) -> list[Any]:
-    """For each id the one document that its field's loader finds, or the list of them."""
+async def _loaded(context: Context, selected: Selected, documents: Sequence[Document]) -> list[Any]:
+    """For each document the one that its field's loader finds, or the list of them."""
     face, tree = selected.face, selected.tree
     assert face
     assert face.loader
     assert tree
-    rows = await LOADERS[face.loader](context, selected.arguments, ids, projection([tree]))
+    rows = await LOADERS[face.loader](context, selected.arguments, documents, tree)
     shaped = iter(await answers(context, tree, [document for row in rows for document in row]))
     values = [list(islice(shaped, len(row))) for row in rows]
     return values if isinstance(face.type, ListOf) else [value for [value] in values]

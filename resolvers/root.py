@@ -9,7 +9,9 @@ from resolvers.documents import Schema
 from resolvers.limits import DEFAULTS, Limits
 from resolvers.mutations.change import Work, mutation
 from resolvers.mutations.edits import EDITS, validate
+from resolvers.mutations.many import many as for_many
 from resolvers.mutations.moves import archive, delete, moves, ping, unarchive
+from resolvers.mutations.queues import next_task
 from resolvers.mutations.supporting import create_model, create_project, create_queue
 from resolvers.planned import PlannedExecution
 from resolvers.queries import many, one
@@ -23,6 +25,7 @@ MUTATIONS: Mapping[str, Work] = {
     **{f"task_{endpoint}": moves(endpoint) for endpoint in MOVES if endpoint not in ("edit", "delete")},
     "task_delete": delete,
     "task_ping": ping,
+    "queue_next_task": next_task,
     **EDITS,
     "task_archive": archive,
     "task_unarchive": unarchive,
@@ -47,7 +50,11 @@ def build_schema(
         "server_info": server_info(about or {}),
         "task_validate": validate,
     })  # fmt: skip
-    mutation_type = derived.mutation({name: mutation(name, work) for name, work in MUTATIONS.items()})
+    mutation_type = derived.mutation({
+        **{name: mutation(name, work) for name, work in MUTATIONS.items()},
+        **{name: for_many(name, found.of, MUTATIONS[found.of])
+           for name, found in spec.mutations.items() if found.of and found.of in MUTATIONS},
+    })  # fmt: skip
     return Schema(
         limits=limits,
         sizes=said_sizes(spec),

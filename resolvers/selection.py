@@ -99,6 +99,7 @@ def _paths(tree: Tree, at: str) -> Iterator[str]:
         places = face.stored or (at + face.name,)
         if face.loader:
             yield OWNER
+            yield from face.stored
         elif face.shown:
             yield from _narrowed(selected, places[0])
             yield from places[1:]

@@ -32,6 +32,7 @@ class Slot(NamedTuple):
     target: dict[str, Any]
     key: str
     id: str  # of the other document; for a loaded field, of its own
+    root: Document  # the document with the place
 
 
 class Pending(NamedTuple):
@@ -229,14 +230,14 @@ class Shaping:
 
     def _object(self, selected: Selected, value: Value) -> Fill:
         assert selected.tree
-        shape, key = self.shape(selected.tree), selected.key
+        shape, key, is_root = self.shape(selected.tree), selected.key, selected.tree.of.collection is not None
         # what is read from elsewhere in the document is there even when this part is not
         is_always = any(face.stored for face in selected.tree.of.outputs.values())
 
         def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
             inner = value(document, root)
             if isinstance(inner, dict):
-                answer[key] = shape(inner, root, pending)
+                answer[key] = shape(inner, inner if is_root else root, pending)
             elif is_always:
                 answer[key] = shape({}, root, pending)
 
@@ -244,12 +245,13 @@ class Shaping:
 
     def _objects(self, selected: Selected, value: Value) -> Fill:
         assert selected.tree
-        shape, key = self.shape(selected.tree), selected.key
+        shape, key, is_root = self.shape(selected.tree), selected.key, selected.tree.of.collection is not None
 
         def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
             inner = value(document, root)
             if isinstance(inner, list):
-                answer[key] = [shape(item, root, pending) for item in inner if isinstance(item, dict)]
+                items = [item for item in inner if isinstance(item, dict)]
+                answer[key] = [shape(item, item if is_root else root, pending) for item in items]
 
         return fill
 
@@ -345,7 +347,7 @@ def _source(face: FieldSpec, number: int) -> str:
 def _relation(selected: Selected, value: Value) -> Fill:
     def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
         if id_ := reference(value(document, root)):
-            _await(selected, answer, id_, pending)
+            _await(selected, answer, id_, root, pending)
 
     return fill
 
@@ -354,10 +356,10 @@ def _loaded(selected: Selected) -> Fill:
     def fill(answer: Answer, _document: Document, root: Document, pending: PendingRelations) -> None:
         # nothing is loaded for a document that is gone, and nothing can refer to an id that is no text
         if OWNER in root and (id_ := reference(root["_id"])):
-            _await(selected, answer, id_, pending)
+            _await(selected, answer, id_, root, pending)
 
     return fill
 
 
-def _await(selected: Selected, answer: Answer, id_: str, pending: PendingRelations) -> None:
-    pending.setdefault(id(selected), Pending(selected, [])).slots.append(Slot(answer, selected.key, id_))
+def _await(selected: Selected, answer: Answer, id_: str, root: Document, pending: PendingRelations) -> None:
+    pending.setdefault(id(selected), Pending(selected, [])).slots.append(Slot(answer, selected.key, id_, root))

@@ -1,60 +1,76 @@
-"""`includeSubprojects`: a project in a filter stands for itself and everything within it."""
+"""Projects within projects: which there are, and filters in which a project stands for all of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from models.reading import Part, Reader
+from models.reading import Query, Reader
 from resolvers.errors import ErrorCode, LimitError
+from resolvers.filters import Filters, Sides, refuse_large, sides, to_query
 
 MAX_SUBPROJECTS = 10_000
 Within = Mapping[str, Sequence[str]]
 
 
-async def with_subprojects(filter_: Mapping[str, Any], reader: Reader) -> Mapping[str, Any]:
-    """The filter with its projects widened where it says so: one more command where it does, none otherwise."""
-    asked = {token.removeprefix("-") for token in _asked(filter_)}
-    return _widened(filter_, await _within(asked, reader)) if asked else filter_
+async def within(projects: Sequence[str], reader: Reader) -> Within:
+    """For each of these projects the ids of all that are inside it, at any depth, by one command."""
+    query = {"path": {"$in": list(projects)}}
+    found = await reader.all("project", query, {"path": 1}, limit=MAX_SUBPROJECTS + 1)
+    _refuse_more(len(found))
+    inside: dict[str, list[str]] = {project: [] for project in projects}
+    for document in found:
+        for around in _texts(document["path"]) & inside.keys() if type(document["_id"]) is str else ():
+            inside[around].append(document["_id"])
+    return inside
 
 
-def _asked(filter_: Mapping[str, Any]) -> Iterator[str]:
+class Asked(NamedTuple):
+    """The query for a filter, and what tells it from others: the filter itself, whatever projects there are by now."""
+
+    query: Query
+    identity: Any
+
+
+async def query_of(filter_: Mapping[str, Any], filters: Filters, reader: Reader) -> Asked:
+    """The query for a filter input, which is measured before anything is made of it or read for it."""
+    refuse_large(filter_)
+    query = to_query(filter_, filters)
+    asked = {project for values in _asked(filter_) for side in sides(values) for project in side}
+    if not asked:
+        return Asked(query, query)
+    inside = await within(sorted(asked), reader)
+    _refuse_more(sum(len(inside[name]) for values in _asked(filter_) for side in sides(values) for name in side))
+    return Asked(to_query(_widened(filter_, inside), filters), (query, list(_asked(filter_))))
+
+
+def _asked(filter_: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+    """The values of `project` wherever they stand for more."""
     if filter_.get("include_subprojects"):
-        yield from filter_.get("project") or ()
-    for inner in _inner(filter_):
+        yield filter_.get("project") or ()
+    for inner in (*(filter_.get("and") or ()), *(filter_.get("or") or ()), *filter(None, [filter_.get("not")])):
         yield from _asked(inner)
 
 
-def _inner(filter_: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    opposite = filter_.get("not")
-    return [*(filter_.get("and") or ()), *(filter_.get("or") or ()), *([opposite] if opposite else ())]
-
-
-async def _within(projects: set[str], reader: Reader) -> Within:
-    part = Part({"path": {"$in": sorted(projects)}}, {"_id": 1})
-    found = await reader.list("project", [part], skip=0, limit=MAX_SUBPROJECTS + 1, projection={"path": 1})
-    if len(found) > MAX_SUBPROJECTS:
-        message = f"These projects have more than {MAX_SUBPROJECTS} others within them."
-        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field="includeSubprojects", maximum=MAX_SUBPROJECTS)
-    within: dict[str, list[str]] = {}
-    for document in found:
-        path = document["path"]
-        for ancestor in path if isinstance(path, list) else [path]:
-            if ancestor in projects:
-                within.setdefault(ancestor, []).append(document["_id"])
-    return within
-
-
-def _widened(filter_: Mapping[str, Any], within: Within) -> Mapping[str, Any]:
+def _widened(filter_: Mapping[str, Any], inside: Within) -> Mapping[str, Any]:
     changed = dict(filter_)
     if filter_.get("include_subprojects") and filter_.get("project"):
-        changed["project"] = [wide for token in filter_["project"] for wide in _with_all_within(token, within)]
+        wide = [[name for one in side for name in (one, *inside[one])] for side in sides(filter_["project"])]
+        changed["project"] = Sides(*wide)
     for name in ("and", "or"):
         if filter_.get(name):
-            changed[name] = [_widened(inner, within) for inner in filter_[name]]
+            changed[name] = [_widened(inner, inside) for inner in filter_[name]]
     if filter_.get("not"):
-        changed["not"] = _widened(filter_["not"], within)
+        changed["not"] = _widened(filter_["not"], inside)
     return changed
 
 
-def _with_all_within(token: str, within: Within) -> list[str]:
-    sign = "-" if token.startswith("-") else ""
-    return [token, *(sign + inner for inner in within.get(token.removeprefix("-"), ()))]
+def _refuse_more(actual: int) -> None:
+    if actual > MAX_SUBPROJECTS:
+        message = f"These projects have more than {MAX_SUBPROJECTS} others within them."
+        raise LimitError(
+            ErrorCode.LIMIT_EXCEEDED, message, field="includeSubprojects", limit="subprojects", maximum=MAX_SUBPROJECTS
+        )
+
+
+def _texts(values: Any) -> set[str]:
+    """Those of a stored list that can be ids."""
+    return {value for value in values if type(value) is str} if isinstance(values, list) else set()

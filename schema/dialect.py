@@ -19,7 +19,7 @@ SCALARS: Mapping[tuple[str, str | None], str] = {
 # what an annotation may say, where that is a closed set
 OVERRIDES = ("ID", "Long", "JSON")
 READS = ("hyperparams", "first_model", "last_model", "model_items", "numbered")
-LOADERS = ("subprojects", "task_counts")
+LOADERS = ("subprojects", "task_counts", "children", "transitions", "available_transitions")
 KEYS = ("md5", "escaped", "artifact", "plain")
 FILTERS = (
     "listed", "names", "types", "equal", "pattern", "statuses", "dates", "text", "all_match", "any_match",
@@ -55,7 +55,10 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "description": "text", "request": "property", "response": "property", "batch_request": "anything",
     },
     "operation": {"description": "text", "arguments": "property", "returns": "property", "required": "flag"},
-    "mutation": {"endpoint": "text", "description": "text", "input": "property", "payload": "property"},
+    "mutation": {
+        "endpoint": "text", "description": "text", "input": "property", "payload": "property", "many": "many",
+    },
+    "many": {"description": "text", "input": "property", "result": "property"},
 }  # fmt: skip
 MAPS = {"properties": "property", "texts by name": "text"}
 PLAIN: Mapping[str, Callable[[Any], bool]] = {

@@ -108,15 +108,33 @@ class _Loader:
                 node = checked(raw, "mutation", at, self.mistake)
                 endpoint = (self._find_endpoint(node["endpoint"], at) if "endpoint" in node else None) or {}
                 description = description_of(node) or description_of(endpoint)
-                for part, said in (("input", "request"), ("payload", "response")):
-                    self.raw[f"{name}_{part}"] = _together(endpoint.get(said, {}), node.get(part, {})) | {
-                        "description": f"What {camel(name)} {'takes' if part == 'input' else 'answers'}."
-                    }
-                takes = FieldSpec("input", "input", Ref(f"{name}_input"), "What to do, and to what.", required=True)
-                yield (
-                    name,
-                    OperationSpec(name, camel(name), description, (takes,), Ref(f"{name}_payload"), required=True),
-                )
+                for part, said, verb in (("input", "request", "takes"), ("payload", "response", "answers")):
+                    self.raw[f"{name}_{part}"] = _together(endpoint.get(said, {}), node.get(part, {})) | _said(
+                        name, verb
+                    )
+                yield name, _mutation(name, description)
+                if "many" in node:
+                    yield self._many(name, node["many"])
+
+    def _many(self, single: str, node: Node) -> tuple[str, OperationSpec]:
+        """A mutation for many: it takes what the single one takes, less `task`, and has the payload of each."""
+        name, result = f"{single}_many", f"{single}_many_result"
+        takes, answers = self.raw[f"{single}_input"], self.raw[f"{single}_payload"]
+        takes = {
+            "properties": {key: value for key, value in takes["properties"].items() if key != "task"},
+            "required": [key for key in takes["required"] if key != "task"],
+        }
+        results = {
+            "type": "array", "items": {"$ref": f"#/definitions/{result}"},
+            "description": "What became of each, in the order of the ids.", "x-size": 100,
+        }  # fmt: skip
+        self.raw[f"{name}_input"] = _together(node.get("input", {}), takes) | _said(name, "takes")
+        self.raw[result] = _together(answers | {"required": []}, node.get("result", {})) | {
+            "description": f"What {camel(name)} answers for one id."
+        }
+        self.raw[f"{name}_payload"] = {"properties": {"results": results}} | _said(name, "answers")
+        description = f"What {camel(single)} does, {description_of(node)}"
+        return name, replace(_mutation(name, description), of=single)
 
     def _reachable(self, names: list[str]) -> set[str]:
         found: set[str] = set()
@@ -213,6 +231,15 @@ class _Loader:
         arguments = self.fields.object(f"{name}_arguments", node.get("arguments", {}), (*at, "arguments")).fields
         returns = self.fields.type(node.get("returns", {}), (*at, "returns"), name)
         return OperationSpec(name, camel(name), description_of(node), arguments, returns, bool(node.get("required")))
+
+
+def _mutation(name: str, description: str | None) -> OperationSpec:
+    takes = FieldSpec("input", "input", Ref(f"{name}_input"), "What to do, and to what.", required=True)
+    return OperationSpec(name, camel(name), description, (takes,), Ref(f"{name}_payload"), required=True)
+
+
+def _said(name: str, verb: str) -> dict[str, str]:
+    return {"description": f"What {camel(name)} {verb}."}
 
 
 def _together(one: Node, other: Node) -> dict[str, Any]:

@@ -136,7 +136,7 @@ class EndpointSpec:
 
 @dataclass(frozen=True, slots=True)
 class OperationSpec:
-    """A field of a root type."""
+    """A field of a root type; `of` is the mutation that it does for many."""
 
     name: str
     graphql_name: str
@@ -144,6 +144,7 @@ class OperationSpec:
     arguments: tuple[FieldSpec, ...]
     returns: TypeSpec
     required: bool
+    of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """One real MongoDB and one served application for all tests; an empty database for each."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from starlette.applications import Starlette
 from api.app import create_app
 from api.mongod import embedded
 from api.settings import Settings
+from models.db import Database
+from models.status import CLEARML, DOCUMENTED
 from schema.load import load
 from schema.spec import ObjectSpec
 
@@ -118,6 +120,37 @@ async def client(app: Starlette, database: AsyncDatabase[dict[str, Any]]) -> Asy
     """A client of the served application over an empty database."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
         yield Client(http, database)
+
+
+@pytest.fixture(params=[DOCUMENTED, CLEARML])
+def rules(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+async def ruled(app: Starlette, database: AsyncDatabase[dict[str, Any]], rules: str) -> AsyncIterator[Client]:
+    """A client of the application under either set of rules, over the same database."""
+    made = create_app(Settings(mongodb_uri=SecretStr(""), rules=rules))  # type: ignore[arg-type]
+    made.state.database = app.state.database
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://localhost") as http:
+        yield Client(http, database)
+
+
+@pytest.fixture
+async def beside(app: Starlette, mongodb_uri: str) -> AsyncIterator[Callable[..., Client]]:
+    """Clients of further applications, with settings of their own, over the same connection to the same database."""
+    made = []
+
+    def another(database: Database | None = None, **settings: Any) -> Client:
+        other = create_app(Settings(mongodb_uri=SecretStr(mongodb_uri), mongodb_database=NAME, **settings))
+        other.state.database = database or app.state.database
+        made.append(httpx.AsyncClient(transport=httpx.ASGITransport(other), base_url="http://localhost"))
+        return Client(made[-1], other.state.database.database)
+
+    yield another
+    for http in made:
+        await http.aclose()
 
 
 @pytest.fixture

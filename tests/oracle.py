@@ -76,7 +76,7 @@ def parameter(row: Document, ref: Mapping[str, Any]) -> str | None:
     if isinstance(item, dict):
         return typed(item.get("value"), str)  # type: ignore[no-any-return]
     legacy = at(row, "execution", "parameters", {"Args": name, "TF_DEFINE": f"TF_DEFINE/{name}"}.get(section, ""))
-    if isinstance(legacy, int | float) and not isinstance(legacy, bool):
+    if isinstance(legacy, bool) or typed(legacy, float) is not None:
         return str(legacy)
     return typed(legacy, str)  # type: ignore[no-any-return]
 

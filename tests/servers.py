@@ -82,12 +82,14 @@ def served(**settings: object) -> Iterator[Served]:
 
 
 @contextlib.contextmanager
-def standalone(folder: Path) -> Iterator[str]:
+def standalone(folder: Path, *options: str) -> Iterator[str]:
     """A mongod as ClearML runs it: no replica set."""
     (folder / "db").mkdir()
     socket = folder / "m.sock"
-    options = ["--bind_ip", str(socket), "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--quiet"]
-    command = [str(find_mongod()), "--dbpath", str(folder / "db"), "--logpath", str(folder / "log"), *options]
+    command = [
+        str(find_mongod()), "--dbpath", str(folder / "db"), "--logpath", str(folder / "log"), "--bind_ip", str(socket),
+        "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--quiet", *options,
+    ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             while not socket.exists():
@@ -97,6 +99,18 @@ def standalone(folder: Path) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(30)
+
+
+@contextlib.contextmanager
+def replica_set(folder: Path) -> Iterator[str]:
+    """A mongod of somebody else that has transactions, and fails on command."""
+    with standalone(folder, "--replSet", "rs0", "--setParameter", "enableTestCommands=1") as uri:
+        with pymongo.MongoClient[dict[str, Any]](uri) as client:
+            members = [{"_id": 0, "host": str(folder / "m.sock")}]
+            client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
+            while not client.admin.command("hello")["isWritablePrimary"]:
+                time.sleep(0.05)
+        yield uri
 
 
 def restore(uri: str, dump: Path, database: str = "backend") -> None:

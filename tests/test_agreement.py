@@ -28,6 +28,10 @@ Kept = set[tuple[str, type]]
 # a document's field → why HOCON has none for it
 STORED_ONLY = {
     "task.unique_metrics": "an index of the names that lastMetrics shows",
+    **dict.fromkeys(
+        (f"taskql_transition.{name}" for name in ("_id", "company", "task", "number")),
+        "whose it is and where it stands, which the place in the answer tells",
+    ),
     **dict.fromkeys((f"{name}.revision_id" for name in DOCUMENTS), "Beanie's own, and never written"),
 }
 

@@ -20,6 +20,7 @@ SPEC = load()
 FILTERS = filters_of(SPEC, "task")
 FIND = "query($filter: TaskFilter) { tasks(filter: $filter, orderBy: [{field: ID}]) { nodes { id } totalCount } }"
 MILLISECOND = timedelta(milliseconds=1)
+NO_LIST: Filter = {"$not": {"$type": "array"}}
 
 
 def utc(*parts: int) -> datetime:
@@ -53,21 +54,22 @@ async def found(client: Client, filter_: Filter | None) -> list[str]:
     ({"name": "a.b"}, {"name": {"$regex": "a.b"}}),
     ({"search_text": '"two words" -third'}, {"$text": {"$search": '"two words" -third'}}),
     ({"status_changed": [">=2026-01-01", "<2026-02-01T00:00:00Z"]},
-     {"$and": [{"status_changed": {"$gte": NEW_YEAR}}, {"status_changed": {"$lt": utc(2026, 2, 1)}}]}),
+     {"$and": [{"status_changed": {"$gte": NEW_YEAR} | NO_LIST},
+               {"status_changed": {"$lt": utc(2026, 2, 1)} | NO_LIST}]}),
     ({"_any_": {"pattern": "x", "fields": ["name", "script.entryPoint"]}},
      {"$or": [{"name": {"$regex": "x", "$options": "i"}}, {"script.entry_point": {"$regex": "x", "$options": "i"}}]}),
     ({"_all_": {"pattern": "x", "fields": ["id", "tags"]}},
      {"$and": [{"_id": {"$regex": "x", "$options": "i"}}, {"tags": {"$regex": "x", "$options": "i"}}]}),
     ({"_all_": {"pattern": "x", "fields": []}, "name": "y"}, {"name": {"$regex": "y"}}),
     ({"name": "y", "parent": "p"}, {"$and": [{"name": {"$regex": "y"}}, {"parent": "p"}]}),
-    ({"created": {"gte": NEW_YEAR, "lt": None}}, {"created": {"$gte": NEW_YEAR, "$not": {"$type": "array"}}}),
+    ({"created": {"gte": NEW_YEAR, "lt": None}}, {"created": {"$gte": NEW_YEAR, **NO_LIST}}),
     ({"or": [{"name": "y"}, {"parent": "p", "id": ["a"]}]},
      {"$or": [{"name": {"$regex": "y"}}, {"$and": [{"_id": {"$in": ["a"]}}, {"parent": "p"}]}]}),
     ({"not": {"parent": "p"}}, {"$nor": [{"parent": "p"}]}),
     ({"and": [{"parent": "p"}, {}, {"name": None}], "id": ["a"]}, {"$and": [{"_id": {"$in": ["a"]}}, {"parent": "p"}]}),
     ({"not": {}}, {"$nor": [{}]}),
     ({"or": [{}]}, {"$or": [{}]}),
-    ({"is_set": ["status"]}, {"status": {"$type": "string", "$not": {"$type": "array"}}}),
+    ({"is_set": ["status"]}, {"status": {"$type": "string", **NO_LIST}}),
 ])  # fmt: skip
 def test_a_filter_becomes_a_query(given: Filter, expected: Filter) -> None:
     assert to_query(given, FILTERS) == expected
@@ -275,7 +277,7 @@ SAME_MOMENT = [
 def test_a_date_can_be_written_in_many_ways(text: str, operator: str, expected: Filter) -> None:
     for around in ("{}{}", "{} {}", " {}{} ", "{}\t{}\n"):
         given = {"status_changed": [around.format(operator, text)]}
-        assert to_query(given, FILTERS) == {"status_changed": expected}
+        assert to_query(given, FILTERS) == {"status_changed": expected | NO_LIST}
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -288,7 +290,7 @@ def test_a_date_can_be_written_in_many_ways(text: str, operator: str, expected: 
 ])  # fmt: skip
 def test_a_date_is_read_to_the_millisecond(text: str, expected: datetime) -> None:
     query = to_query({"status_changed": [text]}, FILTERS)
-    assert query == {"status_changed": {"$eq": expected}}
+    assert query == {"status_changed": {"$eq": expected} | NO_LIST}
 
 
 NO_DATES = [
@@ -437,17 +439,40 @@ async def test_all_projects_within_projects_are_found_by_one_more_command(
     nested = {"or": [{"project": ["mid"], "includeSubprojects": True}, {"project": ["else"]}, {"project": ["top"]}]}
     filter_ = {"not": {"project": ["-top"], "includeSubprojects": True}, "and": [nested]}
     assert await found(client, filter_) == ["in low", "in mid", "in top"]
-    assert [command.get("aggregate") for command in commands.seen] == ["project", "task", "task"]
+    assert [command.get("find", command.get("aggregate")) for command in commands.seen] == ["project", "task", "task"]
     commands.seen.clear()
     assert await found(client, {"project": ["top"], "includeSubprojects": False}) == ["in top"]
     assert [command.get("aggregate") for command in commands.seen] == ["task", "task"]
+
+
+async def test_a_cursor_lives_on_when_a_project_comes_or_goes(client: Client, database: Database) -> None:
+    await database.project.insert_many([project(_id="top"), project(_id="mid", path=["top"])])
+    await database.task.insert_many([task(_id=f"{number}", project="mid") for number in range(4)])
+    query = """query($after: String) {
+      tasks(filter: {project: ["top"], includeSubprojects: true}, orderBy: [{field: ID}], first: 2, after: $after) {
+        nodes { id } pageInfo { endCursor } } }"""
+    page = (await client.data(query))["tasks"]
+    await database.project.insert_one(project(_id="new", path=["top"]))
+    await database.task.insert_one(task(_id="3 new", project="new"))
+    found = (await client.data(query, after=page["pageInfo"]["endCursor"]))["tasks"]["nodes"]
+    assert [node["id"] for node in found] == ["2", "3"]
+    other = query.replace('["top"]', '["mid"]')
+    assert (await client.error(other, after=page["pageInfo"]["endCursor"]))["code"] == "BAD_CURSOR"
+    without = query.replace("includeSubprojects: true", "includeSubprojects: false")
+    assert (await client.error(without, after=page["pageInfo"]["endCursor"]))["code"] == "BAD_CURSOR"
 
 
 async def test_projects_with_odd_paths_hold_no_others(client: Client, database: Database) -> None:
     for number, path in enumerate([None, ABSENT, "top", 5, [None, 5], {"top": 1}]):
         await database.project.insert_one(project(_id=f"{number}", path=path))
         await database.task.insert_one(task(_id=f"in {number}", project=f"{number}"))
-    assert await found(client, {"project": ["top"], "includeSubprojects": True}) == ["in 2"]
+    await database.project.insert_many([
+        project(_id=777, path=["top"]), project(_id="-top", path=["top", {"a": 1}]), project(_id="in -", path=["-x"]),
+    ])  # fmt: skip
+    await database.task.insert_many([task(_id="in 777", project=777), task(_id="in -top", project="-top")])
+    assert await found(client, {"project": ["top"], "includeSubprojects": True}) == ["in -top"]
+    outside = await found(client, {"project": ["-top"], "includeSubprojects": True})
+    assert outside == ["in 0", "in 1", "in 2", "in 3", "in 4", "in 5", "in 777"]
 
 
 # -- what older servers stored ---------------------------------------------------------------------

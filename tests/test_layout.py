@@ -119,7 +119,7 @@ def test_legacy_parameters_are_shown_as_hyperparameters(new: Any) -> None:
         "Args": {
             "lr": {"section": "Args", "name": "lr", "value": "0.1", "type": "legacy"},
             "none": {"section": "Args", "name": "none", "value": None, "type": "legacy"},
-            "a%2Eb": {"section": "Args", "name": "a.b", "value": "[1]", "type": "legacy"},
+            "a%2Eb": {"section": "Args", "name": "a.b", "value": None, "type": "legacy"},
         },
         "TF_DEFINE": {"x": {"section": "TF_DEFINE", "name": "x", "value": "y", "type": "legacy"}},
     }

@@ -33,12 +33,12 @@ PROJECTS = {"top": [], "top/mid": ["top"], "top/mid/low": ["top", "top/mid"], "e
 METRICS = [("loss", "train"), ("a.b/c $d", "é %2E"), ("_x__y", " ")]
 PARAMETERS = [("Args", "lr"), ("Args", "a.b$c"), ("TF_DEFINE", "x"), ("General", "_é__ %")]
 DATES = [DAY + timedelta(hours=hours) for hours in (-1, 0, 0, 1)] + [DAY + timedelta(milliseconds=1)]
-NO_DATES: list[Any] = [None, ABSENT, 5, "2026-01-31T12:00:00Z", {"a": 1}, DatetimeMS(10**15)]
+NO_DATES: list[Any] = [None, ABSENT, [DAY], 5, "2026-01-31T12:00:00Z", {"a": 1}, DatetimeMS(10**15)]
 NO_TEXTS: list[Any] = [None, ABSENT, 5, True, ["a"], Code("a")]
 NUMBERS = [0, 1, 1.5, -2, 2**40, -0.0, 1e300]
 NO_NUMBERS: list[Any] = [None, ABSENT, math.nan, math.inf, -math.inf, True, "1", [1], Decimal128("1")]
 WORDS = ["1", "1.5", "-2", "+2", "1e2", ".5", "2.", "10", "9", "0010", "", "auto", "Adam", "adam", "nan", "inf",
-         "1e999", "0x10", " 1", "1 ", "1_0", "é", "$x", "-"]  # fmt: skip
+         "1e999", "0x10", " 1", "1 ", "1_0", "é", "$x", "-", "0.25", "5", "1e-07", "True", "true"]  # fmt: skip
 NO_WORDS: list[Any] = [None, ABSENT, 5, 0.5, ["1"], {"a": 1}]
 NAMES = ["train a.b", "Train", "eval", "", "$x", "é"]
 TAGS = ["x", "y", "-x"]
@@ -75,7 +75,8 @@ STORED: dict[str, st.SearchStrategy[Any]] = {
         for section, name in PARAMETERS
     },
 }  # fmt: skip
-LEGACY = st.dictionaries(st.sampled_from(["lr", "a.b$c", "TF_DEFINE/x"]), mostly(WORDS, [None, 5, ["1"]]))
+OLD_WORDS = [None, 5, -2, 0.25, 1e-7, 1.5e300, True, False, math.nan, math.inf, ["1"], {"a": 1}, DAY, Decimal128("1")]
+LEGACY = st.dictionaries(st.sampled_from(["lr", "a.b$c", "TF_DEFINE/x"]), mostly(WORDS, OLD_WORDS))
 
 
 @st.composite

@@ -230,7 +230,7 @@ def relations(type_: GraphQLObjectType, seen: tuple[str, ...] = ()) -> Iterator[
         inner = get_named_type(field.type)
         if isinstance(inner, GraphQLObjectType) and "id" in inner.fields:
             yield (*seen, name)
-        elif isinstance(inner, GraphQLObjectType):
+        elif isinstance(inner, GraphQLObjectType) and (type_.name, name) not in LOADED:
             yield from relations(inner, (*seen, name))
 
 

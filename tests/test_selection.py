@@ -725,12 +725,12 @@ async def test_a_part_of_a_list_that_is_not_selected_costs_nothing(
 
 
 def places(type_: GraphQLObjectType, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The way to every object below a type, a relation's included but not what is below that."""
+    """The way to every object below a type, a relation's and a loaded one included but not what is below those."""
     for name, field in type_.fields.items():
         inner = get_named_type(field.type)
         if isinstance(inner, GraphQLObjectType):
             yield (*at, name)
-            if not property_of(type_.name, name).is_relation:
+            if not property_of(type_.name, name).is_relation and (type_.name, name) not in LOADED:
                 yield from places(inner, (*at, name))
 
 

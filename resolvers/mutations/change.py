@@ -1,26 +1,26 @@
 """What mutations share: one transaction, once for each idempotency key, and an answer from what is there afterwards."""
 
-import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-import orjson
 import strawberry
 from pymongo.errors import DuplicateKeyError
 
+from models.history import TRANSITIONS
 from models.reading import Document
 from models.stored import now
-from models.writing import KEYS, TRANSITIONS, Transaction
+from models.writing import Transaction
 from resolvers.arguments import given
 from resolvers.context import Context
-from resolvers.errors import ConflictError, ErrorCode, ForbiddenError, InputError
+from resolvers.errors import ConflictError, ErrorCode, InputError
+from resolvers.guards import refuse_public, shown
 from resolvers.mutations.echo import echo
+from resolvers.mutations.once import Key, key_of
 from resolvers.planned import Plan, Report, answers
 from resolvers.selection import Tree
 
 Payload = dict[str, Any]
-MAX_KEY = 128
 
 
 class Change:
@@ -48,16 +48,15 @@ class Change:
         found = await self.tx.visible("task", {"_id": id_})
         if not found:
             raise InputError(ErrorCode.INVALID_TASK_ID, f"There is no task {id_!r}.", field="task", task=id_)
-        if found[0]["company"] != self.viewer.company:
-            message = "A public task is not changed by those who read it."
-            raise ForbiddenError(ErrorCode.NO_WRITE_PERMISSION, message, task=id_)
+        if refusal := refuse_public(found[0], self.viewer):
+            raise refusal
         return found[0]
 
     def expect_status(self, task: Document) -> None:
         """Raises ConflictError when the task has not the status that the input expects."""
         expected = self.asked.get("expected_status")
         if expected is not None and task.get("status") != expected:
-            details = {"task": task["_id"], "status": str(task.get("status")).upper(), "expected": expected.upper()}
+            details = {"task": task["_id"], "status": shown(task.get("status")), "expected": shown(expected)}
             message = f"The task is {details['status']} by now, not {details['expected']}."
             raise ConflictError(ErrorCode.FAILED_CHANGING_TASK_STATUS, message, **details)
 
@@ -72,14 +71,15 @@ class Change:
             "updated": 1, "fields": echo(self.spec, {**own, **dict.fromkeys(cleared)}), "task": task["_id"],
         }  # fmt: skip
 
-    async def note(self, task: Document, target: str, reason: str, message: str) -> None:
+    async def note(self, task: Document, target: str | None, reason: str, message: str) -> None:
         """Append the move to the history of the task; writers of one task wait for each other, so numbers are whole."""
         last = await self.tx.last(TRANSITIONS, {"task": task["_id"]}, "number")
         number = last["number"] + 1 if last else 1
         await self.tx.insert(TRANSITIONS, {
             "_id": f"{task['_id']}:{number:09}", "task": task["_id"], "number": number,
-            "from": task.get("status"), "to": target, "mutation": self.mutation, "actor": self.viewer.user,
-            "reason": reason, "message": message, "force": bool(self.asked.get("force")), "at": self.now,
+            "from": task.get("status"), "to": target, "mutation": self.spec.mutations[self.mutation].graphql_name,
+            "actor": self.viewer.user, "reason": reason, "message": message, "force": bool(self.asked.get("force")),
+            "at": self.now,
         })  # fmt: skip
 
 
@@ -111,7 +111,8 @@ class Mutation(Plan):
         self._asked = asked
 
     async def answer(self, context: Context, tree: Tree, _report: Report) -> Any:
-        payload = await perform(context, self._name, self._work, self._asked)
+        key = key_of(context.viewer, self._name, self._asked)
+        payload = await perform(context, self._name, self._work, self._asked, key)
         context.forget()
         return (await answers(context, tree, [payload]))[0]
 
@@ -123,51 +124,25 @@ def mutation(name: str, work: Work) -> Callable[..., Plan]:
     return resolve
 
 
-async def perform(context: Context, name: str, work: Work, asked: Mapping[str, Any]) -> Payload:
+async def perform(
+    context: Context, name: str, work: Work, asked: Mapping[str, Any], key: Key | None = None
+) -> Payload:  # fmt: skip
     """Do it, or find that it was done before with the same idempotency key."""
-    key = _key(context, asked)
 
-    async def attempt(tx: Transaction) -> tuple[Payload, set[Any], datetime]:
+    async def attempt(tx: Transaction) -> tuple[Payload, Change]:
         change = Change(context, tx, name, asked)
-        if key and (stored := await tx.own(KEYS, {"_id": key})):
-            return _replayed(stored[0], name, asked), set(), change.now
+        known = await key.known(tx) if key else {}
+        if key and (answer := key.answer(known)) is not None:
+            return {**answer, "replayed": True}, change
         payload = await work(change)
         if key:
-            request = _fingerprint(name, asked)
-            await tx.insert(KEYS, {"_id": key, "request": request, "payload": orjson.dumps(payload), "at": change.now})
-        return {**payload, "replayed": False}, change.projects, change.now
+            await key.keep(tx, known, payload, change.now)
+        return {**payload, "replayed": False}, change
 
     try:
-        payload, projects, at = await context.writer.transact(attempt)
+        payload, change = await context.writer.transact(attempt)
     except DuplicateKeyError:
-        # another request with this key, or this name, was first
-        payload, projects, at = await context.writer.transact(attempt)
-    for project in projects:
-        await context.writer.touch_project(project, at)
+        payload, change = await context.writer.transact(attempt)  # another with this key, or this name, was first
+    for project in change.projects:
+        await context.writer.touch_project(project, change.now)
     return payload
-
-
-def _key(context: Context, asked: Mapping[str, Any]) -> str | None:
-    key = asked.get("idempotency_key")
-    if key is None:
-        return None
-    if not 0 < len(key) <= MAX_KEY:
-        message = f"idempotencyKey has 1 to {MAX_KEY} characters."
-        raise InputError(ErrorCode.VALIDATION_ERROR, message, field="idempotencyKey")
-    return _digest([context.viewer.company, context.viewer.user, key])
-
-
-def _replayed(stored: Document, name: str, asked: Mapping[str, Any]) -> Payload:
-    if stored["request"] != _fingerprint(name, asked):
-        message = "This idempotencyKey was given with another request; use a new one."
-        raise ConflictError(ErrorCode.IDEMPOTENCY_KEY_REUSED, message, field="idempotencyKey")
-    payload: Payload = orjson.loads(stored["payload"])
-    return {**payload, "replayed": True}
-
-
-def _fingerprint(name: str, asked: Mapping[str, Any]) -> str:
-    return _digest([name, {key: value for key, value in asked.items() if key != "idempotency_key"}])
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()

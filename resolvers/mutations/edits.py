@@ -8,16 +8,16 @@ import strawberry
 
 from models import layout
 from models.reading import Document
-from models.status import MOVES
 from models.task import Task
 from models.writing import HELD_NAME, Transaction
 from resolvers.arguments import given
 from resolvers.context import Context
 from resolvers.errors import ApiError, ConflictError, ErrorCode, InputError
+from resolvers.guards import ARCHIVED, DEVELOPMENT
 from resolvers.limits import exceeded
 from resolvers.mutations.change import Change, Payload, Work
 from resolvers.mutations.fields import Given, changed, laid_out, made, refuse_unfitting, signed
-from resolvers.mutations.moves import ARCHIVED, DEVELOPMENT, input_artifacts, refuse_status
+from resolvers.mutations.moves import allowed, input_artifacts
 from resolvers.mutations.names import held_name, refuse_taken
 
 MAX_ITEMS = 100
@@ -71,7 +71,7 @@ async def update(change: Change) -> Payload:
 
 async def edit(change: Change) -> Payload:
     task = await change.task()
-    refuse_status(change, task, MOVES["edit"])
+    await allowed(change, "edit", task)
     return await _write(change, task, "task_edit_input")
 
 

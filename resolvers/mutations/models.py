@@ -1,24 +1,11 @@
-"""The models that a task made: what they forbid, and what becomes of them."""
+"""The models that a task made: what becomes of them."""
 
 from typing import Any
 
 from models import layout
 from models.reading import Document, Query
-from resolvers.errors import ConflictError, ErrorCode
+from resolvers.guards import output_models
 from resolvers.mutations.change import Change
-
-
-def output_model(task: Document) -> str | None:
-    """The last model that the task made."""
-    return layout.last_model(_at(task, "models", "output"), _at(task, "output", "model"))
-
-
-async def refuse_ready_models(change: Change, task: Document) -> None:
-    """Raises ConflictError when the task made a model that is ready."""
-    ready = await change.tx.own("model", {"$and": [_made_by(task), {"ready": True}]}, {"_id": 1})
-    if ready:
-        message = "A model that the task made is ready; use force to do it all the same."
-        raise ConflictError(ErrorCode.TASK_CANNOT_BE_DELETED, message, task=task["_id"], models=len(ready))
 
 
 async def forget_models(change: Change, task: Document, mark: str | None) -> tuple[int, int]:
@@ -54,9 +41,7 @@ def _input_models(task: Document) -> list[str]:
 
 
 def _made_by(task: Document) -> Query:
-    named = layout.model_items(_at(task, "models", "output"), _at(task, "output", "model"))
-    ids = [item["model"] for item in named if isinstance(item.get("model"), str)]
-    return {"$or": [{"task": task["_id"]}, {"_id": {"$in": ids}}]}
+    return {"$or": [{"task": task["_id"]}, {"_id": {"$in": output_models(task)}}]}
 
 
 def _at(document: Document, *path: str) -> Any:

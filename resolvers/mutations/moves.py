@@ -2,19 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 from models.reading import Document
-from models.rules import in_force
-from models.status import CLEARML, CREATED, IN_PROGRESS, MOVES, QUEUED, Move
-from resolvers.errors import ConflictError, ErrorCode, InputError
+from models.status import IN_PROGRESS, MOVES, QUEUED
+from resolvers.guards import ARCHIVED, DEVELOPMENT, Around, Situation, Surveyor, system_tags
 from resolvers.mutations.change import Change, Payload
-from resolvers.mutations.models import forget_models, output_model, refuse_ready_models
-from resolvers.mutations.queues import leave_queues, the_queue
-
-LIVE_WORKER = timedelta(seconds=600)
-DEVELOPMENT, ARCHIVED = "development", "archived"
+from resolvers.mutations.models import forget_models
+from resolvers.mutations.queues import leave_queues
 
 
 @dataclass(slots=True)
@@ -27,7 +23,7 @@ class Effect:
     answer: Payload = field(default_factory=dict)
 
 
-Prepare = Callable[[Change, Document, Effect], Awaitable[None]]
+Prepare = Callable[[Change, Document, Around, Effect], Awaitable[None]]
 
 
 def moves(endpoint: str) -> Callable[[Change], Awaitable[Payload]]:
@@ -37,33 +33,32 @@ def moves(endpoint: str) -> Callable[[Change], Awaitable[Payload]]:
     async def work(change: Change) -> Payload:
         task = await change.task()
         change.expect_status(task)
-        if endpoint == "stop" and _has_live_worker(change, task):
-            return await _ask_worker(change, task)
-        refuse_status(change, task, row)
-        assert row.target
+        found = await allowed(change, endpoint, task)
+        if found.is_asked_of_worker:
+            return await _move(change, task, found.target, Effect({"status_message": "stopping"}))
         effect = Effect(dict.fromkeys(row.now, change.now), row.cleared)
         if prepare:
-            await prepare(change, task, effect)
-        return await _move(change, task, row.target, effect)
+            await prepare(change, task, found.around, effect)
+        return await _move(change, task, found.target, effect)
 
     return work
 
 
-def refuse_status(change: Change, task: Document, row: Move) -> None:
-    """Raises ConflictError unless the row accepts the task's status, or force was given and may be."""
-    status = task.get("status")
-    if row.accepts(str(status), change.rules) or (row.has_force and change.asked.get("force")):
-        return
-    allowed = sorted(row.accepted | (row.clearml if change.rules == CLEARML else frozenset()))
-    message = f"A task that is {str(status).upper()} does not allow this; {', '.join(allowed).upper()} would."
-    raise ConflictError(
-        ErrorCode.INVALID_TASK_STATUS, message, task=task["_id"], status=str(status).upper(),
-        allowed=[name.upper() for name in allowed], force=row.has_force,
-    )  # fmt: skip
+async def allowed(change: Change, endpoint: str, task: Document) -> Situation:
+    """The situation of a task that may be moved; raises the weightiest error that force does not make up for."""
+    surveyor = Surveyor(change.viewer, change.tx.visible, change.tx.tally)
+    # what is not to be published decides nothing
+    decides = () if change.asked.get("publish_model") is False else (endpoint,)
+    [around] = await surveyor.around([task], decides, change.asked.get("queue"))
+    found = Situation(endpoint, task, around, change.rules, change.now)
+    for refusal in found.refusals():
+        if not (refusal.by_force and change.asked.get("force")):
+            raise refusal.error
+    return found
 
 
-async def _move(change: Change, task: Document, target: str, effect: Effect) -> Payload:
-    reason, message = change.asked.get("status_reason") or "", change.asked.get("status_message") or ""
+async def _move(change: Change, task: Document, target: str | None, effect: Effect) -> Payload:
+    reason, message = _said(change)
     status: dict[str, Any] = {
         "status": target, "status_reason": reason, "status_message": message, "status_changed": change.now,
         "last_update": change.now,
@@ -73,88 +68,58 @@ async def _move(change: Change, task: Document, target: str, effect: Effect) -> 
     return written | effect.answer
 
 
+def _said(change: Change) -> tuple[str, str]:
+    """The reason and the message that the input gives; an omitted one is empty, and clears what was there."""
+    return change.asked.get("status_reason") or "", change.asked.get("status_message") or ""
+
+
 # -- what single moves do beyond it ----------------------------------------------------------------
 
 
-async def _started(_change: Change, task: Document, effect: Effect) -> None:
-    """A task that was already running keeps its start."""
-    if task.get("status") == IN_PROGRESS and task.get("started") is not None:
-        effect.set, effect.unset = {}, ()
+async def _started(change: Change, task: Document, _around: Around, effect: Effect) -> None:
+    """A task that was already running keeps its start, unless that is yet to come."""
+    started = task.get("started")
+    if task.get("status") == IN_PROGRESS and isinstance(started, datetime):
+        effect.set, effect.unset = {"started": min(started, change.now)}, ()
     effect.answer["started"] = 1
 
 
-def _has_live_worker(change: Change, task: Document) -> bool:
-    last = task.get("last_update")
-    return (
-        bool(task.get("last_worker")) and DEVELOPMENT not in _tags(task)
-        and isinstance(last, type(change.now)) and change.now - last < LIVE_WORKER
-        and not (change.rules == CLEARML and task.get("status") == QUEUED)
-    )  # fmt: skip
-
-
-async def _ask_worker(change: Change, task: Document) -> Payload:
-    """The status stays; the message tells the worker to stop."""
-    return await _move(change, task, task["status"], Effect({"status_message": "stopping"}))
-
-
-async def _stop(change: Change, task: Document, effect: Effect) -> None:
+async def _stop(change: Change, task: Document, around: Around, effect: Effect) -> None:
     [user] = await change.tx.visible("user", {"_id": change.viewer.user}, {"name": 1}) or [{}]
     effect.set["status_message"] = f"Stopped by {user.get('name') or change.viewer.user}"
-    await _leave_if_queued(change, task, effect)
+    await _leave_if_queued(change, task, around, effect)
 
 
-async def _leave_if_queued(change: Change, task: Document, _effect: Effect) -> None:
+async def _leave_if_queued(change: Change, task: Document, _around: Around, _effect: Effect) -> None:
     if task.get("status") == QUEUED:
         await leave_queues(change, task["_id"])
 
 
-async def _publish(change: Change, task: Document, _effect: Effect) -> None:
-    model = output_model(task)
-    if model is None or change.asked.get("publish_model") is False:
-        return
-    found = next(iter(await change.tx.visible("model", {"_id": model}, {"company": 1, "ready": 1})), None)
-    if found is None or found.get("ready"):
-        return
-    if found["company"] != change.viewer.company:
-        raise InputError(ErrorCode.INVALID_MODEL_ID, f"The model {model!r} belongs to nobody here.", model=model)
-    await change.tx.update("model", {"_id": model}, {"$set": {"ready": True, "last_update": change.now}})
+async def _publish(change: Change, _task: Document, around: Around, effect: Effect) -> None:
+    effect.answer["committed_versions_results"] = []
+    if around.model and not around.model["ready"]:
+        made_ready = {"$set": {"ready": True, "last_update": change.now}}
+        await change.tx.update("model", {"_id": around.model["model"]}, made_ready)
 
 
-async def _enqueue(change: Change, task: Document, effect: Effect) -> None:
-    if in_force("enqueue_needs_script", change.rules):
-        _refuse_without_script(task)
-    queue = await the_queue(change)
-    if any(isinstance(entry, dict) and entry.get("task") == task["_id"] for entry in queue.get("entries") or ()):
-        message = "The task is in this queue already."
-        raise ConflictError(ErrorCode.TASK_ALREADY_QUEUED, message, task=task["_id"], queue=queue["_id"])
+async def _enqueue(change: Change, task: Document, around: Around, effect: Effect) -> None:
+    [queue] = around.queues
     await leave_queues(change, task["_id"])
     entry = {"task": task["_id"], "added": change.now}
     pushed = {"$push": {"entries": entry}, "$set": {"last_update": change.now}}
     await change.tx.update("queue", {"_id": queue["_id"]}, pushed)
     effect.set["execution.queue"] = queue["_id"]
-    if DEVELOPMENT in _tags(task):
-        effect.set["system_tags"] = [tag for tag in _tags(task) if tag != DEVELOPMENT]
+    if DEVELOPMENT in system_tags(task):
+        effect.set["system_tags"] = [tag for tag in system_tags(task) if tag != DEVELOPMENT]
     effect.answer["queued"] = 1
 
 
-def _refuse_without_script(task: Document) -> None:
-    script = task.get("script")
-    missing = [name for name in ("repository", "entry_point") if not (isinstance(script, dict) and script.get(name))]
-    if missing:
-        message = "A task that is put into a queue has a script with a repository and an entry point."
-        missing = [f"script.{'entryPoint' if name == 'entry_point' else name}" for name in missing]
-        raise InputError(ErrorCode.TASK_VALIDATION_ERROR, message, task=task["_id"], missing=missing)
-
-
-async def _dequeue(change: Change, task: Document, effect: Effect) -> None:
+async def _dequeue(change: Change, task: Document, _around: Around, effect: Effect) -> None:
     """The entry may be gone, when a worker took it."""
     effect.answer["dequeued"] = int(await leave_queues(change, task["_id"]) > 0)
 
 
-async def _reset(change: Change, task: Document, effect: Effect) -> None:
-    if not change.asked.get("force"):
-        await refuse_ready_models(change, task)
-        await refuse_published_children(change, task)
+async def _reset(change: Change, task: Document, _around: Around, effect: Effect) -> None:
     removed = await leave_queues(change, task["_id"])
     deleted, _ = await forget_models(change, task, None)
     effect.set |= {
@@ -167,13 +132,6 @@ async def _reset(change: Change, task: Document, effect: Effect) -> None:
         "dequeued": {"removed": removed} if removed else {}, "deleted_models": deleted, "deleted_indices": [],
         "frames": {}, "events": {},
     }  # fmt: skip
-
-
-async def refuse_published_children(change: Change, task: Document) -> None:
-    children = await change.tx.own("task", {"parent": task["_id"], "status": "published"}, {"_id": 1})
-    if children:
-        message = "A child task is published; use force to do it all the same."
-        raise ConflictError(ErrorCode.TASK_CANNOT_BE_DELETED, message, task=task["_id"], children=len(children))
 
 
 def input_artifacts(task: Document) -> Any:
@@ -189,11 +147,6 @@ def input_artifacts(task: Document) -> Any:
     return [item for item in artifacts if is_input(item)] if isinstance(artifacts, list) else None
 
 
-def _tags(task: Document) -> list[Any]:
-    tags = task.get("system_tags")
-    return tags if isinstance(tags, list) else []
-
-
 PREPARED: Mapping[str, Prepare] = {
     "started": _started, "stop": _stop, "stopped": _leave_if_queued, "publish": _publish, "enqueue": _enqueue,
     "dequeue": _dequeue, "reset": _reset,
@@ -207,7 +160,7 @@ async def archive(change: Change) -> Payload:
     """A task that waits or runs goes through its own row of the table first."""
     task = await change.task()
     change.expect_status(task)
-    tags = [*(tag for tag in _tags(task) if tag != ARCHIVED), ARCHIVED]
+    tags = [*(tag for tag in system_tags(task) if tag != ARCHIVED), ARCHIVED]
     endpoint = {QUEUED: "dequeue", IN_PROGRESS: "stopped"}.get(str(task.get("status")))
     if endpoint is None:
         return await _tag(change, task, tags)
@@ -221,11 +174,11 @@ async def archive(change: Change) -> Payload:
 async def unarchive(change: Change) -> Payload:
     task = await change.task()
     change.expect_status(task)
-    return await _tag(change, task, [tag for tag in _tags(task) if tag != ARCHIVED])
+    return await _tag(change, task, [tag for tag in system_tags(task) if tag != ARCHIVED])
 
 
 async def _tag(change: Change, task: Document, tags: list[Any]) -> Payload:
-    reason, message = change.asked.get("status_reason") or "", change.asked.get("status_message") or ""
+    reason, message = _said(change)
     return await change.write(task, {
         "system_tags": tags, "status_reason": reason, "status_message": message, "last_update": change.now,
     })  # fmt: skip
@@ -239,10 +192,8 @@ async def delete(change: Change) -> Payload:
     task = await change.task()
     change.expect_status(task)
     id_, gone = task["_id"], f"__DELETED__{task['_id']}"
-    if not change.asked.get("force"):
-        _refuse_undeletable(change, task)
-        await _refuse_children(change, task)
-        await refuse_ready_models(change, task)
+    found = await allowed(change, "delete", task)
+    await change.note(task, found.target, *_said(change))
     await leave_queues(change, id_)
     children = await change.tx.update_all("task", {"parent": id_}, {"$set": {"parent": gone}})
     deleted, updated = await forget_models(change, task, gone)
@@ -255,24 +206,6 @@ async def delete(change: Change) -> Payload:
         "id": id_, "deleted": True, "updated_children": children, "updated_models": updated, "deleted_models": deleted,
         "updated_versions": 0, "frames": {}, "events": {},
     }  # fmt: skip
-
-
-def _refuse_undeletable(change: Change, task: Document) -> None:
-    if task.get("status") == CREATED or (change.rules == CLEARML and "archived" in _tags(task)):
-        return
-    status = str(task.get("status")).upper()
-    message = f"Only a task that is CREATED is deleted, and this one is {status}; use force to do it all the same."
-    raise ConflictError(ErrorCode.TASK_CANNOT_BE_DELETED, message, task=task["_id"], status=status, allowed=["CREATED"])
-
-
-async def _refuse_children(change: Change, task: Document) -> None:
-    if not in_force("delete_refused_with_children", change.rules):
-        await refuse_published_children(change, task)
-        return
-    children = await change.tx.own("task", {"parent": task["_id"]}, {"_id": 1})
-    if children:
-        message = "The task has child tasks; use force to delete it all the same."
-        raise ConflictError(ErrorCode.TASK_CANNOT_BE_DELETED, message, task=task["_id"], children=len(children))
 
 
 async def ping(change: Change) -> Payload:
