@@ -772,7 +772,7 @@ async def test_an_archived_task_waits_and_runs_no_more(client: Client, status: s
     history = await client.database["taskql_transition"].find().to_list()
     moved = status in ("queued", "in_progress")
     assert [(one["from"], one["to"].upper(), one["mutation"]) for one in history] == (
-        [(status, target, "task_archive")] if moved else []
+        [(status, target, "taskArchive")] if moved else []
     )
     line = await client.database["queue"].find_one({"_id": "line"})
     assert line
@@ -790,6 +790,14 @@ async def test_archiving_twice_is_archiving_once_and_unarchiving_takes_the_tag_a
         assert payload == {"updated": 1, "task": {"systemTags": ["archived"], "status": "COMPLETED"}}
     payload = await change(client, "taskUnarchive", "updated task { systemTags status }", task="t")
     assert payload == {"updated": 1, "task": {"systemTags": [], "status": "COMPLETED"}}
+
+
+async def test_many_are_archived_each_by_itself(client: Client) -> None:
+    await insert(client, task=[task(_id="a", status="queued"), task(_id="b", status="published")])
+    answer = await change(client, "taskArchiveMany", "results { id succeeded task { status } }", ids=["a", "no", "b"])
+    assert [(one["id"], one["succeeded"], one["task"] and one["task"]["status"]) for one in answer["results"]] == [
+        ("a", True, "CREATED"), ("no", False, None), ("b", True, "PUBLISHED"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["taskArchive", "taskUnarchive"])
