@@ -54,7 +54,7 @@ def shown(spec: Spec) -> dict[str, set[str]]:
 def print_report(report: Report, screen: Console) -> None:
     table = Table("collection", "imported", "updated", "skipped")
     for name, tally in sorted(report.collections.items()):
-        table.add_row(name, *map(str, (tally.imported, tally.updated, tally.skipped)))
+        table.add_row(name.removeprefix("taskql_"), *map(str, (tally.imported, tally.updated, tally.skipped)))
     if report.collections:
         screen.print(table)
         if any(tally.skipped for tally in report.collections.values()):

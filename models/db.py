@@ -18,6 +18,7 @@ from models.model import Model
 from models.project import Project
 from models.queue import Queue
 from models.reading import Reader, Viewer
+from models.series import SERIES, Block
 from models.stand_ins import DEFAULT, replace_stand_ins, stand_in
 from models.stored import now
 from models.task import Task
@@ -30,6 +31,7 @@ DOCUMENTS: Mapping[str, type[Document]] = {
     "task": Task, "project": Project, "queue": Queue, "model": Model, "user": User, "company": Company,
     TRANSITIONS: Transition,
 }  # fmt: skip
+OWN: Mapping[str, type[Document]] = {SERIES: Block}  # collections that ClearML does not know
 MARK = "taskql"  # a collection that ClearML doesn't know: the database is ours where it exists
 OPTIONS: Mapping[str, Any] = {
     "appname": "taskql", "serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 5000, "w": "majority",
@@ -49,7 +51,7 @@ class Database:
     writing: Common = field(default_factory=Common)
 
     def reader(self, viewer: Viewer, max_time_ms: int = 5000) -> Reader:
-        return Reader(viewer, DOCUMENTS, max_time_ms)
+        return Reader(viewer, {**DOCUMENTS, **OWN}, max_time_ms)
 
     def writer(self, viewer: Viewer, max_time_ms: int = 5000) -> Writer:
         return Writer(viewer, self.database, max_time_ms, self.writing)
@@ -73,7 +75,11 @@ class Database:
             await self._ensure_user(company, user)
         await self.database[MARK].update_one({"_id": "prepared"}, {"$setOnInsert": {"at": now()}}, upsert=True)
         await self._ensure_default_queue(company)
-        return [failure for document in DOCUMENTS.values() for failure in await self._build_indexes(document)]
+        return [
+            failure
+            for document in (*DOCUMENTS.values(), *OWN.values())
+            for failure in await self._build_indexes(document)
+        ]
 
     async def settle_import(self, company: str) -> None:
         """What imported documents entail for those that taskql had made in their place."""
@@ -123,7 +129,7 @@ async def connect(uri: str, name: str) -> AsyncIterator[Database]:
         raise DatabaseError(f"TASKQL_MONGODB_URI is no usable MongoDB address: {error}") from error
     try:
         database = client[name]
-        await init_beanie(database=database, document_models=list(DOCUMENTS.values()), skip_indexes=True)
+        await init_beanie(database=database, document_models=[*DOCUMENTS.values(), *OWN.values()], skip_indexes=True)
         found = Database(database)
         await found.ping()
     except OperationFailure as error:

@@ -17,6 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
 from models.offline import Session
+from models.series import SERIES
 from models.sources import ImportProblem, Limits, ProblemCode, Row, Source, encode, find_sources, read_dump
 from models.stand_ins import stand_in
 
@@ -122,7 +123,12 @@ async def _import_session(source: Source, writer: "_Writer", meter: "_Meter", li
     rows = [Row(document, encode(document, source.file, None, limits)) for document in [*projects, task | own]]
     if projects:
         await writer.write("project", rows[:-1])
+    refused = writer.report.not_ours
     await writer.write("task", rows[-1:])
+    if writer.report.not_ours > refused:
+        return
+    for batch in _batches(Row(block, encode(block, source.file, None, limits)) for block in session.series(task)):
+        await writer.write(SERIES, batch)
     writer.report.skipped_values += session.metrics.skipped
     writer.report.values_beyond_cap += session.metrics.beyond_cap
 
@@ -226,6 +232,8 @@ class _Writer:
         }
 
     def _note(self, collection: str, rows: Iterable[Row]) -> None:
+        if collection == SERIES:
+            return
         mapped = {"_id", *self.shown.get(collection, ())}
         owner = "_id" if collection == "company" else "company"
         for row in rows:

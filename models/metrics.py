@@ -5,7 +5,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.layout import metric_key
 
@@ -112,6 +112,25 @@ class LastMetrics:
         kept = variants.setdefault(metric_key(variant), {})
         kept |= {"metric": metric, "variant": variant}
         return kept
+
+
+class Point(NamedTuple):
+    """One reported value of a curve; NaN is a gap."""
+
+    pair: tuple[str, str]
+    iteration: int
+    value: float
+    timestamp: int
+
+
+def curve_point(event: Mapping[str, Any]) -> Point | None:
+    """Read a scalar event; None when its names or numbers can't be used. A value that is no finite number is a gap."""
+    metric, variant = _name(event.get("metric")), _name(event.get("variant"))
+    iteration, timestamp = _integer(event.get("iter"), missing=0), _integer(event.get("timestamp"), missing=0)
+    if metric is None or variant is None or iteration is None or timestamp is None:
+        return None
+    value = _number(event.get("value"))
+    return Point((metric, variant), iteration, math.nan if value is None else value, timestamp)
 
 
 def _copied(stored: Any) -> dict[str, dict[str, dict[str, Any]]]:

@@ -7,7 +7,7 @@ a list of events. Nothing else in it is read, and nothing is unpacked to disk.
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from io import BufferedReader, RawIOBase
@@ -19,6 +19,7 @@ import orjson
 
 from models import layout
 from models.metrics import LastMetrics
+from models.series import Curves
 from models.sources import ImportProblem, Limits, ProblemCode, lines, parse, readable, unique_keys
 
 TASK = "task.json"
@@ -54,6 +55,7 @@ class Session:
         self.file = file
         self.limits = limits
         self.metrics = LastMetrics()
+        self.curves = Curves()
         self.task: dict[str, Any] = {}
         self.first = self.last = _EPOCH
 
@@ -69,6 +71,7 @@ class Session:
             for name in EVENTS:
                 for events in self._read_events(archive, members.get(name)):
                     self.metrics.feed(events)
+                    self.curves.feed(events)
                     times |= {time for event in events if (time := _time(event)) is not None}
                     times = {min(times), max(times)} if times else times
                     yield handle.tell()
@@ -115,6 +118,10 @@ class Session:
             "last_metrics": self.metrics.last_metrics,
             "unique_metrics": self.metrics.unique_metrics,
         }
+
+    def series(self, task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Build the blocks of the task's curves."""
+        return self.curves.blocks(task["_id"], task["company"], self.last, self.metrics.last_metrics)
 
     def _read_task(self, archive: ZipFile, member: ZipInfo) -> dict[str, Any]:
         file = self.file / TASK

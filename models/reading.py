@@ -113,6 +113,12 @@ class Reader:
         """How many documents have which values of these expressions: a document with them and `count` for each."""
         return await self._aggregate(collection, tallied(self.visible(collection, query), by))
 
+    async def group(self, collection: str, query: Query, stages: Sequence[Query], *, limit: int) -> Documents:
+        """At most `limit` of what the stages make of the documents that match."""
+        return await self._aggregate(
+            collection, [{"$match": self.visible(collection, query)}, *stages, {"$limit": limit}]
+        )
+
     def is_connected(self) -> bool:
         """Whether the driver knows of a server that answers."""
         return self._collection("task").database.client.topology_description.has_readable_server()

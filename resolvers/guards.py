@@ -96,10 +96,11 @@ class Surveyor:
         return _Models(by_task, by_id)
 
     async def _queues(self, tasks: Sequence[Document], queue: str | None) -> list[Document]:
-        meant = {"system_tags": DEFAULT} if queue is None else {"_id": queue}
         held = {"$setIntersection": ["$entries.task", {"$literal": _ids(tasks)}]}
         holds = {"$cond": [{"$isArray": ["$entries.task"]}, held, []]}
-        return await self.find("queue", {"company": self.viewer.company, **meant}, {"_id": 1, "holds": holds})
+        return await self.find(
+            "queue", {"company": self.viewer.company, **meant_queue(queue)}, {"_id": 1, "holds": holds}
+        )
 
 
 class _Models(NamedTuple):
@@ -182,6 +183,23 @@ def refuse_public(task: Document, viewer: Viewer) -> ApiError | None:
     return ForbiddenError(ErrorCode.NO_WRITE_PERMISSION, message, task=task["_id"])
 
 
+def refuse_queues(found: Sequence[Document], asked: str | None) -> ApiError | None:
+    """What is against taking the one queue that was found for the id asked for, or as the default one."""
+    if not found and asked is not None:
+        return InputError(ErrorCode.INVALID_QUEUE_ID, f"There is no queue {asked!r}.", field="queue", queue=asked)
+    if not found:
+        return ConflictError(ErrorCode.NO_DEFAULT_QUEUE, "There is no default queue; name one.", field="queue")
+    if len(found) > 1:
+        queues = sorted(str(queue["_id"]) for queue in found)
+        message = "There are several default queues; name one."
+        return ConflictError(ErrorCode.MULTIPLE_DEFAULT_QUEUES, message, field="queue", queues=queues)
+    return None
+
+
+def meant_queue(asked: str | None) -> Query:
+    return {"system_tags": DEFAULT} if asked is None else {"_id": asked}
+
+
 def _status(at: Situation) -> ApiError | None:
     row = MOVES[at.move]
     if at.is_asked_of_worker or row.accepts(str(at.status), at.rules):
@@ -247,15 +265,7 @@ def _script(at: Situation) -> ApiError | None:
 
 
 def _no_queue(at: Situation) -> ApiError | None:
-    if not at.around.queues and (asked := at.around.queue) is not None:
-        return InputError(ErrorCode.INVALID_QUEUE_ID, f"There is no queue {asked!r}.", field="queue", queue=asked)
-    if not at.around.queues:
-        return ConflictError(ErrorCode.NO_DEFAULT_QUEUE, "There is no default queue; name one.", field="queue")
-    if len(at.around.queues) > 1:
-        queues = sorted(str(queue["_id"]) for queue in at.around.queues)
-        message = "There are several default queues; name one."
-        return ConflictError(ErrorCode.MULTIPLE_DEFAULT_QUEUES, message, field="queue", queues=queues)
-    return None
+    return refuse_queues(at.around.queues, at.around.queue)
 
 
 def _in_queue(at: Situation) -> ApiError | None:

@@ -13,6 +13,7 @@ from resolvers.context import Context
 from resolvers.guards import Around, Situation, Surveyor, refuse_public
 from resolvers.paging import Order, Page, fingerprint, order_of, position, whole
 from resolvers.selection import Tree, projection
+from resolvers.series import series
 from resolvers.subprojects import within
 from schema import derive
 from schema.spec import EnumSpec, Spec
@@ -54,7 +55,7 @@ async def _connections(
     context: Context, of: tuple[str, str], order: Order, page: Page, ids: Sequence[str], tree: Tree
 ) -> list[list[Document]]:
     """For each id the connection of what names it at a path of a collection."""
-    seals = [fingerprint(context.reader.visible(of[0], {of[1]: id_}), order) for id_ in ids]
+    seals = [fingerprint((context.viewer.company, *of, id_), order) for id_ in ids]
     at = None
     for seal in seals if page.cursor is not None else ():
         at = position(page.cursor or "", order, seal)  # a cursor belongs to one list, so there is one id at most
@@ -181,5 +182,5 @@ def _shown(spec: Spec, counts: Counter[str | None]) -> Document:
 
 LOADERS: Mapping[str, Loader] = {
     "subprojects": _subprojects, "task_counts": _task_counts, "children": _children, "transitions": _transitions,
-    "available_transitions": _available_transitions,
+    "available_transitions": _available_transitions, "series": series,
 }  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.status import MOVES
+from resolvers.compare import compare_tasks
 from resolvers.cost import said_sizes
 from resolvers.documents import Schema
 from resolvers.limits import DEFAULTS, Limits
@@ -16,6 +17,7 @@ from resolvers.mutations.supporting import create_model, create_project, create_
 from resolvers.planned import PlannedExecution
 from resolvers.queries import many, one
 from resolvers.server import server_info
+from resolvers.stats import task_stats
 from schema.derive import CONFIG, Derived
 from schema.spec import Spec
 
@@ -47,6 +49,8 @@ def build_schema(
     query = derived.query({
         **{name: one(name) for name in ORDERS},
         **{f"{name}s": many(spec, name, order) for name, order in ORDERS.items()},
+        "task_stats": task_stats(spec),
+        "compare_tasks": compare_tasks(),
         "server_info": server_info(about or {}),
         "task_validate": validate,
     })  # fmt: skip

@@ -145,6 +145,11 @@ def values_of(convert: Convert) -> Convert:
     return read
 
 
+def items_of(convert: Convert) -> Convert:
+    """A list of plain values; those that can't be read are null."""
+    return lambda value: [*map(convert, value)] if isinstance(value, list) else None
+
+
 LONGEST_CACHED = 10_000  # characters: what clients write must not fill the memory
 # How the usual value of a type is told in place; it is then the answer as it stands.
 USUAL: Mapping[str, str] = {
@@ -200,6 +205,8 @@ class Shaping:
                 return SCALARS[name]
             case ListOf(ListOf(Scalar("String"))):
                 return values_of(lambda row: [*map(text_of_any, row)] if isinstance(row, list) else None)
+            case ListOf(item, holes=True):
+                return items_of(self._convert(item))
             case ListOf(item):
                 return values_of(self._convert(item))
             case Ref(name) if isinstance(definition := self._spec.definitions[name], EnumSpec):

@@ -191,8 +191,9 @@ class Derived:
         match type_:
             case Scalar(name):
                 return name
-            case ListOf(item):
-                return f"List[{self._text(item, is_input=is_input)}]"
+            case ListOf(item, holes):
+                text = self._text(item, is_input=is_input)
+                return f"List[Optional[{text}]]" if holes else f"List[{text}]"
             case Ref(name) if isinstance(definition := self.spec.definitions[name], ObjectSpec) and is_input:
                 return self._input_name(definition)
             case Ref(name) if not isinstance(definition := self.spec.definitions[name], MapSpec):

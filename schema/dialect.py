@@ -19,7 +19,7 @@ SCALARS: Mapping[tuple[str, str | None], str] = {
 # what an annotation may say, where that is a closed set
 OVERRIDES = ("ID", "Long", "JSON")
 READS = ("hyperparams", "first_model", "last_model", "model_items", "numbered")
-LOADERS = ("subprojects", "task_counts", "children", "transitions", "available_transitions")
+LOADERS = ("subprojects", "task_counts", "children", "transitions", "available_transitions", "series")
 KEYS = ("md5", "escaped", "artifact", "plain")
 FILTERS = (
     "listed", "names", "types", "equal", "pattern", "statuses", "dates", "text", "all_match", "any_match",
@@ -42,7 +42,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "dependencies": "anything", "$ref": "text",
         "x-name": "text", "x-scalar": "text", "x-relation": "text", "x-list": "list annotation",
         "x-stored": "text or texts", "x-read": "text", "x-filter": "text", "x-sortable": "flag", "x-index": "flag",
-        "x-size": "number", "x-loader": "text", "x-arguments": "property",
+        "x-size": "number", "x-holes": "flag", "x-loader": "text", "x-arguments": "property",
         "x-values": "texts by name",
     },
     "list annotation": {"of": "text", "by": "texts", "key": "text", "entries": "flag"},

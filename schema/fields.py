@@ -141,7 +141,7 @@ class Fields:
             return self._ref(node["$ref"], at)
         kind = node.get("type")
         if kind == "array":
-            return ListOf(self._item(node, at, hint))
+            return ListOf(self._item(node, at, hint), holes=bool(node.get("x-holes")))
         override = self._one_of(node, "x-scalar", OVERRIDES, at)
         if override:
             return Scalar(override)

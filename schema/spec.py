@@ -24,7 +24,10 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
+    """A list; with `holes` its items may be null."""
+
     item: "TypeSpec"
+    holes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

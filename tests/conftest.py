@@ -122,21 +122,6 @@ async def client(app: Starlette, database: AsyncDatabase[dict[str, Any]]) -> Asy
         yield Client(http, database)
 
 
-@pytest.fixture(params=[DOCUMENTED, CLEARML])
-def rules(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
-
-
-@pytest.fixture
-async def ruled(app: Starlette, database: AsyncDatabase[dict[str, Any]], rules: str) -> AsyncIterator[Client]:
-    """A client of the application under either set of rules, over the same database."""
-    made = create_app(Settings(mongodb_uri=SecretStr(""), rules=rules))  # type: ignore[arg-type]
-    made.state.database = app.state.database
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(made), base_url="http://localhost") as http:
-        yield Client(http, database)
-
-
 @pytest.fixture
 async def beside(app: Starlette, mongodb_uri: str) -> AsyncIterator[Callable[..., Client]]:
     """Clients of further applications, with settings of their own, over the same connection to the same database."""
@@ -151,6 +136,18 @@ async def beside(app: Starlette, mongodb_uri: str) -> AsyncIterator[Callable[...
     yield another
     for http in made:
         await http.aclose()
+
+
+@pytest.fixture(params=[DOCUMENTED, CLEARML])
+def rules(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def ruled(database: AsyncDatabase[dict[str, Any]], beside: Callable[..., Client], rules: str) -> Client:  # noqa: ARG001 - to be empty
+    """A client of the application under either set of rules."""
+    return beside(rules=rules)
 
 
 @pytest.fixture

@@ -591,3 +591,50 @@ def test_the_schema_of_this_repository_has_no_mistakes() -> None:
 def test_every_element_is_described_in_whole_sentences() -> None:
     poor = {path: text for path, text in described(load()) if not text or not text.endswith(".") or text[0].islower()}
     assert poor == {}
+
+
+MANY = """
+_mutation {
+  run_start {
+    description: "Starts a run."
+    input {
+      required: [task, worker]
+      properties { task { type: string }, worker { type: string }, force { type: boolean } }
+    }
+    payload { required: [id], properties { id { type: string }, started { type: integer } } }
+    many {
+      description: "for many."
+      input { required: [ids], properties.ids { type: array, items { type: string } } }
+      result { required: [id], properties { id { type: string, x-scalar: ID }, done { type: boolean } } }
+    }
+  }
+}
+"""
+
+
+def test_a_mutation_for_many_takes_what_the_single_one_takes_and_answers_it_for_each(tmp_path: Path) -> None:
+    (tmp_path / "runs.conf").write_text(MANY)
+    spec = load(tmp_path)
+    assert list(spec.mutations) == ["run_start", "run_start_many"]
+    single, many = spec.mutations.values()
+    assert (single.of, many.of, many.graphql_name) == (None, "run_start", "runStartMany")
+    assert many.description == "What runStart does, for many."
+    takes = spec.object("run_start_many_input").fields
+    assert {field.name: field.required for field in takes} == {"ids": True, "worker": True, "force": False}
+    assert many.returns == Ref("run_start_many_payload")
+    [results] = spec.object("run_start_many_payload").fields
+    assert results.type == ListOf(Ref("run_start_many_result"))
+    each = spec.object("run_start_many_result").fields
+    assert {field.name: (field.type, field.required) for field in each} == {
+        "id": (Scalar("ID"), True), "started": (Scalar("Int"), False), "done": (Scalar("Boolean"), False),
+    }  # fmt: skip
+
+
+def test_mistakes_in_a_mutation_for_many_are_told(tmp_path: Path) -> None:
+    (tmp_path / "runs.conf").write_text(MANY.replace("done { type: boolean }", "done { type: bool }, 7: x"))
+    with pytest.raises(SchemaError) as raised:
+        load(tmp_path)
+    assert any("bool" in mistake.message for mistake in raised.value.mistakes)
+    (tmp_path / "runs.conf").write_text(MANY.replace("result {", "results {"))
+    with pytest.raises(SchemaError, match="unknown key"):
+        load(tmp_path)

@@ -728,7 +728,7 @@ def places(type_: GraphQLObjectType, at: tuple[str, ...] = ()) -> Iterator[tuple
     """The way to every object below a type, a relation's and a loaded one included but not what is below those."""
     for name, field in type_.fields.items():
         inner = get_named_type(field.type)
-        if isinstance(inner, GraphQLObjectType):
+        if isinstance(inner, GraphQLObjectType) and (type_.name, name) not in LOADED:
             yield (*at, name)
             if not property_of(type_.name, name).is_relation and (type_.name, name) not in LOADED:
                 yield from places(inner, (*at, name))

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from models.status import STATUSES
 from models.stored import now
 
-# HYPOTHESIS_PROFILE=long for a night's work; each example is walked under both sets of rules
+# HYPOTHESIS_PROFILE=long for a night's work; each example is walked under both sets of rules. A walk that fails is not
+# shortened: trying that against a database takes longer than to read it.
 STEPS = 50
 EXAMPLES = 50 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 5
 GENERATED = settings(

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from models.reading import Document
+from models.series import SERIES
 from models.status import IN_PROGRESS, MOVES, QUEUED
 from resolvers.guards import ARCHIVED, DEVELOPMENT, Around, Situation, Surveyor, system_tags
 from resolvers.mutations.change import Change, Payload
@@ -122,6 +123,7 @@ async def _dequeue(change: Change, task: Document, _around: Around, effect: Effe
 async def _reset(change: Change, task: Document, _around: Around, effect: Effect) -> None:
     removed = await leave_queues(change, task["_id"])
     deleted, _ = await forget_models(change, task, None)
+    await change.tx.delete(SERIES, {"task": task["_id"]})
     effect.set |= {
         "last_iteration": 0, "last_metrics": {}, "unique_metrics": [], "metric_stats": {}, "runtime": {},
         "models.output": [],
@@ -197,6 +199,7 @@ async def delete(change: Change) -> Payload:
     await leave_queues(change, id_)
     children = await change.tx.update_all("task", {"parent": id_}, {"$set": {"parent": gone}})
     deleted, updated = await forget_models(change, task, gone)
+    await change.tx.delete(SERIES, {"task": id_})
     if change.asked.get("move_to_trash"):
         await change.tx.delete("task__trash", {"_id": id_})
         await change.tx.insert("task__trash", task)

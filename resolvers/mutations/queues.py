@@ -4,27 +4,19 @@ from typing import Any
 
 from models.reading import Document
 from models.status import QUEUED
-from resolvers.errors import ConflictError, ErrorCode, InputError
+from resolvers.errors import ErrorCode, InputError
+from resolvers.guards import meant_queue, refuse_queues
 from resolvers.mutations.change import Change, Payload
 
-DEFAULT = "default"
 AT_ONCE = 100  # entries whose tasks are looked up together
 
 
 async def the_queue(change: Change) -> Document:
     """The company's queue that the input names, or its default one."""
     id_ = change.asked.get("queue")
-    if id_ is not None:
-        if found := await change.tx.own("queue", {"_id": id_}):
-            return found[0]
-        raise InputError(ErrorCode.INVALID_QUEUE_ID, f"There is no queue {id_!r}.", field="queue", queue=id_)
-    found = await change.tx.own("queue", {"system_tags": DEFAULT})
-    if not found:
-        raise ConflictError(ErrorCode.NO_DEFAULT_QUEUE, "There is no default queue; name one.", field="queue")
-    if len(found) > 1:
-        queues = sorted(str(queue["_id"]) for queue in found)
-        message = "There are several default queues; name one."
-        raise ConflictError(ErrorCode.MULTIPLE_DEFAULT_QUEUES, message, field="queue", queues=queues)
+    found = await change.tx.own("queue", meant_queue(id_))
+    if refusal := refuse_queues(found, id_):
+        raise refusal
     return found[0]
 
 

@@ -1,0 +1,81 @@
+"""Curves as they are shown: a range of them, with no more points than asked for. Pure."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tsdownsample import EveryNthDownsampler, LTTBDownsampler, MinMaxDownsampler, MinMaxLTTBDownsampler
+
+from models.series import Columns
+
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - stored dates are naive UTC
+Places = NDArray[Any]
+
+
+def shown(columns: Columns, first: int | None, last: int | None, most: int, method: str) -> dict[str, Any]:
+    """The columns of a curve within a range of iterations, by HOCON names; at most `most` points."""
+    start = 0 if first is None else int(np.searchsorted(columns.iterations, first, "left"))
+    end = len(columns.iterations) if last is None else int(np.searchsorted(columns.iterations, last, "right"))
+    ranged = columns.at(slice(start, max(start, end)))
+    kept = ranged.at(chosen(ranged.values, most, method))
+    count = len(ranged.iterations)
+    return {
+        "iterations": kept.iterations.tolist(),
+        "values": kept.values.tolist(),
+        "timestamps": [_moment(milliseconds) for milliseconds in kept.timestamps.tolist()],
+        "original_count": count,
+        "stride": count / len(kept.iterations) if count else 1.0,
+    }
+
+
+def chosen(values: NDArray[np.float64], most: int, method: str) -> Places:
+    """The places of at most `most` values, in order; between two of them a gap is kept where there was one."""
+    if len(values) <= most:
+        return np.arange(len(values))
+    is_gap = np.isnan(values)
+    known = np.flatnonzero(~is_gap)
+    if len(known) == 0:
+        return np.flatnonzero(is_gap)[:1]
+    # a gap between any two of the chosen must have room
+    budget = most // 2 if is_gap.any() else most
+    places = known if len(known) <= budget else known[METHODS[method](values[known], budget)]
+    return _with_gaps(places, is_gap)
+
+
+def _minmax_lttb(values: NDArray[np.float64], most: int) -> Places:
+    picked = MinMaxLTTBDownsampler().downsample(values, n_out=most - 2)
+    return np.union1d(picked.astype(np.intp), [values.argmin(), values.argmax()])
+
+
+def _minmax(values: NDArray[np.float64], most: int) -> Places:
+    return np.unique(MinMaxDownsampler().downsample(values, n_out=most - most % 2))
+
+
+def _lttb(values: NDArray[np.float64], most: int) -> Places:
+    return np.unique(LTTBDownsampler().downsample(values, n_out=most))
+
+
+def _every_nth(values: NDArray[np.float64], most: int) -> Places:
+    return np.unique(EveryNthDownsampler().downsample(values, n_out=most))
+
+
+METHODS: Mapping[str, Callable[[NDArray[np.float64], int], Places]] = {
+    "minmax_lttb": _minmax_lttb, "minmax": _minmax, "lttb": _lttb, "every_nth": _every_nth,
+}  # fmt: skip
+
+
+def _with_gaps(places: Places, is_gap: NDArray[np.bool_]) -> Places:
+    """The first gap behind each place, if it comes before the next place."""
+    gaps = np.flatnonzero(is_gap)
+    following = np.searchsorted(gaps, places, "right")
+    found = gaps[following[following < len(gaps)]]
+    return np.union1d(places, found)
+
+
+def _moment(milliseconds: int) -> datetime | None:
+    try:
+        return EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None

@@ -1,0 +1,38 @@
+"""The least that a mutation may be asked: what its input requires, and nothing else."""
+
+from typing import Any
+
+from schema.load import load
+from schema.spec import EnumSpec, ListOf, ObjectSpec, Ref, Scalar, TypeSpec
+
+SCALARS: dict[str, Any] = {
+    "ID": "it", "String": "a name", "Int": 1, "Long": 1, "Float": 0.5, "Boolean": True, "JSON": {},
+    "DateTime": "2026-01-31T12:00:00Z",
+}  # fmt: skip
+
+
+def least(mutation: str, **more: Any) -> tuple[str, dict[str, Any]]:
+    """The document of a mutation, by its HOCON name, and its variables; `more` is given where the input has it."""
+    operation = load().mutations[mutation]
+    takes = load().object(f"{mutation}_input")
+    given = {field.graphql_name: more[field.name] for field in takes.fields if field.name in more}
+    document = f"mutation($input: {takes.graphql_name}!) {{ {operation.graphql_name}(input: $input) {{ __typename }} }}"
+    return document, {"input": _required(takes) | given}
+
+
+def _required(of: ObjectSpec) -> dict[str, Any]:
+    return {field.graphql_name: _value(field.type) for field in of.fields if field.required}
+
+
+def _value(type_: TypeSpec) -> Any:
+    match type_:
+        case Scalar(name):
+            return SCALARS[name]
+        case ListOf(item):
+            return [_value(item)]
+        case Ref(name):
+            found = load().definitions[name]
+            if isinstance(found, EnumSpec):
+                return found.values[0].name.upper()
+            return _required(found) if isinstance(found, ObjectSpec) else {}
+    return {}
