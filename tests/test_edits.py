@@ -792,6 +792,14 @@ async def test_archiving_twice_is_archiving_once_and_unarchiving_takes_the_tag_a
     assert payload == {"updated": 1, "task": {"systemTags": [], "status": "COMPLETED"}}
 
 
+async def test_many_are_archived_each_by_itself(client: Client) -> None:
+    await insert(client, task=[task(_id="a", status="queued"), task(_id="b", status="published")])
+    answer = await change(client, "taskArchiveMany", "results { id succeeded task { status } }", ids=["a", "no", "b"])
+    assert [(one["id"], one["succeeded"], one["task"] and one["task"]["status"]) for one in answer["results"]] == [
+        ("a", True, "CREATED"), ("no", False, None), ("b", True, "PUBLISHED"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["taskArchive", "taskUnarchive"])
 async def test_archiving_minds_the_status_that_is_expected(client: Client, name: str) -> None:
     await insert(client, task=task(_id="t", status="queued"))
