@@ -35,9 +35,14 @@ TABLE = """
   dequeue    created     no      yes     no      no      no      no      no      no      no      no
   reset      created     yes     yes     yes     yes     no      no      yes     yes     yes     no
   reset!     created     yes     yes     yes     yes     yes     yes     yes     yes     yes     yes
+  edit       same        yes     no      no      no      no      no      no      no      no      no
+  edit!      same        yes     yes     yes     yes     yes     yes     yes     yes     yes     yes
   delete     gone        yes     no      no      no      no      no      no      no      no      no
   delete!    gone        yes     yes     yes     yes     yes     yes     yes     yes     yes     yes
 """
+SAID = {
+    "ping": "", "edit": ', name: "NAME"', "update": ', name: "NAME"', "set_requirements": ", requirements: {}",
+}  # fmt: skip
 REFUSED = {"delete": "TASK_CANNOT_BE_DELETED"}
 
 
@@ -69,7 +74,7 @@ def expected(rules: str) -> dict[Case, tuple[str, str]]:
             refused = REFUSED.get(case.endpoint, "INVALID_TASK_STATUS")
             is_clearml = rules == CLEARML
             found[case] = {
-                "yes": ("OK", target),
+                "yes": ("OK", status if target == "same" else target),
                 "no": (refused, status),
                 "clearml": ("OK", target) if is_clearml else (refused, status),
                 "held": ("TASK_ALREADY_QUEUED" if is_clearml else refused, status),
@@ -99,11 +104,13 @@ async def stored(client: Client, cases: Iterable[Case]) -> dict[str, Document]:
 
 
 async def call(client: Client, case: Case) -> Told:
-    name = f"task{case.endpoint.capitalize()}"
-    reason = "" if case.endpoint == "ping" else ', statusReason: "why", statusMessage: "because"'
+    name = f"task{''.join(map(str.capitalize, case.endpoint.split('_')))}"
+    said = SAID.get(case.endpoint, ', statusReason: "why", statusMessage: "because"').replace(
+        "NAME", f"{case.id} again"
+    )
     force = ", force: true" if case.force else ""
     shown = {"delete": "id", "ping": "replayed"}.get(case.endpoint, "updated fields")
-    answer = await client.answer(f'mutation {{ {name}(input: {{task: "{case.id}"{reason}{force}}}) {{ {shown} }} }}')
+    answer = await client.answer(f'mutation {{ {name}(input: {{task: "{case.id}"{said}{force}}}) {{ {shown} }} }}')
     after = await client.database["task"].find_one({"_id": case.id}, {"status": 1})
     code = answer["errors"][0]["extensions"]["code"] if "errors" in answer else "OK"
     return Told(code, after["status"] if after else "gone", (answer.get("data") or {}).get(name) or {})
@@ -144,8 +151,8 @@ CODES = {
     0: "OK", 110: "INVALID_TASK_STATUS", 123: "TASK_CANNOT_BE_DELETED", 706: "TASK_ALREADY_QUEUED", 1: "INTERNAL_ERROR",
 }  # fmt: skip
 SHOWN = {"last_changed_by": "lastChangedById", "execution.queue": "execution.queueId"}
-HAS_FORCE = ("started", "stop", "stopped", "failed", "close", "completed", "publish", "reset", "delete")
-ENDPOINTS = (*HAS_FORCE, "enqueue", "dequeue", "ping")
+HAS_FORCE = ("edit", "started", "stop", "stopped", "failed", "close", "completed", "publish", "reset", "delete")
+ENDPOINTS = (*HAS_FORCE, "enqueue", "dequeue", "ping", "update", "set_requirements")
 
 
 def recorded() -> dict[Case, Mapping[str, Any]]:
@@ -191,6 +198,8 @@ DIFFERENCES = (
     (("enqueue",), "changed -enqueue_status|fields -enqueueStatus",
      "Decided here: dequeue leads to created, so nobody needs to remember where the task came from."),
     (("dequeue",), "fields -enqueueStatus", "The field has no name in the API."),
+    (("edit", "update"), "changed \\+last_update|fields \\+lastUpdate", "Decided here: an edit is an update."),
+    (("set_requirements",), "fields \\+.*", "A bug there: it fills in fields when the answer is made already."),
     (("publish",), "fields -output", "It writes the output as it was."),
     (("started", "reset"), "fields \\+.*", "It leaves out of fields what it takes away and what it sets by a path."),
 )  # fmt: skip
@@ -215,4 +224,4 @@ async def test_clearml_rules_do_what_a_clearml_server_was_seen_to_do(ruled: Clie
 
 def test_every_recorded_call_of_a_move_is_compared() -> None:
     assert len(recorded()) == 2 * 10 * len(HAS_FORCE) + 10 * (len(ENDPOINTS) - len(HAS_FORCE))
-    assert {endpoint for endpoint in MOVES if endpoint != "edit"} < set(ENDPOINTS)
+    assert MOVES.keys() < set(ENDPOINTS)

@@ -195,8 +195,9 @@ class World:
 def a_task(name: str) -> Document:
     parent = {"child": "parent", "maker": "parent"}.get(name)
     script = ABSENT if name == "bare" else {"repository": "r", "entry_point": "e"}
-    company = {"company": PUBLIC} if name == "public" else {}
-    return task(_id=name, status="created", parent=parent, project="p", script=script, last_worker=ABSENT, **company)
+    own: Document = {"system_tags": ["development"] if name == "bare" else [], "last_worker": ABSENT}
+    own |= {"company": PUBLIC} if name == "public" else {}
+    return task(_id=name, status="created", parent=parent, project="p", script=script, **own)
 
 
 def available(step: Move, task_: Document) -> Document:
