@@ -119,10 +119,6 @@ class Reader:
             collection, [{"$match": self.visible(collection, query)}, *stages, {"$limit": limit}]
         )
 
-    def is_connected(self) -> bool:
-        """Whether the driver knows of a server that answers."""
-        return self._collection("task").database.client.topology_description.has_readable_server()
-
     async def server(self) -> Document:
         """The `version` of the database server, and its `topology`: standalone, replica_set or sharded."""
         admin = self._collection("task").database.client.admin

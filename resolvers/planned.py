@@ -6,7 +6,7 @@ tree of the selection and answers with plain JSON, so a list costs one command a
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from itertools import islice
 from typing import Any
 
@@ -56,30 +56,7 @@ class PlannedExecution(StrawberryGraphQLCoreExecutionContext):
             self.handle_field_error(error, type_of_part, details, path.add_key(key, None))
 
         type_of_part = getattr(type_, "of_type", type_)
-        return _uncancelled(
-            context, plan.answer(context, read(self, context.spec, context.max_page, type_, details), report)
-        )
-
-
-async def _uncancelled(context: Context, answer: Coroutine[Any, Any, Any]) -> Any:
-    """Await it. When that is cancelled (a sibling failed, the client left) with the database away, the work goes on.
-
-    A cancelled wait for a server can leave the driver's lock taken for ever; left alone, it soon ends by itself.
-    """
-    working = asyncio.ensure_future(answer)
-    working.add_done_callback(_retrieve)
-    try:
-        return await asyncio.shield(working)
-    except asyncio.CancelledError:
-        if context.reader.is_connected():
-            working.cancel()
-        raise
-
-
-def _retrieve(done: asyncio.Future[Any]) -> None:
-    """Take an error that nobody is left to hear; asyncio would log it."""
-    if not done.cancelled():
-        done.exception()
+        return plan.answer(context, read(self, context.spec, context.max_page, type_, details), report)
 
 
 async def or_null(work: Awaitable[Any], codes: Collection[ErrorCode], tree: Tree, name: str, report: Report) -> Any:
