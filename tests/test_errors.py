@@ -36,6 +36,17 @@ MET: dict[ErrorCode, tuple[dict[str, list[Document]], str]] = {
     ErrorCode.TASK_VALIDATION_ERROR: (
         {"task": [IT | {"script": None}]}, 'mutation { taskEnqueue(input: {task: "it"}) { updated } }',
     ),
+    ErrorCode.INVALID_PROJECT_ID: (
+        {}, 'mutation { taskCreate(input: {name: "abc", type: TRAINING, project: "none"}) { id } }',
+    ),
+    ErrorCode.MISSING_TASK_FIELDS: (
+        {"task": [IT | {"script": None}]},
+        'mutation { taskSetRequirements(input: {task: "it", requirements: {}}) { updated } }',
+    ),
+    ErrorCode.DATA_VALIDATION_ERROR: ({}, 'mutation { queueCreate(input: {name: "x"}) { id } }'),
+    ErrorCode.EXPECTED_UNIQUE_DATA: (
+        {"queue": [LINE]}, f'mutation {{ queueCreate(input: {{name: "{LINE["name"]}"}}) {{ id }} }}',
+    ),
     ErrorCode.TASK_CANNOT_BE_DELETED: (
         {"task": [IT, task(parent="it")]}, 'mutation { taskDelete(input: {task: "it"}) { deleted } }',
     ),
