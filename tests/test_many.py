@@ -38,7 +38,7 @@ async def test_each_is_done_or_refused_by_itself(client: Client) -> None:
     assert statuses(answer) == ["CREATED", "STOPPED", None, "COMPLETED", None, "STOPPED"]
     assert [result["updated"] for result in results] == [None, 1, None, None, None, 1]
     assert results[0]["error"]["details"] == {
-        "task": bad["_id"], "status": "CREATED", "allowed": ["CLOSED", "FAILED", "IN_PROGRESS", "STOPPED"],
+        "task": bad["_id"], "status": "CREATED", "allowed": ["IN_PROGRESS", "STOPPED", "CLOSED", "FAILED"],
         "force": True,
     }  # fmt: skip
     assert await client.database["task"].find_one({"_id": foreign["_id"]}) == foreign
