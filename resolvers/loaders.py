@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from models.history import TRANSITIONS
@@ -108,17 +109,17 @@ async def _available_transitions(
     surveyor = Surveyor(context.viewer, context.reader.all, context.reader.tally)
 
     async def load(tasks: list[Document]) -> list[list[Document]]:
-        around = await surveyor.around(tasks, MOVES)
-        return [_available(context, task, found) for task, found in zip(tasks, around, strict=True)]
+        around, at = await surveyor.around(tasks, MOVES), now()
+        return [_available(context, task, found, at) for task, found in zip(tasks, around, strict=True)]
 
     return await context.batched("available_transitions", load, documents)
 
 
-def _available(context: Context, task: Document, around: Around) -> list[Document]:
+def _available(context: Context, task: Document, around: Around, now: datetime) -> list[Document]:
     is_public, found = refuse_public(task, context.viewer), []
     for name, mutation in context.spec.mutations.items():
         if (move := name.removeprefix("task_")) in MOVES:
-            at = Situation(move, task, around, context.rules, now())
+            at = Situation(move, task, around, context.rules, now)
             refusals = at.refusals()
             reasons = [str(is_public)] if is_public else [str(refusal.error) for refusal in refusals]
             found.append({
