@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote_plus
@@ -19,6 +19,14 @@ from bson import json_util
 from api.mongod import find_mongod
 
 NAIVE = json_util.JSONOptions(tz_aware=False)
+
+
+def until(holds: Callable[[], bool], seconds: float) -> bool:
+    """Wait for it; whether it came in time."""
+    deadline = time.monotonic() + seconds
+    while not (held := holds()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return held
 
 
 def environment(**settings: object) -> dict[str, str]:

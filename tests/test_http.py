@@ -10,7 +10,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,7 +38,7 @@ from api.settings import CLEARML_COMPANY, Settings
 from resolvers.errors import ErrorCode
 from resolvers.operation import OneOperation
 from tests.conftest import Client, Commands
-from tests.servers import Served, served, standalone
+from tests.servers import Served, served, standalone, until
 
 CANARY = "canary-5f3a"
 UNREACHABLE = f"mongodb://me:{CANARY}@127.0.0.1:1/?serverSelectionTimeoutMS=50"
@@ -728,13 +728,6 @@ def speak(server: Served, *parts: bytes, pause: float = 0) -> socket.socket:
 def head(size: int) -> bytes:
     lines = ["POST /graphql HTTP/1.1", "Host: localhost", "Content-Type: application/json", f"Content-Length: {size}"]
     return "\r\n".join([*lines, "", ""]).encode()
-
-
-def until(holds: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (held := holds()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return held
 
 
 def test_clients_that_leave_end_their_commands_in_the_database(patient: Served, mongodb_uri: str) -> None:
