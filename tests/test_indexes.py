@@ -42,7 +42,7 @@ async def tasks(database: Database) -> None:
             comment="zebra" if every == 0 else "", **dates,
         )  # fmt: skip
 
-    await database.task.insert_many([numbered(number) for number in range(400)])
+    await database.task.insert_many([numbered(number) for number in range(2000)])
 
 
 async def parts(database: Database, command: Document) -> list[set[str]]:
@@ -113,43 +113,44 @@ def scans(plan: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("tasks")
-@pytest.mark.parametrize("name", GIVEN)
-async def test_a_filter_scans_its_own_part_of_an_index(
-    client: Client, database: Database, commands: Commands, name: str
-) -> None:
-    [field] = [field for field in FILTER.fields if field.graphql_name == name]
-    path = "_fts" if name == "searchText" else field.stored[0] if field.stored else field.name
-    assert path in await narrowed(client, database, commands, {name: GIVEN[name]})
+async def test_a_filter_scans_its_own_part_of_an_index(client: Client, database: Database, commands: Commands) -> None:
+    for field in FILTER.fields:
+        if field.indexed:
+            path = "_fts" if field.name == "search_text" else field.stored[0] if field.stored else field.name
+            filter_ = {field.graphql_name: GIVEN[field.graphql_name]}
+            assert path in await narrowed(client, database, commands, filter_), filter_
 
 
-@pytest.mark.usefixtures("tasks")
-@pytest.mark.parametrize("filter_", [
+UNINDEXED: list[Document] = [
     {"published": GIVEN["created"]}, {"metrics": [{"metric": "loss", "variant": "train", "gt": 1}]},
     {"hyperparams": [{"section": "Args", "name": "lr", "eq": "1"}]}, {"not": {"name": "x"}},
-])  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("tasks")
 async def test_a_filter_without_an_index_narrows_nothing_but_the_company(
-    client: Client, database: Database, commands: Commands, filter_: Document
+    client: Client, database: Database, commands: Commands
 ) -> None:
-    assert await narrowed(client, database, commands, filter_) <= {"company"}
+    for filter_ in UNINDEXED:
+        assert await narrowed(client, database, commands, filter_) <= {"company"}, filter_
 
 
 @pytest.mark.usefixtures("tasks")
-@pytest.mark.parametrize("name", [
-    "user", "project", "type", "status", "parent", "lastUpdate",
-])  # fmt: skip
 async def test_the_newest_of_what_is_filtered_need_no_sorting(
-    client: Client, database: Database, commands: Commands, name: str
+    client: Client, database: Database, commands: Commands
 ) -> None:
-    found, _ = await plan_of(client, database, commands, filter={name: GIVEN[name]})
-    assert "SORT" not in found
+    for name in ("user", "project", "type", "status", "parent", "lastUpdate"):
+        found, _ = await plan_of(client, database, commands, filter={name: GIVEN[name]})
+        assert "SORT" not in found, name
 
 
 @pytest.mark.usefixtures("tasks")
-@pytest.mark.parametrize("direction", ["ASC", "DESC"])
-@pytest.mark.parametrize("field", ORDERS)
 async def test_an_order_scans_an_index_and_sorts_nothing(
-    client: Client, database: Database, commands: Commands, field: str, direction: str
+    client: Client, database: Database, commands: Commands
 ) -> None:
-    for found in await plan_of(client, database, commands, orderBy=[{"field": field, "direction": direction}]):
-        assert "IXSCAN" in found
-        assert not {"COLLSCAN", "SORT"} & found
+    for field in ORDERS:
+        for direction in ("ASC", "DESC"):
+            order = {"field": field, "direction": direction}
+            for found in await plan_of(client, database, commands, orderBy=[order]):
+                assert "IXSCAN" in found, order
+                assert not {"COLLSCAN", "SORT"} & found, order

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 from graphql import (
+    GraphQLEnumType,
     GraphQLInputObjectType,
     GraphQLInputType,
     build_schema,
     get_named_type,
+    get_nullable_type,
+    is_leaf_type,
     is_list_type,
     is_non_null_type,
+    is_required_argument,
     is_required_input_field,
 )
 
@@ -62,8 +66,19 @@ def holding(type_: GraphQLInputType, path: tuple[str, ...], value: Any) -> Any:
     if not path:
         return value
     assert isinstance(type_, GraphQLInputObjectType)
-    required = [name for name, field in type_.fields.items() if is_required_input_field(field)]
-    return dict.fromkeys(required, "x") | {path[0]: holding(type_.fields[path[0]].type, path[1:], value)}
+    return smallest(type_) | {path[0]: holding(type_.fields[path[0]].type, path[1:], value)}
+
+
+def smallest(type_: GraphQLInputType) -> Any:
+    """The smallest input of this type that is valid."""
+    named = get_named_type(type_)
+    if is_list_type(get_nullable_type(type_)):
+        return []
+    if isinstance(named, GraphQLEnumType):
+        return next(iter(named.values))
+    if not isinstance(named, GraphQLInputObjectType):
+        return "x"
+    return {name: smallest(field.type) for name, field in named.fields.items() if is_required_input_field(field)}
 
 
 def arguments() -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -78,9 +93,15 @@ def asking(field: str, argument: str, path: tuple[str, ...], value: Any) -> tupl
     """A query with this value at this place of a root field's argument, and its variables."""
     assert SCHEMA.query_type
     asked = SCHEMA.query_type.fields[field]
-    type_ = asked.args[argument].type
-    selected = "totalCount" if "Connection" in str(asked.type) else "name"
-    return f"query ($v: {type_}) {{ {field}({argument}: $v) {{ {selected} }} }}", {"v": holding(type_, path, value)}
+    types = {name: known.type for name, known in asked.args.items() if name == argument or is_required_argument(known)}
+    variables = {name: smallest(type_) for name, type_ in types.items()}
+    variables[argument] = holding(types[argument], path, value)
+    selected = "" if is_leaf_type(get_named_type(asked.type)) else "{ __typename }"
+    if "Connection" in str(asked.type):
+        selected = "{ totalCount }"
+    declared = ", ".join(f"${name}: {type_}" for name, type_ in types.items())
+    given = ", ".join(f"{name}: ${name}" for name in types)
+    return f"query ({declared}) {{ {field}({given}) {selected} }}", variables
 
 
 def keys(value: Any) -> Iterator[tuple[str, Any]]:
