@@ -778,6 +778,30 @@ def test_clients_that_leave_while_the_database_comes_and_goes_do_not_keep_it_awa
         assert server.stop() == (0, "")
 
 
+def refused(connection: socket.socket) -> tuple[bytes, dict[str, Any]]:
+    """The first line and the one error of an answer behind which the connection ends."""
+    received = b"".join(iter(lambda: connection.recv(10_000), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"connection: close" in head.lower()
+    [error] = json.loads(body)["errors"]
+    return head.partition(b"\r\n")[0], error["extensions"]
+
+
+def test_a_head_without_end_is_431_and_the_connection_ends(patient: Served) -> None:
+    line = b"X: " + b"a" * 20_000 + b"\r\n"
+    query = b"GET /graphql?query=%7B__typename%7D HTTP/1.1\r\nHost: localhost\r\n"
+    with speak(patient, query, line, line, line, b"\r\n", pause=0.1) as connection:
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 200")
+    with speak(patient, query, line, line, line, line, pause=0.1) as connection:
+        expected = (b"HTTP/1.1 431 Request Header Fields Too Large", {"code": "LIMIT_EXCEEDED"})
+        assert refused(connection) == expected
+
+
+def test_what_is_no_http_is_400(patient: Served) -> None:
+    with speak(patient, b"{ tasks { totalCount } }\r\n\r\n") as connection:
+        assert refused(connection) == (b"HTTP/1.1 400 Bad Request", {"code": "BAD_REQUEST"})
+
+
 def test_a_body_that_comes_slowly_but_in_time_is_answered(patient: Served) -> None:
     asked = b'{"query": "{ __typename }"}'
     with speak(
@@ -789,11 +813,8 @@ def test_a_body_that_comes_slowly_but_in_time_is_answered(patient: Served) -> No
 def test_a_body_that_does_not_come_in_time_is_408_and_the_connection_ends(patient: Served) -> None:
     started = time.monotonic()
     with speak(patient, head(1000), b'{"query":') as connection:
-        received = b"".join(iter(lambda: connection.recv(10_000), b""))
+        assert refused(connection) == (b"HTTP/1.1 408 Request Timeout", {"code": "BAD_REQUEST"})
     assert 1 <= time.monotonic() - started < 5
-    assert received.startswith(b"HTTP/1.1 408")
-    assert b"connection: close" in received.lower()
-    assert json.loads(received.rpartition(b"\r\n\r\n")[2])["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
 
 
 def test_a_real_client_can_read_why_its_body_was_refused(patient: Served) -> None:
