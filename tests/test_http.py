@@ -54,7 +54,7 @@ class Sent:
 
     def __init__(self) -> None:
         self.mutations = 0
-        self.started = asyncio.Event()
+        self.started = asyncio.Semaphore(0)
         self.cancelled = False
 
 
@@ -102,7 +102,7 @@ class Query:
 
     @strawberry.field
     async def endless(self, info: Info) -> str:
-        info.context.started.set()
+        info.context.started.release()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -675,7 +675,7 @@ async def test_a_client_that_leaves_cancels_the_work_and_gets_no_answer(small: S
     async def receive() -> Any:
         if parts:
             return parts.pop()
-        await sent.started.wait()
+        await sent.started.acquire()
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
@@ -686,6 +686,29 @@ async def test_a_client_that_leaves_cancels_the_work_and_gets_no_answer(small: S
     await asyncio.wait_for(small(scope, receive, send), 5)
     assert sent.cancelled
     assert messages == []
+
+
+async def test_no_more_requests_are_worked_on_at_once_than_the_setting_says(sent: Sent) -> None:
+    app = small_app(sent, Settings(mongodb_uri=SecretStr(UNREACHABLE), max_requests=2))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+
+        async def ask(query: str, **headers: str) -> httpx.Response:
+            return await http.post("/graphql", json={"query": query}, headers=headers)
+
+        for _ in range(3):  # what is over no longer counts, faults included
+            assert (await ask("{ hello }", **{"x-broken": "yes"})).status_code == 500
+            assert (await ask("{ hello }")).status_code == 200
+        working = [asyncio.ensure_future(ask("{ endless }")) for _ in range(2)]
+        for _ in working:
+            await sent.started.acquire()
+        refused = await ask("mutation { change }")
+        for work in working:
+            work.cancel()
+        await asyncio.wait(working)
+        assert (await ask("{ hello }")).status_code == 200
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert_one_shape(refused, "LIMIT_EXCEEDED")
+    assert sent.mutations == 0
 
 
 async def test_a_client_that_leaves_in_its_own_request_is_let_go(small: Starlette) -> None:

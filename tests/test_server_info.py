@@ -46,7 +46,8 @@ async def test_the_server_tells_what_it_is(client: Client) -> None:
     }  # fmt: skip
     assert found["limits"] == {
         "page": 500, "tokens": 4000, "depth": 12, "aliases": 100, "rootFields": 20, "directives": 100, "nesting": 64,
-        "cost": 500_000, "pattern": 256, "bodyBytes": 1_000_000, "bodySeconds": 30, "timeMs": 5000,
+        "cost": 500_000, "pattern": 256, "bodyBytes": 1_000_000, "bodySeconds": 30,
+        "requests": 500, "timeMs": 5000,
     }  # fmt: skip
     assert found["mongodb"]["topology"] == "REPLICA_SET"
     assert int(found["mongodb"]["version"].split(".")[0]) >= 6
