@@ -25,6 +25,7 @@ from api.about import VERSION
 from api.app import create_app
 from api.imports import SAMPLE, import_with_progress, print_report
 from api.mongod import MongodError
+from api.protocol import Protocol
 from api.settings import Settings
 from api.start import with_mongodb
 from models.db import DatabaseError, connect
@@ -139,7 +140,9 @@ def serve(settings: Settings) -> None:
         if settings.mongodb_uri:
             asyncio.run(_check(settings))
         host, port = listener.getsockname()[:2]
-        config = uvicorn.Config(create_app(found), log_level="warning", lifespan="on", server_header=False)
+        config = uvicorn.Config(
+            create_app(found), http=Protocol, log_level="warning", lifespan="on", server_header=False
+        )
         try:
             _Server(config, f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql").run(sockets=[listener])
         except KeyboardInterrupt:

@@ -36,11 +36,12 @@ class Answer(NamedTuple):
     body: bytes
 
 
-class BodyLimits(Protocol):
-    """What a request's body may be; the settings are such."""
+class RequestLimits(Protocol):
+    """How large, how slow and how many requests may be; the settings are such."""
 
     max_body_bytes: int
     max_body_seconds: float
+    max_requests: int
 
 
 async def respond(request: HttpRequest, execute: Execute) -> Answer:
@@ -97,11 +98,12 @@ class GraphQLView:
     """The ASGI application at /graphql."""
 
     def __init__(
-        self, schema: strawberry.Schema, new_context: Callable[[Request], Context], limits: BodyLimits
+        self, schema: strawberry.Schema, new_context: Callable[[Request], Context], limits: RequestLimits
     ) -> None:  # fmt: skip
         self._schema = schema
         self._new_context = new_context
         self._limits = limits
+        self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -120,15 +122,22 @@ class GraphQLView:
         await Response(content, status, headers)(scope, receive, send)
 
     async def _execute(self, request: Request, asked: Asked, allowed: set[OperationType]) -> ExecutionResult:
-        work = self._schema.execute(
-            asked.query,
-            variable_values=asked.variables,
-            operation_name=asked.operation_name,
-            context_value=self._new_context(request),
-            allowed_operation_types=allowed,
-            operation_extensions=asked.extensions,
-        )
-        return await _while_connected(request.receive, work)
+        if self._running >= self._limits.max_requests:
+            message = f"This server works on {self._limits.max_requests} requests at once, and has as many; try again."
+            raise RefusedError(503, message, ErrorCode.LIMIT_EXCEEDED, retry_after="1")
+        self._running += 1
+        try:
+            work = self._schema.execute(
+                asked.query,
+                variable_values=asked.variables,
+                operation_name=asked.operation_name,
+                context_value=self._new_context(request),
+                allowed_operation_types=allowed,
+                operation_extensions=asked.extensions,
+            )
+            return await _while_connected(request.receive, work)
+        finally:
+            self._running -= 1
 
 
 async def _while_connected(receive: Receive, work: Coroutine[Any, Any, Outcome]) -> Outcome:

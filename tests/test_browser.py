@@ -25,6 +25,16 @@ ASK = """async ([address, method]) => {
   try { return await (await fetch(...asked)).json(); } catch (error) { return String(error); }
 }"""
 
+SEND_FORM = """([address, kind]) => {
+  const form = document.createElement('form');
+  Object.assign(form, {action: address, method: 'post', enctype: kind});
+  const field = document.createElement('input');
+  Object.assign(field, {name: '{"query": "{ __typename }", "a": "', value: '"}'});
+  form.append(field);
+  document.body.append(form);
+  form.submit();
+}"""
+
 
 class FrontEnd(http.server.BaseHTTPRequestHandler):
     """An empty page."""
@@ -90,6 +100,17 @@ def test_a_front_end_may_ask_when_its_origin_is_allowed_and_not_otherwise(
     assert page.evaluate(ASK, [taskql.address, method]) == {"data": {"__typename": "Query"}}
     page.goto(other)
     assert page.evaluate(ASK, [taskql.address, method]) == "TypeError: Failed to fetch"
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+def test_a_form_of_another_origin_reaches_nothing(
+    page: Page, taskql: Served, origins: tuple[str, str], kind: str
+) -> None:
+    page.goto(origins[0])
+    with page.expect_response(taskql.address) as waited:
+        page.evaluate(SEND_FORM, [taskql.address, kind])
+    assert (waited.value.status, waited.value.request.headers["content-type"].partition(";")[0]) == (415, kind)
+    assert waited.value.json()["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
 
 
 def test_a_name_that_is_bound_to_this_machine_reads_nothing(page: Page, taskql: Served) -> None:

@@ -259,6 +259,17 @@ def test_the_explorer_shows_lists_and_nulls_and_keeps_them(visit: Visit, server:
         expect(editor).to_contain_text(kept)
 
 
+def test_html_in_a_query_and_in_its_answer_is_text(visit: Visit, server: Served) -> None:
+    html = "<img src=x onerror=alert(1)>"
+    query = f'{{ tasks(filter: {{ statusChanged: ["{html}"] }}) {{ totalCount }} }}'
+    visit.page.goto(f"{server.address}?query={quote(query)}")
+    assert html in visit.run(query)
+    expect(visit.page.locator(".result-window")).to_contain_text(html)
+    visit.page.get_by_label("Show History").click()
+    expect(visit.page.locator(".graphiql-history-item")).to_contain_text(html)
+    assert visit.page.locator("img").count() == 0
+
+
 def test_colours_follow_the_system_and_can_be_changed(browser: Browser, server: Served) -> None:
     def background(page: Page) -> str:
         return str(page.evaluate("getComputedStyle(document.querySelector('.graphiql-container')).backgroundColor"))

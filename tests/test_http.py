@@ -23,7 +23,7 @@ import pytest
 import strawberry
 from graphql import GraphQLError
 from pydantic import SecretStr, ValidationError
-from pymongo.errors import ServerSelectionTimeoutError
+from pymongo.errors import AutoReconnect, ExecutionTimeout, NetworkTimeout, ServerSelectionTimeoutError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
@@ -44,6 +44,12 @@ CANARY = "canary-5f3a"
 UNREACHABLE = f"mongodb://me:{CANARY}@127.0.0.1:1/?serverSelectionTimeoutMS=50"
 SETTINGS = Settings(mongodb_uri=SecretStr(UNREACHABLE), allowed_origins=("http://front.example:3000",))
 POST = {"content-type": JSON_TYPE}
+DATABASE_ERRORS = {
+    "away": ServerSelectionTimeoutError(f"{UNREACHABLE}: connection refused"),
+    "gone": AutoReconnect(f"{UNREACHABLE}: connection closed"),
+    "slow to answer": NetworkTimeout(f"{UNREACHABLE}: timed out"),
+    "slow": ExecutionTimeout(f"operation exceeded time limit on {UNREACHABLE}", 50),
+}
 
 
 # -- a small schema beside the tests ----------------------------------------------------------------
@@ -54,7 +60,7 @@ class Sent:
 
     def __init__(self) -> None:
         self.mutations = 0
-        self.started = asyncio.Event()
+        self.started = asyncio.Semaphore(0)
         self.cancelled = False
 
 
@@ -97,12 +103,12 @@ class Query:
         return f"{CANARY} \ud800"
 
     @strawberry.field
-    def unreachable(self) -> str | None:
-        raise ServerSelectionTimeoutError(f"{UNREACHABLE}: connection refused")
+    def failing(self, how: str) -> str | None:
+        raise DATABASE_ERRORS[how]
 
     @strawberry.field
     async def endless(self, info: Info) -> str:
-        info.context.started.set()
+        info.context.started.release()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -350,6 +356,7 @@ async def test_members_that_graphql_does_not_know_are_ignored(http: httpx.AsyncC
         b'{"query": "{ hello }", "variables": "{}"}',
         b'{"query": "{ hello }", "operationName": {}}',
         b'{"query": "{ hello }", "extensions": 0}',
+        b'{"documentId": "sha256:7f56e67dd21ab3f30d1ff8b7bed08893f0a0db86449836189b361dd1e56ddb4b"}',
         b'{"query": "{ hello }", "variables": {"a": NaN}}',
         b'{"query": "{ hello }", "variables": {"a": 1e999}}',
         b'{"query": "{ hello }"} {}',
@@ -567,11 +574,13 @@ async def test_a_fault_is_a_number_that_finds_it_in_the_log(
     assert [other for other in caplog.records if other is not record and other.levelno >= logging.WARNING] == []
 
 
-async def test_the_address_of_a_database_that_is_away_is_not_told(http: httpx.AsyncClient) -> None:
-    response = await http.post("/graphql", json={"query": "{ unreachable }"})
+@pytest.mark.parametrize("how", DATABASE_ERRORS)
+async def test_the_address_of_a_database_that_fails_is_not_told(http: httpx.AsyncClient, how: str) -> None:
+    response = await http.post("/graphql", json={"query": f'{{ failing(how: "{how}") }}'})
     assert CANARY not in response.text
     assert "127.0.0.1" not in response.text
-    assert response.json()["errors"][0]["extensions"] == {"code": "DATABASE_UNAVAILABLE"}
+    expected = "TIMEOUT" if how.startswith("slow") else "DATABASE_UNAVAILABLE"
+    assert response.json()["errors"][0]["extensions"] == {"code": expected}
 
 
 async def test_a_mistake_of_a_client_writes_nothing_into_the_log(
@@ -675,7 +684,7 @@ async def test_a_client_that_leaves_cancels_the_work_and_gets_no_answer(small: S
     async def receive() -> Any:
         if parts:
             return parts.pop()
-        await sent.started.wait()
+        await sent.started.acquire()
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
@@ -686,6 +695,29 @@ async def test_a_client_that_leaves_cancels_the_work_and_gets_no_answer(small: S
     await asyncio.wait_for(small(scope, receive, send), 5)
     assert sent.cancelled
     assert messages == []
+
+
+async def test_no_more_requests_are_worked_on_at_once_than_the_setting_says(sent: Sent) -> None:
+    app = small_app(sent, Settings(mongodb_uri=SecretStr(UNREACHABLE), max_requests=2))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
+
+        async def ask(query: str, **headers: str) -> httpx.Response:
+            return await http.post("/graphql", json={"query": query}, headers=headers)
+
+        for _ in range(3):  # what is over no longer counts, faults included
+            assert (await ask("{ hello }", **{"x-broken": "yes"})).status_code == 500
+            assert (await ask("{ hello }")).status_code == 200
+        working = [asyncio.ensure_future(ask("{ endless }")) for _ in range(2)]
+        for _ in working:
+            await sent.started.acquire()
+        refused = await ask("mutation { change }")
+        for work in working:
+            work.cancel()
+        await asyncio.wait(working)
+        assert (await ask("{ hello }")).status_code == 200
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert_one_shape(refused, "LIMIT_EXCEEDED")
+    assert sent.mutations == 0
 
 
 async def test_a_client_that_leaves_in_its_own_request_is_let_go(small: Starlette) -> None:
@@ -778,6 +810,41 @@ def test_clients_that_leave_while_the_database_comes_and_goes_do_not_keep_it_awa
         assert server.stop() == (0, "")
 
 
+@pytest.mark.parametrize("origin", ["", "Origin: http://localhost\r\n", "Origin: http://evil.example\r\n"])
+def test_no_origin_opens_a_web_socket(patient: Served, origin: str) -> None:
+    request = (
+        f"GET /graphql HTTP/1.1\r\nHost: localhost\r\n{origin}Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        "Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+    )
+    with speak(patient, request.encode()) as connection:
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 400")
+
+
+def refused(connection: socket.socket) -> tuple[bytes, dict[str, Any]]:
+    """The first line and the one error of an answer behind which the connection ends."""
+    received = b"".join(iter(lambda: connection.recv(10_000), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"connection: close" in head.lower()
+    [error] = json.loads(body)["errors"]
+    return head.partition(b"\r\n")[0], error["extensions"]
+
+
+def test_a_head_without_end_is_431_and_the_connection_ends(patient: Served) -> None:
+    line = b"X: " + b"a" * 20_000 + b"\r\n"
+    query = b"GET /graphql?query=%7B__typename%7D HTTP/1.1\r\nHost: localhost\r\n"
+    with speak(patient, query, line, line, line, b"\r\n", pause=0.1) as connection:
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 200")
+    with speak(patient, query, line, line, line, line, pause=0.1) as connection:
+        expected = (b"HTTP/1.1 431 Request Header Fields Too Large", {"code": "LIMIT_EXCEEDED"})
+        assert refused(connection) == expected
+
+
+def test_what_is_no_http_is_400(patient: Served) -> None:
+    with speak(patient, b"{ tasks { totalCount } }\r\n\r\n") as connection:
+        assert refused(connection) == (b"HTTP/1.1 400 Bad Request", {"code": "BAD_REQUEST"})
+
+
 def test_a_body_that_comes_slowly_but_in_time_is_answered(patient: Served) -> None:
     asked = b'{"query": "{ __typename }"}'
     with speak(
@@ -789,11 +856,8 @@ def test_a_body_that_comes_slowly_but_in_time_is_answered(patient: Served) -> No
 def test_a_body_that_does_not_come_in_time_is_408_and_the_connection_ends(patient: Served) -> None:
     started = time.monotonic()
     with speak(patient, head(1000), b'{"query":') as connection:
-        received = b"".join(iter(lambda: connection.recv(10_000), b""))
+        assert refused(connection) == (b"HTTP/1.1 408 Request Timeout", {"code": "BAD_REQUEST"})
     assert 1 <= time.monotonic() - started < 5
-    assert received.startswith(b"HTTP/1.1 408")
-    assert b"connection: close" in received.lower()
-    assert json.loads(received.rpartition(b"\r\n\r\n")[2])["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
 
 
 def test_a_real_client_can_read_why_its_body_was_refused(patient: Served) -> None:

@@ -27,7 +27,10 @@ from resolvers.errors import ErrorCode
 from tests.conftest import Client, Commands
 
 SCHEMA = build_schema((Path(__file__).parent.parent / "schema" / "schema.graphql").read_text())
-OPERATORS = [{"$gt": ""}, {"$where": "sleep(1000)"}, {"$regex": ".*"}, {"$ne": None}]
+OPERATORS: list[dict[str, Any]] = [
+    {"$gt": ""}, {"$where": "sleep(1000)"}, {"$regex": ".*"}, {"$ne": None}, {"$expr": {"$eq": [1, 1]}},
+    {"$function": {"body": "function() { return true }", "args": [], "lang": "js"}},
+]  # fmt: skip
 CODES = {code.name for code in ErrorCode} - {"INTERNAL_ERROR"}
 ODD_NAMES = [
     "$where",

@@ -261,6 +261,11 @@ async def test_a12_the_cost_is_that_of_each_request_not_of_the_document(client: 
 async def test_a13_nested_lists_multiply(client: Client, commands: Commands) -> None:
     expected = {"limit": "cost", "maximum": 500_000, "actual": 1 + 500 * 5001}
     assert expected == await refused(client, commands, rows(metrics(100)))
+    inside = "subprojects(first: 250) { %s }"
+    two, three = (f"{{ projects(first: 250) {{ nodes {{ {inside % part} }} }} }}" for part in ("id", inside % "id"))
+    assert await is_answered(client, two)
+    expected["actual"] = 1 + 250 * (1 + 250 * (1 + 250))
+    assert expected == await refused(client, commands, three)
 
 
 def test_a13_pages_in_pages_multiply() -> None:
