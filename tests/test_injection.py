@@ -28,7 +28,7 @@ from tests.conftest import Client, Commands
 
 SCHEMA = build_schema((Path(__file__).parent.parent / "schema" / "schema.graphql").read_text())
 OPERATORS: list[dict[str, Any]] = [
-    {"$gt": ""}, {"$where": "sleep(1000)"}, {"$regex": ".*"}, {"$ne": None}, {"$expr": {"$eq": [1, 1]}},
+    {"$gt": ""}, {"$where": "sleep(1000)"}, {"$regex": ".*"}, {"$ne": 1}, {"$expr": {"$eq": [1, 1]}},
     {"$function": {"body": "function() { return true }", "args": [], "lang": "js"}},
 ]  # fmt: skip
 CODES = {code.name for code in ErrorCode} - {"INTERNAL_ERROR"}
