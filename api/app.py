@@ -10,9 +10,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from api.about import about
 from api.errors import RefusedError, shown
@@ -22,6 +22,7 @@ from api.middleware import MaskedFaults, OneShape
 from api.requests import METHODS
 from api.settings import Settings
 from api.start import open_database
+from api.streams import Sockets
 from models.reading import Viewer
 from resolvers.context import Context
 from resolvers.errors import ErrorCode
@@ -46,21 +47,27 @@ def create_app(settings: Settings) -> Starlette:
             app.state.database = database
             yield
 
-    def new_context(request: Request) -> Context:
-        database, max_time_ms = request.app.state.database, settings.max_time_ms
+    def new_context(asked: HTTPConnection) -> Context:
+        database, max_time_ms = asked.app.state.database, settings.max_time_ms
         reader, writer = database.reader(viewer, max_time_ms), database.writer(viewer, max_time_ms)
-        return Context(viewer, reader, writer, spec, settings.max_page, settings.rules, settings.storages)
+        return Context(
+            viewer, reader, writer, database.changes, spec, settings.max_page, settings.rules, settings.storages
+        )
 
-    return Starlette(
+    view = GraphQLView(schema, new_context, settings)
+    app = Starlette(
         lifespan=lifespan,
         routes=[
             *(graphiql_routes(find_built()) if settings.graphiql else ()),
-            Route("/graphql", GraphQLView(schema, new_context, settings)),
+            Route("/graphql", view),
+            WebSocketRoute("/graphql", Sockets(view.stream, new_context, settings.allowed_origins)),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
         ],
         middleware=middleware(settings),
     )
+    app.state.stopping = view.stopping
+    return app
 
 
 def middleware(settings: Settings) -> list[Middleware]:

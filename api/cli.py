@@ -140,11 +140,14 @@ def serve(settings: Settings) -> None:
         if settings.mongodb_uri:
             asyncio.run(_check(settings))
         host, port = listener.getsockname()[:2]
+        app = create_app(found)
         config = uvicorn.Config(
-            create_app(found), http=Protocol, log_level="warning", lifespan="on", server_header=False
-        )
+            app, http=Protocol, ws="websockets-sansio", ws_max_size=found.max_body_bytes,
+            ws_per_message_deflate=False, log_level="warning", lifespan="on", server_header=False,
+        )  # fmt: skip
         try:
-            _Server(config, f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql").run(sockets=[listener])
+            address = f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql"
+            _Server(config, address, app.state.stopping).run(sockets=[listener])
         except KeyboardInterrupt:
             out.print("Stopped.")
 
@@ -152,14 +155,19 @@ def serve(settings: Settings) -> None:
 class _Server(uvicorn.Server):
     """uvicorn's server, which says once that it is ready, and stops in order even at a second Ctrl-C."""
 
-    def __init__(self, config: uvicorn.Config, address: str) -> None:
+    def __init__(self, config: uvicorn.Config, address: str, stopping: asyncio.Event) -> None:
         super().__init__(config)
         self._address = address
+        self._stopping = stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
             out.print(f"taskql answers at {self._address}  (Ctrl-C stops it)", highlight=False, soft_wrap=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping.set()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal waits for what is being answered, the next hangs up; uvicorn would print what it cancels."""

@@ -4,26 +4,43 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import orjson
-import strawberry
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from graphql import GraphQLError
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from api.errors import RefusedError, shown
-from api.requests import JSON_TYPE, RESPONSE_TYPE, Asked, HttpRequest, accepted, check_method, read_body, read_request
+from api.requests import (
+    EVENTS_TYPE,
+    JSON_TYPE,
+    RESPONSE_TYPE,
+    Asked,
+    HttpRequest,
+    accepted,
+    check_method,
+    read_body,
+    read_request,
+    wants_events,
+)
+from api.streams import events, refuse_foreign
 from resolvers.context import Context
+from resolvers.documents import Schema
 from resolvers.errors import ErrorCode
+from resolvers.subscriptions import Subscriptions
 
 READS = {OperationType.QUERY}
 ALL = {OperationType.QUERY, OperationType.MUTATION}
+UNDETERMINED = "The document has no operation of that name, or several and none was named."
 Outcome = TypeVar("Outcome")
 Execute = Callable[[Asked, set[OperationType]], Awaitable[ExecutionResult]]
 
@@ -42,6 +59,8 @@ class RequestLimits(Protocol):
     max_body_bytes: int
     max_body_seconds: float
     max_requests: int
+    max_subscriptions: int
+    allowed_origins: tuple[str, ...]
 
 
 async def respond(request: HttpRequest, execute: Execute) -> Answer:
@@ -55,8 +74,7 @@ async def respond(request: HttpRequest, execute: Execute) -> Answer:
     except InvalidOperationTypeError:
         return _refused(_not_by(request.method), media_type)
     except CannotGetOperationTypeError:
-        message = "The document has no operation of that name, or several and none was named."
-        return _refused(RefusedError(400, message), media_type)
+        return _refused(RefusedError(400, UNDETERMINED), media_type)
     except RefusedError as refusal:
         return _refused(refusal, media_type)
     return _answered(result, media_type)
@@ -65,10 +83,16 @@ async def respond(request: HttpRequest, execute: Execute) -> Answer:
 def _not_by(method: str) -> RefusedError:
     if method == "GET":
         return RefusedError(405, "GET only reads; send this operation by POST.", allow="POST")
-    return RefusedError(400, "An operation of this kind is not served here.")
+    message = "Subscriptions go over a WebSocket (graphql-transport-ws), or as events (Accept: text/event-stream)."
+    return RefusedError(400, message)
 
 
 def _answered(result: ExecutionResult, media_type: str) -> Answer:
+    body = _body(result)
+    return _answer(200 if "data" in body else _status(body["errors"], media_type), {}, body, media_type)
+
+
+def _body(result: ExecutionResult) -> dict[str, Any]:
     errors = result.errors or []
     body: dict[str, Any] = {"errors": [shown(error) for error in errors]} if errors else {}
     was_executed = result.data is not None or any(error.path for error in errors)
@@ -76,7 +100,7 @@ def _answered(result: ExecutionResult, media_type: str) -> Answer:
         body["data"] = result.data
     if result.extensions:
         body["extensions"] = result.extensions
-    return _answer(200 if was_executed else _status(body["errors"], media_type), {}, body, media_type)
+    return body
 
 
 def _status(errors: list[dict[str, Any]], media_type: str) -> int:
@@ -98,12 +122,14 @@ class GraphQLView:
     """The ASGI application at /graphql."""
 
     def __init__(
-        self, schema: strawberry.Schema, new_context: Callable[[Request], Context], limits: RequestLimits
+        self, schema: Schema, new_context: Callable[[HTTPConnection], Context], limits: RequestLimits
     ) -> None:  # fmt: skip
         self._schema = schema
         self._new_context = new_context
         self._limits = limits
         self._running = 0
+        self._subscriptions = Subscriptions(limits.max_subscriptions)
+        self.stopping = asyncio.Event()  # what goes on without end has to end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -116,26 +142,73 @@ class GraphQLView:
 
         asked = HttpRequest(request.method, scope["query_string"], request.headers, body)
         try:
-            status, headers, content = await respond(asked, partial(self._execute, request))
+            if wants_events(request.headers.get("accept")):
+                await (await self._events(request, asked))(scope, receive, send)
+                return
+            status, headers, content = await respond(asked, partial(self._execute_for, request))
         except ClientDisconnect:
             return
         await Response(content, status, headers)(scope, receive, send)
 
-    async def _execute(self, request: Request, asked: Asked, allowed: set[OperationType]) -> ExecutionResult:
+    async def stream(
+        self, asked: Asked, context: Context, allowed: set[OperationType] = ALL
+    ) -> AsyncGenerator[ExecutionResult, None]:
+        """The results of a subscription, or the one of another operation."""
+        subscribed = self._schema.subscribed(asked.query, asked.variables or {}, asked.operation_name, context)
+        if isinstance(subscribed, list):
+            yield PreExecutionError(None, subscribed)
+        elif subscribed is None:
+            yield await self._alone(asked, context, allowed)
+        else:
+            async with aclosing(self._subscriptions.results(subscribed)) as results:
+                is_first = True
+                async for found in results:
+                    kind = PreExecutionError if is_first and found.data is None else ExecutionResult
+                    yield kind(found.data, found.errors)
+                    is_first = False
+
+    async def _alone(self, asked: Asked, context: Context, allowed: set[OperationType]) -> ExecutionResult:
+        try:
+            return await self._execute(asked, allowed, context)
+        except RefusedError as refusal:
+            error: Exception = refusal
+        except InvalidOperationTypeError:
+            error = _not_by("GET")
+        except CannotGetOperationTypeError:
+            error = RefusedError(400, UNDETERMINED)
+        return PreExecutionError(None, [GraphQLError(str(error), original_error=error)])
+
+    async def _events(self, request: Request, http: HttpRequest) -> Response:
+        try:
+            check_method(http.method)
+            refuse_foreign(request.headers, self._limits.allowed_origins)
+            asked = await read_request(http)
+        except RefusedError as refusal:
+            status, headers, content = _refused(refusal, JSON_TYPE)
+            return Response(content, status, headers)
+        results = self.stream(asked, self._new_context(request), READS if http.method == "GET" else ALL)
+        content_type = {"content-type": f"{EVENTS_TYPE}; charset=utf-8", "x-accel-buffering": "no"}
+        return StreamingResponse(events(results, _body, self.stopping), headers=content_type)
+
+    async def _execute_for(
+        self, request: Request, asked: Asked, allowed: set[OperationType]
+    ) -> ExecutionResult:  # fmt: skip
+        return await _while_connected(request.receive, self._execute(asked, allowed, self._new_context(request)))
+
+    async def _execute(self, asked: Asked, allowed: set[OperationType], context: Context) -> ExecutionResult:
         if self._running >= self._limits.max_requests:
             message = f"This server works on {self._limits.max_requests} requests at once, and has as many; try again."
             raise RefusedError(503, message, ErrorCode.LIMIT_EXCEEDED, retry_after="1")
         self._running += 1
         try:
-            work = self._schema.execute(
+            return await self._schema.execute(
                 asked.query,
                 variable_values=asked.variables,
                 operation_name=asked.operation_name,
-                context_value=self._new_context(request),
+                context_value=context,
                 allowed_operation_types=allowed,
                 operation_extensions=asked.extensions,
             )
-            return await _while_connected(request.receive, work)
         finally:
             self._running -= 1
 

@@ -14,6 +14,7 @@ from resolvers.errors import ErrorCode
 
 JSON_TYPE = "application/json"
 RESPONSE_TYPE = "application/graphql-response+json"
+EVENTS_TYPE = "text/event-stream"
 METHODS = "GET, POST"
 MAX_URL_QUERY = 8192  # bytes
 MAX_NESTING = 512  # as deep as can be read safely; how deep a variable may be is a limit of the schema
@@ -37,6 +38,12 @@ class Asked(NamedTuple):
     operation_name: str | None
     variables: dict[str, Any] | None
     extensions: dict[str, Any] | None
+
+
+def wants_events(accept: str | None) -> bool:
+    """Whether the client takes server-sent events, which are for those who name them."""
+    ranges = [_range(part) for part in (accept or "").split(",")]
+    return any(name == EVENTS_TYPE and quality > 0 for name, quality in ranges)
 
 
 def check_method(method: str) -> None:
@@ -77,7 +84,11 @@ async def read_request(request: HttpRequest) -> Asked:
         raise RefusedError(
             414, f"Behind the ? there are at most {MAX_URL_QUERY} bytes; send this by POST.", ErrorCode.LIMIT_EXCEEDED
         )
-    asked = _from_url(request.url_query) if request.method == "GET" else await _from_body(request)
+    return asked_of(_from_url(request.url_query) if request.method == "GET" else await _from_body(request))
+
+
+def asked_of(asked: Mapping[str, Any]) -> Asked:
+    """The GraphQL request of these parameters; raises RefusedError."""
     for name, kind in PARAMETERS.items():
         if asked.get(name) is not None and not isinstance(asked[name], kind):
             raise RefusedError(400, f"{name} is to be {'text' if kind is str else 'an object'}.")

@@ -12,6 +12,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConfigurationError, DuplicateKeyError, OperationFailure, PyMongoError
 
+from models.changes import Changes
 from models.company import Company
 from models.history import TRANSITIONS, Transition
 from models.model import Model
@@ -49,6 +50,10 @@ class Database:
 
     database: AsyncDatabase[dict[str, Any]]
     writing: Common = field(default_factory=Common)
+    changes: Changes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "changes", Changes(self.database))
 
     def reader(self, viewer: Viewer, max_time_ms: int = 5000) -> Reader:
         return Reader(viewer, {**DOCUMENTS, **OWN}, max_time_ms)

@@ -99,11 +99,16 @@ def _block(
 
 def columns(blocks: Sequence[Document]) -> Columns:
     """One curve of its blocks, whatever their order."""
+    found = as_they_came(blocks)
+    return found.at(np.argsort(found.iterations, kind="stable"))
+
+
+def as_they_came(blocks: Sequence[Document]) -> Columns:
+    """The points of one curve in the order in which they were reported."""
     ordered = sorted(blocks, key=lambda block: block["number"])
-    found = Columns(
+    return Columns(
         _joined(ordered, "iterations", "<i8"), _joined(ordered, "values", "<f8"), _joined(ordered, "timestamps", "<i8")
     )
-    return found.at(np.argsort(found.iterations, kind="stable"))
 
 
 def _joined(blocks: Sequence[Document], name: str, kind: str) -> NDArray[Any]:

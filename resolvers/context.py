@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from strawberry.dataloader import DataLoader
 
+from models.changes import Changes
 from models.reading import Document, Reader, Viewer
 from models.status import DOCUMENTED
 from models.writing import Writer
@@ -23,14 +24,17 @@ class Context:
         viewer: Viewer,
         reader: Reader,
         writer: Writer,
+        changes: Changes,
         spec: Spec,
         max_page: int,
         rules: str = DOCUMENTED,
         storages: Sequence[str] = (),
     ) -> None:
+        self._made_of = (viewer, reader, writer, changes, spec, max_page, rules, storages)
         self.viewer = viewer
         self.reader = reader
         self.writer = writer
+        self.changes = changes
         self.rules = rules
         self.storages = storages
         self.spec = spec
@@ -53,6 +57,10 @@ class Context:
         its commands.
         """
         return await self._loaders.setdefault(key, DataLoader(load, cache_key_fn=_id_of)).load_many(wanted)
+
+    def anew(self) -> "Context":
+        """Another for the same viewer, that has read nothing yet."""
+        return Context(*self._made_of)
 
     def forget(self) -> None:
         """What was read so far: something has changed."""

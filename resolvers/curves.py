@@ -21,12 +21,15 @@ def shown(columns: Columns, first: int | None, last: int | None, most: int, meth
     ranged = columns.at(slice(start, max(start, end)))
     kept = ranged.at(chosen(ranged.values, most, method))
     count = len(ranged.iterations)
+    return {**listed(kept), "original_count": count, "stride": count / len(kept.iterations) if count else 1.0}
+
+
+def listed(columns: Columns) -> dict[str, Any]:
+    """The columns as lists, by HOCON names."""
     return {
-        "iterations": kept.iterations.tolist(),
-        "values": kept.values.tolist(),
-        "timestamps": [_moment(milliseconds) for milliseconds in kept.timestamps.tolist()],
-        "original_count": count,
-        "stride": count / len(kept.iterations) if count else 1.0,
+        "iterations": columns.iterations.tolist(),
+        "values": columns.values.tolist(),
+        "timestamps": [_moment(milliseconds) for milliseconds in columns.timestamps.tolist()],
     }
 
 

@@ -9,17 +9,29 @@ from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import strawberry
-from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, parse, specified_rules, validate
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSyntaxError,
+    OperationType,
+    get_operation_ast,
+    parse,
+    specified_rules,
+    validate,
+)
 from graphql.validation.validate import ValidationAbortedError
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from strawberry.types import ExecutionContext
 
+from resolvers.context import Context
 from resolvers.cost import Operation, Pricing
 from resolvers.errors import ApiError, ErrorCode, LimitError, RequestError
 from resolvers.limits import Limits, counts, exceeded, in_order, nesting, refusal
 from resolvers.operation import OneOperation
+from resolvers.planned import PlannedExecution
+from resolvers.subscriptions import Subscribed
 
 KEPT = 128  # documents
 MAX_KEPT = 20_000  # characters of one, so that long ones don't fill the memory
@@ -61,6 +73,41 @@ class Schema(strawberry.Schema):
     def check(self, text: str) -> Checked:
         """The document; raises GraphQLSyntaxError, or LimitError when it is too long to be one."""
         return self._kept(text) if len(text) <= MAX_KEPT else self._check(text)
+
+    def refusals(
+        self, checked: Checked, operation_name: str | None, variables: Mapping[str, Any]
+    ) -> tuple[list[GraphQLError], int | None]:
+        """What forbids to execute an operation with these variables, and what it costs, if that is known."""
+        operation = checked.operations.get(operation_name)
+        cost = operation.cost(variables) if operation else None
+        errors = checked.errors
+        if not errors and nesting(*variables.values()) > self.limits.nesting:
+            errors = [_error(exceeded("nesting", "levels of lists and objects in a variable", self.limits.nesting))]
+        if not errors and cost is not None and cost > self.limits.cost:
+            errors = [_error(exceeded("cost", "objects to answer with", self.limits.cost, cost))]
+        return errors, cost
+
+    def subscribed(
+        self, query: str, variables: Mapping[str, Any], operation_name: str | None, context: Context
+    ) -> Subscribed | list[GraphQLError] | None:
+        """The subscription that is asked for, or what forbids it; None when something else is asked for."""
+        try:
+            checked = self.check(query)
+        except GraphQLError as error:
+            return [error]
+        except LimitError as error:
+            return [_error(error)]
+        operation = get_operation_ast(checked.document, operation_name)
+        if operation is None or operation.operation is not OperationType.SUBSCRIPTION:
+            return None
+        errors, _ = self.refusals(checked, operation.name.value if operation.name else None, variables)
+        if errors:
+            return errors
+        executor = PlannedExecution.build(
+            self._schema, checked.document, None, context, dict(variables), operation_name,
+            hide_suggestions=not self._introspection,
+        )  # fmt: skip
+        return executor if isinstance(executor, list) else Subscribed(executor, query, variables)
 
     def _check(self, text: str) -> Checked:
         document = self._parsed(text)
@@ -111,15 +158,8 @@ class _Checks(SchemaExtension):
         yield
 
     def on_validate(self) -> Iterator[None]:
-        context, limits = self.execution_context, self._schema.limits
-        variables = context.variables or {}
-        operation = self._checked.operations.get(context.operation_name)
-        self._cost = operation.cost(variables) if operation else None
-        errors = self._checked.errors
-        if not errors and nesting(*variables.values()) > limits.nesting:
-            errors = [_error(exceeded("nesting", "levels of lists and objects in a variable", limits.nesting))]
-        if not errors and self._cost is not None and self._cost > limits.cost:
-            errors = [_error(exceeded("cost", "objects to answer with", limits.cost, self._cost))]
+        context = self.execution_context
+        errors, self._cost = self._schema.refusals(self._checked, context.operation_name, context.variables or {})
         context.pre_execution_errors = errors
         yield
 

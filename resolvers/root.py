@@ -7,6 +7,7 @@ from models.status import MOVES
 from resolvers.compare import compare_tasks
 from resolvers.cost import said_sizes
 from resolvers.documents import Schema
+from resolvers.feeds import metrics_appended, task_changed
 from resolvers.limits import DEFAULTS, Limits
 from resolvers.mutations.change import Work, mutation
 from resolvers.mutations.edits import EDITS, validate
@@ -59,12 +60,14 @@ def build_schema(
         **{name: for_many(name, found.of, MUTATIONS[found.of])
            for name, found in spec.mutations.items() if found.of and found.of in MUTATIONS},
     })  # fmt: skip
+    subscription = derived.subscription({"task_changed": task_changed(spec), "metrics_appended": metrics_appended()})
     return Schema(
         limits=limits,
         sizes=said_sizes(spec),
         introspection=introspection,
         query=query,
         mutation=mutation_type,
+        subscription=subscription,
         types=derived.types,
         config=CONFIG,
         execution_context_class=PlannedExecution,

@@ -108,6 +108,12 @@ class Derived:
         """The Mutation type, in the same way."""
         return self._root("Mutation", "Everything that can be changed.", self.spec.mutations, resolvers)
 
+    def subscription(self, resolvers: Mapping[str, Resolver]) -> type:
+        """The Subscription type, in the same way."""
+        return self._root(
+            "Subscription", "Everything that is told while it happens.", self.spec.subscriptions, resolvers
+        )
+
     def _add(self, definition: ObjectSpec) -> None:
         name = definition.graphql_name
         if definition.name in self._answered or definition.name not in self._asked:
@@ -131,6 +137,7 @@ class Derived:
                 name=operation.graphql_name,
                 description=operation.description,
                 graphql_type=type_,
+                is_subscription=operations is self.spec.subscriptions,
             )
             field.arguments = [self._argument(argument) for argument in operation.arguments]
             fields[operation.name] = field
@@ -250,4 +257,4 @@ def _answered(spec: Spec) -> set[str]:
 
 
 def _operations(spec: Spec) -> list[OperationSpec]:
-    return [*spec.queries.values(), *spec.mutations.values()]
+    return [*spec.queries.values(), *spec.mutations.values(), *spec.subscriptions.values()]

@@ -65,9 +65,9 @@ class _Loader:
         for name in collections:
             self._add_sort_fields(name)
         endpoints = {at[:2]: self._endpoint(at, node) for at, node in self.endpoints.items()}
-        queries = self._operations("_query")
+        queries, subscriptions = self._operations("_query"), self._operations("_subscription")
         self._check_names()
-        return Spec(self.definitions, endpoints, queries, mutations)
+        return Spec(self.definitions, endpoints, queries, mutations, subscriptions)
 
     def _endpoints(self, sources: Sources) -> Iterator[tuple[tuple[str, str, str], Node]]:
         for service, tree in sources.services.items():

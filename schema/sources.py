@@ -14,7 +14,7 @@ from pyparsing import ParseBaseException
 
 TEXT = re.compile(r'"""[\s\S]*?"""|(?:#|//)[^\n]*')
 INCLUDE = re.compile(r'(?:^|[\s{,])include\s+(?:required\s*\(\s*)?(?:file\s*\(\s*)?"([^"\n]+)"')
-SECTIONS = {"_description", "_definitions", "_references", "_query", "_mutation"}
+SECTIONS = {"_description", "_definitions", "_references", "_query", "_mutation", "_subscription"}
 LONGEST = 300  # characters of a parser's message; the rest is its grammar
 
 Node = Mapping[str, Any]

@@ -156,6 +156,7 @@ class Spec:
     endpoints: Mapping[tuple[str, str], EndpointSpec]
     queries: Mapping[str, OperationSpec]
     mutations: Mapping[str, OperationSpec]
+    subscriptions: Mapping[str, OperationSpec]
 
     def object(self, name: str) -> ObjectSpec:
         found = self.definitions[name]

@@ -727,7 +727,11 @@ ROWS: list[Document] = [
 async def seen_by(app: Starlette, database: Database, viewer: Viewer, reader: Reader) -> AsyncIterator[Client]:
     """A client of an application whose requests read with this reader."""
     writer = app.state.database.writer(viewer)
-    view = GraphQLView(build_schema(load()), lambda _: Context(viewer, reader, writer, load(), 500), Settings())
+    view = GraphQLView(
+        build_schema(load()),
+        lambda _: Context(viewer, reader, writer, app.state.database.changes, load(), 500),
+        Settings(),
+    )
     async with served(view) as http:
         yield Client(http, database)
 
@@ -833,7 +837,9 @@ async def test_a_fault_of_ours_is_masked_and_found_in_the_log(
 ) -> None:
     viewer = Viewer(user="u", company=COMPANY, role="admin")
     reader, writer = app.state.database.reader(viewer), app.state.database.writer(viewer)
-    view = GraphQLView(failing(error), lambda _: Context(viewer, reader, writer, load(), 500), Settings())
+    view = GraphQLView(
+        failing(error), lambda _: Context(viewer, reader, writer, app.state.database.changes, load(), 500), Settings()
+    )
     with caplog.at_level(logging.ERROR, "taskql"):
         async with served(view) as http:
             response = await http.post("/graphql", json={"query": "{ works fails }"})

@@ -382,7 +382,9 @@ async def test_another_viewer_sees_what_the_first_one_does_not(app: Starlette, d
                                      task(_id="foreign", company=OTHER_COMPANY)])  # fmt: skip
     other = Viewer(user="somebody", company=OTHER_COMPANY, role="admin")
     reader, writer = app.state.database.reader(other), app.state.database.writer(other)
-    view = GraphQLView(build(load()), lambda _: Context(other, reader, writer, load(), 500), Settings())
+    view = GraphQLView(
+        build(load()), lambda _: Context(other, reader, writer, app.state.database.changes, load(), 500), Settings()
+    )
     served = Starlette(routes=[Route("/graphql", view)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as http:
         data = await Client(http, database).data('{ tasks { nodes { id } totalCount } a: task(id: "own") { id } }')

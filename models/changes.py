@@ -1,0 +1,318 @@
+"""What changes in the database: one change stream for the whole process, told in batches to all who listen.
+
+The stream is there as long as somebody listens. What it brought last is kept, so that who was away for a while is told
+what they missed; only what is older is read once more.
+"""
+
+import asyncio
+import contextlib
+import logging
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from bson import Timestamp
+from pymongo.asynchronous.change_stream import AsyncDatabaseChangeStream
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure, PyMongoError
+
+from models.history import TRANSITIONS
+from models.reading import TOLERANT, Document
+from models.series import SERIES
+
+log = logging.getLogger("taskql.changes")
+
+WINDOW_MS = 50  # what changes within it is told at once
+KEPT = 10_000  # changes
+MAX_BEHIND = 100_000
+MAX_STEPS = 100  # of the history of one task, told at once
+PAUSE = 1.0  # seconds between attempts to open the stream again
+NO_REPLICA_SET = 40573
+TASKS = "task"
+CREATED, CHANGED, DELETED = "created", "changed", "deleted"
+KINDS: Mapping[str, str] = {"insert": CREATED, "update": CHANGED, "replace": CHANGED, "delete": DELETED}
+PIPELINE: Sequence[Mapping[str, Any]] = (
+    {"$match": {"ns.coll": {"$in": [TASKS, TRANSITIONS, SERIES]}, "operationType": {"$in": list(KINDS)}}},
+    # values stay where they are: a configuration may be long, and who is told reads what they may see
+    {"$project": {
+        "operationType": 1, "clusterTime": 1, "ns.coll": 1, "documentKey._id": 1,
+        "written": {"$map": {"input": {"$objectToArray": "$updateDescription.updatedFields"}, "in": "$$this.k"}},
+        "removed": "$updateDescription.removedFields", "shortened": "$updateDescription.truncatedArrays.field",
+        "step": {"$cond": [{"$eq": ["$ns.coll", TRANSITIONS]}, "$fullDocument", "$$REMOVE"]},
+    }},
+)  # fmt: skip
+
+# The database's own time, and how many changes of that time were seen, as hexadecimal text that sorts. MongoDB's resume
+# tokens hold ids of documents, and who is told may not see those of others.
+Position = str
+
+
+class NoChangesError(Exception):
+    """The MongoDB is no replica set, so it does not tell what changes."""
+
+
+class PositionError(Exception):
+    """A position in the future, or so old that what came after it is not known any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to one task: the paths that were written, and the steps of its history, each in order."""
+
+    kind: str
+    paths: tuple[str, ...] = ()
+    steps: tuple[Document, ...] = ()
+
+    def then(self, later: "Change") -> "Change":
+        kind = {(CREATED, CHANGED): CREATED, (DELETED, CREATED): CHANGED}.get((self.kind, later.kind), later.kind)
+        paths = tuple(dict.fromkeys([*self.paths, *later.paths]))
+        return Change(kind, paths, (*self.steps, *later.steps)[-MAX_STEPS:])
+
+
+class Record(NamedTuple):
+    """One change as the stream brings it. `key` is the id of a task, or of a block of one of its curves."""
+
+    position: Position
+    is_task: bool
+    key: str
+    change: Change
+
+    @property
+    def task(self) -> str:
+        return self.key if self.is_task else self.key.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What changed behind `after`, up to and with `upto`: tasks by their ids, and blocks of curves by theirs.
+
+    `removed` has the blocks that were removed, also those that were made anew since.
+    """
+
+    after: Position
+    upto: Position
+    tasks: Mapping[str, Change]
+    blocks: Mapping[str, Change]
+    removed: frozenset[str] = frozenset()
+
+    def then(self, later: "Batch") -> "Batch":
+        """Both in one."""
+        tasks, blocks = dict(self.tasks), dict(self.blocks)
+        for into, changes in ((tasks, later.tasks), (blocks, later.blocks)):
+            for key, change in changes.items():
+                into[key] = into[key].then(change) if key in into else change
+        return Batch(self.after, later.upto, tasks, blocks, self.removed | later.removed)
+
+
+def batch(after: Position, upto: Position, records: Iterable[Record]) -> Batch:
+    tasks: dict[str, Change] = {}
+    blocks: dict[str, Change] = {}
+    removed = set()
+    for _, is_task, key, change in records:
+        into = tasks if is_task else blocks
+        into[key] = into[key].then(change) if key in into else change
+        if not is_task and change.kind == DELETED:
+            removed.add(key)
+    return Batch(after, upto, tasks, blocks, frozenset(removed))
+
+
+class Stream:
+    """MongoDB's change stream from a position on, or from now."""
+
+    def __init__(self, stream: AsyncDatabaseChangeStream[Document], after: Position | None) -> None:
+        self._stream = stream
+        self._after = self.position = after or self._here()
+        self._time, self._count = Timestamp(0, 0), 0
+
+    @classmethod
+    async def open(cls, database: AsyncDatabase[Document], after: Position | None) -> "Stream":
+        """Raises NoChangesError, PyMongoError."""
+        at = Timestamp(int(after[:8], 16), int(after[8:16], 16)) if after else None
+        watched = database.with_options(codec_options=TOLERANT).watch(
+            list(PIPELINE), start_at_operation_time=at, max_await_time_ms=WINDOW_MS
+        )
+        try:
+            return cls(await watched, after)
+        except OperationFailure as error:
+            if error.code == NO_REPLICA_SET:
+                raise NoChangesError from error
+            raise
+
+    async def close(self) -> None:
+        await self._stream.close()
+
+    @property
+    def alive(self) -> bool:
+        return self._stream.alive
+
+    async def next(self) -> Iterable[Record] | None:
+        """What the next change comes to; None when there was none for a while."""
+        event = await self._stream.try_next()
+        if event is None:
+            self.position = max(self.position, self._here())
+            return None
+        time = event["clusterTime"]
+        self._time, self._count = time, self._count + 1 if time == self._time else 1
+        position = _position(time, self._count)
+        if position <= self._after:
+            return ()
+        self.position = position
+        return _records(position, event)
+
+    def _here(self) -> Position:
+        """Where MongoDB has come to; more of that very time may come."""
+        token = self._stream.resume_token
+        assert token
+        return f"{token['_data'][2:18].lower()}{0:06x}"
+
+
+def _position(time: Timestamp, count: int) -> Position:
+    return f"{time.time:08x}{time.inc:08x}{count:06x}"
+
+
+def _records(position: Position, event: Mapping[str, Any]) -> Iterable[Record]:
+    """The change in an event; none of a document whose id is no text, which nobody can name."""
+    collection, key = event["ns"]["coll"], event["documentKey"]["_id"]
+    if collection == TRANSITIONS:
+        step = event.get("step") or {}
+        key, change = step.get("task"), Change(CHANGED, (), (step,))
+    else:
+        paths = [*(event.get("written") or ()), *(event.get("removed") or ()), *(event.get("shortened") or ())]
+        change = Change(KINDS[event["operationType"]], tuple(paths))
+    if isinstance(key, str) and (collection != TRANSITIONS or event["operationType"] == "insert"):
+        yield Record(position, collection != SERIES, key, change)
+
+
+class Listener(NamedTuple):
+    """Whom to tell each batch, and whom to tell when there will be no more."""
+
+    tell: Callable[[Batch], None]
+    end: Callable[[Exception], None]
+
+
+class Changes:
+    """The changes of a database, for all who listen."""
+
+    def __init__(self, database: AsyncDatabase[Document]) -> None:
+        self._database = database
+        self._listeners: set[Listener] = set()
+        self._one_at_a_time = asyncio.Lock()
+        self._running: asyncio.Task[None] | None = None
+        self._records: list[Record] = []
+        self._known_from: Position = ""  # the records have all that is behind it
+        self._position: Position = ""  # up to here
+
+    @contextlib.asynccontextmanager
+    async def listening(self, listener: Listener) -> AsyncIterator[Position]:
+        """The listener is told everything behind the position that this gives. Raises NoChangesError, PyMongoError."""
+        async with self._one_at_a_time:
+            if self._running is None:
+                await self._start()
+            self._listeners.add(listener)
+            position = self._position
+        try:
+            yield position
+        finally:
+            self._listeners.discard(listener)
+            if not self._listeners and self._running:
+                self._running.cancel()
+                self._running = None
+
+    async def since(self, after: Position) -> tuple[Position, list[Record]]:
+        """What came after a position, and up to where that is; for those who listen. Raises PositionError."""
+        async with self._one_at_a_time:
+            if after > self._position:
+                raise PositionError("lies in the future")
+            if after < self._known_from:
+                await self._look_back(after)
+            start = bisect_right(self._records, after, key=lambda record: record.position)
+            return self._position, self._records[start:]
+
+    async def _start(self) -> None:
+        stream = await Stream.open(self._database, None)
+        self._position = self._known_from = stream.position
+        self._records = []
+        self._running = asyncio.create_task(self._run(stream))
+
+    async def _run(self, stream: Stream) -> None:
+        """Until nobody listens. What breaks off is opened again where it was."""
+        while await self._broke_off(stream):
+            opened = await self._open_again()
+            if opened is None:
+                break
+            stream = opened
+        self._running = None
+        for listener in list(self._listeners):
+            listener.end(PositionError("is not known any more"))
+
+    async def _broke_off(self, stream: Stream) -> bool:
+        """Tell what comes until there is no more: True when the connection failed, False when the database is gone."""
+        async with contextlib.AsyncExitStack() as opened:
+            opened.push_async_callback(stream.close)
+            try:
+                while stream.alive:
+                    self._tell(await _window(stream), stream.position)
+            except PyMongoError as error:
+                log.warning("changes can't be read at the moment: %s", error)
+                return True
+            return False
+
+    async def _open_again(self) -> Stream | None:
+        """None when MongoDB has forgotten what came there."""
+        while True:
+            await asyncio.sleep(PAUSE)
+            try:
+                return await Stream.open(self._database, self._position)
+            except OperationFailure as error:
+                log.warning("changes are lost: %s", error)
+                return None
+            except PyMongoError as error:
+                log.warning("changes can't be read yet: %s", error)
+
+    def _tell(self, records: list[Record], position: Position) -> None:
+        before, self._position = self._position, position
+        if not records:
+            return
+        self._records += records
+        if (over := len(self._records) - KEPT) > 0:
+            self._known_from = self._records[over - 1].position
+            del self._records[:over]
+        told = batch(before, position, records)
+        for listener in list(self._listeners):
+            listener.tell(told)
+
+    async def _look_back(self, after: Position) -> None:
+        """Read what the records lack. Meanwhile they may lose more of their beginning."""
+        found: list[Record] = []
+        try:
+            stream = await Stream.open(self._database, after)
+        except OperationFailure as error:
+            raise PositionError("is so old that what came after it is not known any more") from error
+        async with contextlib.AsyncExitStack() as opened:
+            opened.push_async_callback(stream.close)
+            # where nothing is written, the stream does not come to the very place from which the records are
+            last = _position((await self._database.command("ping"))["operationTime"], 0)
+            while stream.position < self._known_from:
+                records = await stream.next()
+                found += records or ()
+                if records is None and stream.position >= last:
+                    break
+                if len(found) > MAX_BEHIND:
+                    raise PositionError(f"has more than {MAX_BEHIND} changes behind it")
+        end = bisect_right(found, self._known_from, key=lambda record: record.position)
+        self._records[:0], self._known_from = found[:end], after
+
+
+async def _window(stream: Stream) -> list[Record]:
+    """What comes within a window from the first change on."""
+    found: list[Record] = []
+    loop = asyncio.get_running_loop()
+    end = None
+    while end is None or loop.time() < end:
+        records = await stream.next()
+        if records is None:
+            break
+        found += records
+        end = end or loop.time() + WINDOW_MS / 1000
+    return found

@@ -1,0 +1,314 @@
+"""Subscriptions: who asks the same shares one group, in which each change is looked up and answered once.
+
+    changes of the database → Group: what there is to tell, and the answer to it → Subscriber: one after the other
+
+A subscriber that is slower than the changes gets them merged, each task or curve once, with what it is by then.
+"""
+
+import asyncio
+import logging
+import re
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import orjson
+from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream, execute_subscription_event
+
+from models.changes import Batch, Changes, Listener, NoChangesError, Position, PositionError, batch
+from resolvers.context import Context
+from resolvers.errors import ErrorCode, LimitError, ServiceError, coded
+from resolvers.feeds import Event, Feed, Key, Mark, Round, bad_mark
+from resolvers.planned import Plan, Report, answers
+from resolvers.selection import Tree
+
+log = logging.getLogger("taskql.subscriptions")
+
+MAX_WAITING = 5000  # tasks or curves of which a subscriber has not been told yet
+PAUSE = 1.0  # seconds between attempts to look changes up
+PASSING = {ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.TIMEOUT}
+RESUMES = re.compile(r"\bresumeAfter\s*:\s*\$(\w+)")
+NO_REPLICA_SET = (
+    "Subscriptions need a MongoDB that is a replica set, and this one is a standalone server: start it with --replSet "
+    "rs0 and run rs.initiate() in it once. Its data stays as it is."
+)
+
+
+class Subscribed(NamedTuple):
+    """A subscription that is to be executed, and what it asks."""
+
+    executor: Executor[Any]
+    query: str
+    variables: Mapping[str, Any]
+
+    @property
+    def identity(self) -> Hashable:
+        """The same for all who are told the same from now on, wherever they continue."""
+        found = set(RESUMES.findall(self.query))
+        apart = {name for name in found if len(re.findall(rf"\${name}\b", self.query)) == 2}  # noqa: PLR2004 - declared, used
+        asked = {name: value for name, value in self.variables.items() if name not in apart}
+        name = self.executor.operation.name
+        context: Context = self.executor.context_value
+        return self.query, name and name.value, orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), context.viewer
+
+
+class Subscriptions:
+    """All subscriptions of a process; `most` is how many there may be."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._count = 0
+        self._groups: dict[Hashable, Group] = {}
+
+    async def results(self, subscribed: Subscribed) -> AsyncGenerator[ExecutionResult, None]:
+        """What is told, until the client leaves. An error that ends it comes last, and has no data."""
+        if self._count >= self._most:
+            message = f"This server has {self._most} subscriptions at once, and as many are open; try again later."
+            error = LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit="subscriptions", maximum=self._most)
+            yield _failed(error)
+            return
+        self._count += 1
+        try:
+            async for result in self._results(subscribed):
+                yield result
+        finally:
+            self._count -= 1
+
+    async def _results(self, subscribed: Subscribed) -> AsyncGenerator[ExecutionResult, None]:
+        source = create_source_event_stream(subscribed.executor)
+        found = await source if isinstance(source, Awaitable) else source
+        if isinstance(found, ExecutionResult):
+            yield found
+            return
+        feed: Feed = await anext(aiter(found))
+        try:
+            async with self._group(subscribed, feed) as group, group.joined(feed.mark) as subscriber:
+                async for result in subscriber.results():
+                    yield result
+        except Exception as error:  # noqa: BLE001 - the view masks what it does not know
+            yield _failed(error)
+
+    @asynccontextmanager
+    async def _group(self, subscribed: Subscribed, feed: Feed) -> AsyncIterator["Group"]:
+        identity = subscribed.identity
+        group = self._groups.get(identity)
+        if group is None or group.running.done():
+            group = self._groups[identity] = Group(subscribed.executor, feed)
+        group.users += 1
+        try:
+            await asyncio.shield(group.ready)
+            yield group
+        finally:
+            group.users -= 1
+            if not group.users:
+                if self._groups.get(identity) is group:
+                    del self._groups[identity]
+                group.running.cancel()
+
+
+class Told(NamedTuple):
+    """A round with the answers to its events, if they were worked out already."""
+
+    round: Round
+    answers: Sequence[ExecutionResult] | None = None
+
+
+class Telling(Plan):
+    """The field of a subscription: the answers to all events of a round in one."""
+
+    def __init__(self, feed: Feed, told: Round) -> None:
+        self._feed = feed
+        self._told = told
+
+    async def answer(self, context: Context, tree: Tree, _report: Report) -> Any:
+        return await answers(context, tree, await self._feed.documents(context, self._told))
+
+
+class Group:
+    """Subscriptions with the same document, variables and viewer."""
+
+    def __init__(self, executor: Executor[Any], feed: Feed) -> None:
+        self.users = 0
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.running = asyncio.create_task(self._run())
+        self._executor = executor
+        self._context: Context = executor.context_value
+        self._feed = feed
+        self._changes: Changes = self._context.changes
+        self._subscribers: set[Subscriber] = set()
+        self._inbox: list[Batch] = []
+        self._filled = asyncio.Event()
+        self._heard: Position = ""  # the last that came
+        self._position: Position = ""  # up to here all subscribers are told
+
+    @asynccontextmanager
+    async def joined(self, mark: Mark | None) -> AsyncIterator["Subscriber"]:
+        """Raises InputError for a mark behind which it can't continue."""
+        missed = await self._missed(mark) if mark else []
+        subscriber = Subscriber(self, missed)  # and from here on told, for nothing was awaited since
+        self._subscribers.add(subscriber)
+        try:
+            yield subscriber
+        finally:
+            self._subscribers.discard(subscriber)
+
+    def merged(self, earlier: Round, later: Round) -> Round:
+        return self._feed.both(earlier, later)
+
+    async def answer(self, told: Round) -> Sequence[ExecutionResult]:
+        """What its events come to, in order."""
+        result = await self._execute(told)
+        if result.data is None or (result.errors and len(told.events) > 1):
+            # each by itself, so that an error stands where it belongs
+            return [result] if len(told.events) == 1 else [await self._execute(told.only(key)) for key in told.events]
+        [(name, values)] = result.data.items()
+        return [ExecutionResult({name: value}, result.errors) for value in values]
+
+    async def _execute(self, told: Round) -> ExecutionResult:
+        executor = self._executor.build_per_event_executor(Telling(self._feed, told))
+        executor.context_value = self._context.anew()
+        found = execute_subscription_event(executor)
+        return await found if isinstance(found, Awaitable) else found
+
+    # -- what comes --------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            async with self._changes.listening(Listener(self._receive, self._end)) as position:
+                self._position = self._heard = position
+                await self._feed.begin(self._context)
+                self.ready.set_result(None)
+                while True:
+                    await self._filled.wait()
+                    await self._tell()
+        except Exception as error:  # noqa: BLE001 - it ends the subscriptions, and is told there
+            self._end(error)
+
+    def _receive(self, told: Batch) -> None:
+        self._heard = told.upto
+        if self._feed.concerns(told):
+            self._inbox.append(told)
+            self._filled.set()
+        elif not self._filled.is_set():
+            self._position = told.upto
+
+    def _end(self, error: Exception) -> None:
+        self.running.cancel()
+        if not self.ready.done():
+            self.ready.set_exception(_known(error))
+            self.ready.exception()  # nobody may be there any more to ask for it
+        for subscriber in self._subscribers:
+            subscriber.end(_known(error))
+
+    async def _tell(self) -> None:
+        """What came since the last time, as one."""
+        first, *others = self._inbox
+        self._inbox = []
+        for other in others:
+            first = first.then(other)
+        found = await _patiently(self._feed, self._context, first)
+        if found.events:
+            told = Told(found, await self.answer(found))
+            for subscriber in self._subscribers:
+                subscriber.tell(told)
+        self._position = first.upto if self._inbox else self._heard
+        if not self._inbox:
+            self._filled.clear()
+
+    async def _missed(self, mark: Mark) -> list[Told]:
+        """What was told up to now behind a mark: the rest of its round, and what came after that."""
+        try:
+            await self._changes.since(mark.upto)  # refuses a mark that can't be
+            while self._position < mark.upto:  # noqa: ASYNC110 - rare, and over at once
+                await asyncio.sleep(0.01)
+            while True:
+                upto = self._position
+                _, records = await self._changes.since(mark.after)
+                rest = [record for record in records if record.position <= mark.upto and record.task > (mark.id or "")]
+                later = [record for record in records if mark.upto < record.position <= upto]
+                batches = [batch(mark.after, mark.upto, rest), batch(mark.upto, upto, later)]
+                found = [await self._feed.round(self._context.anew(), one) for one in batches]
+                if self._position == upto:  # nothing was told meanwhile
+                    return [Told(one) for one in found if one.events]
+        except PositionError as error:
+            raise bad_mark(str(error)) from error
+
+
+class Subscriber:
+    """One of a group: what it was told, and what it waits to be told."""
+
+    def __init__(self, group: Group, missed: Sequence[Told]) -> None:
+        self._group = group
+        self._missed = deque(missed)
+        self._waiting: Told | None = None
+        self._error: Exception | None = None
+        self._woken = asyncio.Event()
+        self._known: set[Key] = set()
+
+    def tell(self, told: Told) -> None:
+        if self._error:
+            return
+        self._waiting = Told(self._group.merged(self._waiting.round, told.round)) if self._waiting else told
+        if len(self._waiting.round.events) > MAX_WAITING:
+            message = f"The client has not taken what it was told: more than {MAX_WAITING} changes wait. Resume it."
+            self.end(LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit="waiting", maximum=MAX_WAITING))
+        self._woken.set()
+
+    def end(self, error: Exception) -> None:
+        self._error, self._waiting = error, None
+        self._missed.clear()
+        self._woken.set()
+
+    async def results(self) -> AsyncGenerator[ExecutionResult, None]:
+        while True:
+            for told in self._taken():
+                found = told.answers or await self._group.answer(told.round)
+                for event, result in zip(told.round.events.values(), found, strict=True):
+                    if self._is_told(event):
+                        yield result
+            if self._error:
+                raise self._error
+            await self._woken.wait()
+            self._woken.clear()
+
+    def _taken(self) -> Sequence[Told]:
+        """What waits, the oldest first."""
+        taken = [*self._missed, *([self._waiting] if self._waiting else [])]
+        self._missed.clear()
+        self._waiting = None
+        return taken
+
+    def _is_told(self, event: Event) -> bool:
+        if event.is_news:
+            self._known.add(event.key)
+            return True
+        was_known = event.key in self._known
+        self._known.discard(event.key)
+        return was_known
+
+
+async def _patiently(feed: Feed, context: Context, told: Batch) -> Round:
+    """What there is to tell, as soon as the database can be asked."""
+    while True:
+        try:
+            return await feed.round(context.anew(), told)
+        except Exception as error:
+            known = coded(error)
+            if known is None or known.code not in PASSING:
+                raise
+            log.warning("changes can't be looked up at the moment: %s", known)
+            await asyncio.sleep(PAUSE)
+
+
+def _known(error: Exception) -> Exception:
+    if isinstance(error, NoChangesError):
+        return ServiceError(ErrorCode.REPLICA_SET_REQUIRED, NO_REPLICA_SET)
+    if isinstance(error, PositionError):
+        message = "MongoDB does not know any more what changed; read what there is now, and subscribe again."
+        return ServiceError(ErrorCode.DATABASE_UNAVAILABLE, message)
+    return error
+
+
+def _failed(error: Exception) -> ExecutionResult:
+    return ExecutionResult(None, [GraphQLError(str(error), original_error=error)])

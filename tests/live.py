@@ -1,0 +1,129 @@
+"""Clients of subscriptions: over a WebSocket in graphql-transport-ws, and over server-sent events."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from websockets.asyncio.client import ClientConnection, connect
+
+PROTOCOL = "graphql-transport-ws"
+SOON = 10.0  # seconds; a machine that is busy with other things takes its time
+
+
+@asynccontextmanager
+async def listening(app: Starlette) -> AsyncIterator[str]:
+    """The application, whose database is open already, on a free port: its host and port."""
+    config = uvicorn.Config(app, port=0, ws="websockets-sansio", lifespan="off", log_level="error")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        app.state.stopping.set()
+        server.should_exit = True
+        await serving
+        app.state.stopping.clear()
+
+
+class Socket:
+    """A greeted socket; each subscription on it has its own messages."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self._numbers = count(1)
+        self._queues: dict[str, asyncio.Queue[dict[str, Any]]] = {}
+        self.reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for text in self.connection:
+            message = json.loads(text)
+            if "id" in message:
+                self._queues[message["id"]].put_nowait(message)
+
+    async def subscribe(self, query: str, **variables: Any) -> "Subscription":
+        id_ = str(next(self._numbers))
+        self._queues[id_] = asyncio.Queue()
+        payload = {"query": query, "variables": variables}
+        await self.connection.send(json.dumps({"id": id_, "type": "subscribe", "payload": payload}))
+        return Subscription(self, id_, self._queues[id_])
+
+
+class Subscription:
+    def __init__(self, socket: Socket, id_: str, messages: asyncio.Queue[dict[str, Any]]) -> None:
+        self._socket = socket
+        self._id = id_
+        self.messages = messages
+
+    async def message(self, seconds: float = SOON) -> dict[str, Any]:
+        return await asyncio.wait_for(self.messages.get(), seconds)
+
+    async def next(self, seconds: float = SOON) -> Any:
+        """The one field of the next event."""
+        message = await self.message(seconds)
+        assert message["type"] == "next", message
+        assert "errors" not in message["payload"], message
+        [value] = message["payload"]["data"].values()
+        return value
+
+    async def error(self) -> dict[str, Any]:
+        """The one error that refused it, its message beside its extensions."""
+        message = await self.message()
+        assert message["type"] == "error", message
+        [error] = message["payload"]
+        return {"message": error["message"], **error["extensions"]}
+
+    async def silent(self, seconds: float = 0.4) -> bool:
+        """Whether nothing is told for a while."""
+        try:
+            await asyncio.wait_for(self.messages.get(), seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    async def complete(self) -> None:
+        await self._socket.connection.send(json.dumps({"id": self._id, "type": "complete"}))
+
+
+@asynccontextmanager
+async def socket(address: str, **options: Any) -> AsyncIterator[Socket]:
+    async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL], max_size=None, **options) as connection:
+        await connection.send('{"type": "connection_init"}')
+        assert json.loads(await connection.recv()) == {"type": "connection_ack"}
+        found = Socket(connection)
+        try:
+            yield found
+        finally:
+            found.reading.cancel()
+
+
+@asynccontextmanager
+async def events(address: str, query: str, **variables: Any) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
+    """What an event stream tells: the names and data of its events."""
+    asked = {"query": query, "variables": variables}
+    accept = {"accept": "text/event-stream"}
+    async with (
+        httpx.AsyncClient(timeout=SOON) as http,
+        http.stream("POST", f"http://{address}/graphql", json=asked, headers=accept) as response,
+    ):
+        assert response.status_code == 200, await response.aread()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield _parsed(response.aiter_lines())
+
+
+async def _parsed(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, Any]]:
+    name = ""
+    async for line in lines:
+        if line.startswith("event:"):
+            name = line.removeprefix("event:").strip()
+        elif line.startswith("data:"):
+            data = line.removeprefix("data:").strip()
+            yield name, json.loads(data) if data else None

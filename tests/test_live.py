@@ -1,0 +1,270 @@
+"""Subscriptions, as clients have them: over a WebSocket and as events, from a change to what is told of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+from starlette.applications import Starlette
+
+from tests.conftest import Client
+from tests.factories import OTHER_COMPANY, task
+from tests.live import Socket, events, listening, socket
+
+Database = AsyncDatabase[dict[str, Any]]
+
+CHANGED = """subscription Changed($filter: TaskFilter, $after: String) {
+  taskChanged(filter: $filter, resumeAfter: $after) {
+    kind id fields task { id name status } moves { from to mutation reason } resumeToken
+  }
+}"""
+
+
+@pytest.fixture
+async def address(app: Starlette, database: Database) -> AsyncIterator[str]:  # noqa: ARG001 - to be empty
+    async with listening(app) as found:
+        yield found
+
+
+@pytest.fixture
+async def live(address: str) -> AsyncIterator[Socket]:
+    async with socket(address) as found:
+        yield found
+
+
+async def begun(app: Starlette) -> None:
+    """Until what was asked for is listened to."""
+    changes = app.state.database.changes
+    for _ in range(500):
+        if changes._listeners:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody listens")
+
+
+async def test_a_task_is_told_of_from_its_creation_to_its_end(app: Starlette, live: Socket, client: Client) -> None:
+    told = await live.subscribe(CHANGED)
+    await begun(app)
+    created = await client.data('mutation { taskCreate(input: {name: "anew", type: TRAINING}) { id } }')
+    id_ = created["taskCreate"]["id"]
+    first = await told.next()
+    assert first["resumeToken"]
+    first.pop("resumeToken")
+    assert first == {
+        "kind": "CREATED", "id": id_, "fields": [], "moves": [],
+        "task": {"id": id_, "name": "anew", "status": "CREATED"},
+    }  # fmt: skip
+    await client.data(
+        'mutation ($task: ID!) { taskStarted(input: {task: $task, statusReason: "go"}) { updated } }', task=id_
+    )
+    moved = await told.next()
+    assert (moved["kind"], moved["task"]["status"]) == ("CHANGED", "IN_PROGRESS")
+    assert moved["moves"] == [{"from": "CREATED", "to": "IN_PROGRESS", "mutation": "taskStarted", "reason": "go"}]
+    assert "status" in moved["fields"]
+    await client.data(f'mutation {{ taskDelete(input: {{task: "{id_}", force: true}}) {{ deleted }} }}')
+    gone = await told.next()
+    assert (gone["kind"], gone["id"], gone["task"]) == ("DELETED", id_, None)
+
+
+# -- who is told -----------------------------------------------------------------------------------
+
+
+async def test_a_filter_decides_which_tasks_are_told_of(
+    app: Starlette, live: Socket, client: Client, database: Database
+) -> None:
+    """What leaves the filter is told once, and what was never in it not at all."""
+    await database["task"].insert_many([
+        task(_id="in", status="in_progress"), task(_id="out", status="stopped"),
+        task(_id="foreign", status="in_progress", company=OTHER_COMPANY),
+        task(_id="public", status="in_progress", company=""),
+    ])  # fmt: skip
+    told = await live.subscribe(CHANGED, filter={"status": ["IN_PROGRESS"]})
+    await begun(app)
+    for id_ in ("out", "foreign", "public", "in"):
+        await database["task"].update_one({"_id": id_}, {"$set": {"name": "other"}})
+    assert {(change["kind"], change["id"]) for change in [await told.next(), await told.next()]} == {
+        ("CHANGED", "public"), ("CHANGED", "in"),
+    }  # fmt: skip
+    await client.data('mutation { taskStopped(input: {task: "in"}) { updated } }')
+    left = await told.next()
+    assert (left["kind"], left["id"], left["task"]["status"]) == ("LEFT", "in", "STOPPED")
+    await database["task"].update_one({"_id": "in"}, {"$set": {"name": "again"}})
+    assert await told.silent()
+
+
+async def test_deletions_are_told_only_of_what_was_told_of(app: Starlette, live: Socket, database: Database) -> None:
+    await database["task"].insert_many(
+        [task(_id="known"), task(_id="unknown"), task(_id="foreign", company=OTHER_COMPANY)]
+    )
+    told = await live.subscribe(CHANGED)
+    await begun(app)
+    await database["task"].update_one({"_id": "known"}, {"$set": {"name": "other"}})
+    await database["task"].update_one({"_id": "foreign"}, {"$set": {"name": "other"}})
+    assert (await told.next())["id"] == "known"
+    await database["task"].delete_many({})
+    gone = await told.next()
+    assert (gone["kind"], gone["id"]) == ("DELETED", "known")
+    assert await told.silent()
+
+
+async def test_fields_are_those_that_were_written(app: Starlette, live: Socket, database: Database) -> None:
+    """By their names in the API, whoever wrote them; what only this server keeps has none."""
+    await database["task"].insert_one(task(_id="it", comment="gone soon"))
+    told = await live.subscribe(CHANGED)
+    await begun(app)
+    written = {
+        "hyperparams.Args.lr": {"section": "Args", "name": "lr", "value": "1"},
+        "last_metrics.a.b.value": 1,
+        "taskql_name": "x",
+    }
+    await database["task"].update_one({"_id": "it"}, {"$set": written, "$unset": {"comment": ""}})
+    assert set((await told.next())["fields"]) == {"hyperparams", "lastMetrics", "comment"}
+
+
+async def test_quick_changes_of_one_task_are_told_as_one(app: Starlette, live: Socket, database: Database) -> None:
+    told = await live.subscribe("subscription { taskChanged { kind id task { iteration: lastIteration } } }")
+    await begun(app)
+    await database["task"].insert_one(task(_id="it", last_iteration=0))
+    for number in range(1, 200):
+        await database["task"].update_one({"_id": "it"}, {"$set": {"last_iteration": number}})
+    seen = [await told.next()]
+    while seen[-1]["task"]["iteration"] < 199:
+        seen.append(await told.next())
+    assert seen[0]["kind"] == "CREATED"
+    assert len(seen) < 100
+
+
+async def test_equal_subscriptions_share_one_execution(
+    app: Starlette, live: Socket, database: Database, commands: Any
+) -> None:
+    """Ten times as many subscribers cost no command more."""
+    await database["task"].insert_many([task(_id="it"), task(_id="other")])
+    query = 'subscription { taskChanged(filter: {id: ["it"]}) { id task { name } } }'
+    same = [await live.subscribe(query) for _ in range(20)]
+    await begun(app)
+    for subscription in same:
+        assert await subscription.silent(0.01)
+    commands.seen.clear()
+    await database["task"].update_one({"_id": "it"}, {"$set": {"name": "new"}})
+    await database["task"].update_one({"_id": "other"}, {"$set": {"name": "new"}})
+    for subscription in same:
+        assert (await subscription.next())["task"] == {"name": "new"}
+    assert len([command for command in commands.seen if "find" in command or "aggregate" in command]) == 2
+    assert await change_streams(database) == 1
+
+
+async def change_streams(database: Database) -> int:
+    pipeline = [{"$currentOp": {"idleCursors": True, "allUsers": True}}]
+    found = await (await database.client.admin.aggregate(pipeline)).to_list()
+    return sum("$changeStream" in str(operation.get("cursor", {}).get("originatingCommand")) for operation in found)
+
+
+async def test_without_subscribers_there_is_no_change_stream(app: Starlette, address: str, database: Database) -> None:
+    async with socket(address) as one:
+        await one.subscribe(CHANGED)
+        await begun(app)
+    for _ in range(100):
+        if not await change_streams(database):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError
+
+
+# -- going on --------------------------------------------------------------------------------------
+
+
+async def test_a_token_continues_without_loss_or_repetition(app: Starlette, address: str, database: Database) -> None:
+    """Whatever change it is of: each of those behind it is told, and none before."""
+    ids = [f"task {number}" for number in range(8)]
+    async with socket(address) as live:
+        told = await live.subscribe(CHANGED)
+        await begun(app)
+        await database["task"].insert_many([task(_id=id_) for id_ in ids])  # told together
+        seen = [await told.next() for _ in ids]
+        await database["task"].update_one({"_id": "task 3"}, {"$set": {"name": "later"}})
+        seen.append(await told.next())
+    assert [change["id"] for change in seen] == [*ids, "task 3"]
+    await database["task"].insert_one(task(_id="meanwhile"))
+    async with socket(address) as live:
+        going_on = [await live.subscribe(CHANGED, after=change["resumeToken"]) for change in seen]
+        for place, told in enumerate(going_on):
+            rest = ids[place + 1 :]
+            later = ["meanwhile", "task 3"] if place < len(ids) else ["meanwhile"]
+            assert [(await told.next())["id"] for _ in [*rest, *later]] == [*rest, *later]
+            assert await told.silent(0.05)
+        await database["task"].update_one({"_id": "task 0"}, {"$set": {"name": "all of them"}})
+        for told in going_on:
+            assert (await told.next())["task"]["name"] == "all of them"
+            assert await told.silent(0.05)
+
+
+async def test_a_token_of_a_resumed_subscription_continues_as_well(
+    app: Starlette, address: str, database: Database
+) -> None:
+    async with socket(address) as live:
+        told = await live.subscribe(CHANGED)
+        await begun(app)
+        await database["task"].insert_many([task(_id=id_) for id_ in "abcdef"])
+        seen = [await told.next() for _ in range(2)]
+    await database["task"].update_many({}, {"$set": {"name": "later"}})
+    order = [(change["kind"], change["id"]) for change in seen]
+    async with socket(address) as live:
+        while len(order) < 12:
+            told = await live.subscribe(CHANGED, after=seen[-1]["resumeToken"])
+            seen.append(await told.next())
+            order.append((seen[-1]["kind"], seen[-1]["id"]))
+            await told.complete()
+    assert order == [("CREATED", id_) for id_ in "abcdef"] + [("CHANGED", id_) for id_ in "abcdef"]
+
+
+@pytest.mark.parametrize("token", ["", "x", "?" * 30, "A" * 15, "_" * 15, "a" * 5000, "0" * 20])
+async def test_a_token_that_is_none_is_refused(live: Socket, token: str) -> None:
+    told = await live.subscribe(CHANGED, after=token)
+    error = await told.error()
+    assert (error["code"], error["field"]) == ("BAD_CURSOR", "resumeAfter")
+
+
+# -- curves ----------------------------------------------------------------------------------------
+
+APPENDED = """subscription Appended($task: ID!, $metric: String) {
+  metricsAppended(task: $task, metric: $metric) { metric variant offset iterations values timestamps task { name } }
+}"""
+
+
+DEEP = "{ children { nodes " * 6 + "{ id }" + "} }" * 6
+
+
+# -- bad input -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("subscription {", "PARSE_FAILED"),
+        ("subscription { nothing }", "VALIDATION_FAILED"),
+        ("subscription { taskChanged { id } metricsAppended(task: 1) { offset } }", "VALIDATION_FAILED"),
+        ("subscription A { taskChanged { id } } subscription B { taskChanged { id } }", "BAD_REQUEST"),
+        ('subscription { taskChanged(filter: {name: "("}) { id } }', "INVALID_REGEX_ERROR"),
+        ("subscription { taskChanged(filter: {or: []}) { id } }", "FIELDS_VALUE_ERROR"),
+        ("subscription { taskChanged(filter: {status: [UNKNOWN]}) { id } }", "VALIDATION_ERROR"),
+        ('subscription { metricsAppended(task: "none") { offset } }', "INVALID_TASK_ID"),
+        (f"subscription {{ taskChanged {{ task {DEEP} }} }}", "LIMIT_EXCEEDED"),
+    ],
+)  # fmt: skip
+async def test_what_can_not_be_subscribed_to_is_refused(address: str, live: Socket, query: str, code: str) -> None:
+    """With the same error over a socket and as an event, after which both go on or end in order."""
+    told = await live.subscribe(query)
+    assert (await told.error())["code"] == code
+    async with events(address, query) as stream:
+        name, body = await anext(stream)
+        assert (name, body["errors"][0]["extensions"]["code"]) == ("next", code)
+        assert await anext(stream) == ("complete", None)
+    again = await live.subscribe("{ __typename }")
+    assert await again.next() == "Query"
+
+
+async def test_a_foreign_task_has_no_curves_to_follow(live: Socket, database: Database) -> None:
+    await database["task"].insert_one(task(_id="foreign", company=OTHER_COMPANY))
+    told = await live.subscribe(APPENDED, task="foreign")
+    assert (await told.error())["code"] == "INVALID_TASK_ID"
