@@ -1,6 +1,7 @@
 """One real MongoDB and one served application for all tests; an empty database for each."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +108,11 @@ async def app(mongodb_uri: str) -> AsyncIterator[Starlette]:
 
 
 @pytest.fixture
-async def database(app: Starlette) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
+async def database(app: Starlette) -> AsyncDatabase[dict[str, Any]]:
     """The served database, without a document."""
     found: AsyncDatabase[dict[str, Any]] = app.state.database.database
-    await _empty(found)
-    yield found
-    await _empty(found)
+    await empty(found)
+    return found
 
 
 @pytest.fixture
@@ -122,13 +122,19 @@ async def client(app: Starlette, database: AsyncDatabase[dict[str, Any]]) -> Asy
         yield Client(http, database)
 
 
+@cache  # to make one takes a quarter of a second
+def application(mongodb_uri: str, **settings: Any) -> Starlette:
+    """An application without a database; what it is used with is its `state.database`."""
+    return create_app(Settings(mongodb_uri=SecretStr(mongodb_uri), mongodb_database=NAME, **settings))
+
+
 @pytest.fixture
 async def beside(app: Starlette, mongodb_uri: str) -> AsyncIterator[Callable[..., Client]]:
     """Clients of further applications, with settings of their own, over the same connection to the same database."""
     made = []
 
     def another(database: Database | None = None, **settings: Any) -> Client:
-        other = create_app(Settings(mongodb_uri=SecretStr(mongodb_uri), mongodb_database=NAME, **settings))
+        other = application(mongodb_uri, **settings)
         other.state.database = database or app.state.database
         made.append(httpx.AsyncClient(transport=httpx.ASGITransport(other), base_url="http://localhost"))
         return Client(made[-1], other.state.database.database)
@@ -157,6 +163,13 @@ def commands() -> Commands:
     return LISTENER
 
 
-async def _empty(database: AsyncDatabase[dict[str, Any]]) -> None:
-    for name in await database.list_collection_names():
-        await database[name].delete_many({})
+async def empty(database: AsyncDatabase[dict[str, Any]]) -> None:
+    """Delete all documents. One question tells where there are any: most tests fill few collections."""
+    first, *others = await database.list_collection_names()
+    unions = [{"$unionWith": {"coll": name, "pipeline": _named(name)}} for name in others]
+    async for found in await database[first].aggregate([*_named(first), *unions]):
+        await database[found["_id"]].delete_many({})
+
+
+def _named(name: str) -> list[dict[str, Any]]:
+    return [{"$limit": 1}, {"$project": {"_id": {"$literal": name}}}]

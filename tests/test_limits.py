@@ -5,18 +5,15 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from graphql import DocumentNode, build_schema, get_introspection_query, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import SecretStr
-from starlette.applications import Starlette
 
-from api.app import create_app
 from api.settings import Settings
 from resolvers import root
 from resolvers.cost import USUAL, Pricing, said_sizes
@@ -35,8 +32,9 @@ LOOSE = Limits(
 )  # fmt: skip
 
 
-def limited(limits: Limits = DEFAULTS, *, introspection: bool = True) -> Schema:
-    return root.build_schema(load(), limits, introspection=introspection)
+@cache
+def limited(limits: Limits = DEFAULTS) -> Schema:
+    return root.build_schema(load(), limits)
 
 
 @pytest.fixture(scope="module")
@@ -589,19 +587,17 @@ MISSPELT: Mapping[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.fixture
-def closed(app: Starlette, mongodb_uri: str) -> Starlette:
-    """The same application without introspection."""
-    made = create_app(Settings(mongodb_uri=SecretStr(mongodb_uri), introspection=False, max_depth=3))
-    made.state.database = app.state.database
-    return made
+def closed(beside: Callable[..., Client]) -> Client:
+    """A client of the same application without introspection."""
+    return beside(introspection=False, max_depth=3)
 
 
 @pytest.mark.parametrize(("query", "variables"), MISSPELT.values(), ids=MISSPELT)
 async def test_e1_suggestions_go_with_introspection(
-    client: Client, closed: Starlette, query: str, variables: dict[str, Any]
+    client: Client, closed: Client, query: str, variables: dict[str, Any]
 ) -> None:
     opened = await client.answer(query, **variables)
-    answer = await ask(closed, query, variables)
+    answer = await closed.answer(query, **variables)
     assert "Did you mean" in str(opened)
     assert "Did you mean" not in str(answer)
     assert answer["errors"][0]["extensions"]["code"] == "VALIDATION_FAILED"
@@ -619,25 +615,18 @@ async def test_e1_suggestions_go_with_introspection(
         FULL_INTROSPECTION,
     ],
 )
-async def test_e2_introspection_can_be_turned_off(closed: Starlette, query: str) -> None:
+async def test_e2_introspection_can_be_turned_off(closed: Client, query: str) -> None:
     name = "A" if query.startswith("query A") else None
-    [error] = (await ask(closed, query, {}, operationName=name))["errors"]
+    [error] = (await closed.http.post("/graphql", json={"query": query, "operationName": name})).json()["errors"]
     assert error["message"] == "Introspection is turned off here."
     assert error["extensions"] == {"code": "VALIDATION_FAILED"}
 
 
-async def test_e2_typename_stays(closed: Starlette) -> None:
+async def test_e2_typename_stays(closed: Client) -> None:
     query = "{ __typename tasks { __typename nodes { __typename } } }"
-    assert (await ask(closed, query, {}))["data"]["tasks"]["__typename"] == "TaskConnection"
+    assert (await closed.data(query))["tasks"]["__typename"] == "TaskConnection"
 
 
-async def test_limits_are_settings(closed: Starlette) -> None:
-    [error] = (await ask(closed, '{ task(id: "a") { parent { parent { id } } } }', {}))["errors"]
+async def test_limits_are_settings(closed: Client) -> None:
+    [error] = (await closed.answer('{ task(id: "a") { parent { parent { id } } } }'))["errors"]
     assert error["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": "depth", "maximum": 3, "actual": 4}
-
-
-async def ask(app: Starlette, query: str, variables: dict[str, Any], **more: Any) -> dict[str, Any]:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
-        response = await http.post("/graphql", json={"query": query, "variables": variables, **more})
-        answer: dict[str, Any] = response.json()
-        return answer

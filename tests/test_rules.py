@@ -1,20 +1,14 @@
 """The documented rules, each in both positions of TASKQL_RULES; and names that only one may have."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 from asking import change, mutation, refusal
-from conftest import NAME, Client
-from factories import OTHER_COMPANY, Document, project, task
-from pydantic import SecretStr
-from pymongo.asynchronous.database import AsyncDatabase
-from starlette.applications import Starlette
+from conftest import Client
+from factories import OTHER_COMPANY, project, task
 
-from api.app import create_app
-from api.settings import Settings
 from models.rules import RULES, in_force, is_known_destination
 from models.status import CLEARML, DOCUMENTED
 
@@ -23,25 +17,8 @@ STATUSES = ("created", "queued", "in_progress", "stopped", "publishing", "publis
 
 
 @pytest.fixture
-async def client_with(app: Starlette, database: AsyncDatabase[Document], mongodb_uri: str) -> AsyncIterator[ClientWith]:
-    """Clients of the same database under other settings."""
-    opened: list[httpx.AsyncClient] = []
-
-    def made(**settings: Any) -> Client:
-        other = create_app(Settings(mongodb_uri=SecretStr(mongodb_uri), mongodb_database=NAME, **settings))
-        other.state.database = app.state.database
-        http = httpx.AsyncClient(transport=httpx.ASGITransport(other), base_url="http://localhost")
-        opened.append(http)
-        return Client(http, database)
-
-    yield made
-    for http in opened:
-        await http.aclose()
-
-
-@pytest.fixture
-async def lax(client_with: ClientWith) -> Client:
-    return client_with(rules=CLEARML)
+def lax(beside: ClientWith) -> Client:
+    return beside(rules=CLEARML)
 
 
 def test_every_rule_is_in_force_by_one_switch() -> None:
@@ -107,9 +84,10 @@ async def test_output_goes_to_a_known_place(client: Client, lax: Client, destina
     assert payload["task"]["output"]["destination"] == destination
 
 
-async def test_with_storages_output_goes_to_one_of_them(client_with: ClientWith) -> None:
+@pytest.mark.usefixtures("database")
+async def test_with_storages_output_goes_to_one_of_them(beside: ClientWith) -> None:
     storages = " s3://Bucket/ , /data/,"
-    client, lax = client_with(storages=storages), client_with(storages=storages, rules=CLEARML)
+    client, lax = beside(storages=storages), beside(storages=storages, rules=CLEARML)
     made = {"type": "TRAINING"}
     for number, known in enumerate(("s3://Bucket/x", "/data/x")):
         await change(client, "taskCreate", "id", name=f"known {number}", outputDest=known, **made)
