@@ -87,7 +87,7 @@ class Settings(BaseSettings):
         default=(),
         description="Origins, with commas between them, of front ends in browsers that may ask, besides its own pages.",
     )
-    max_body_bytes: int = Field(default=1_000_000, ge=1, description="Most bytes that a request may have.")
+    max_body_bytes: int = Field(default=4_000_000, ge=1, description="Most bytes that a request may have.")
     max_body_seconds: float = Field(default=30, gt=0, description="Seconds in which a request must have arrived.")
     max_requests: int = Field(default=500, ge=1, description="Most requests that are worked on at once.")
     max_subscriptions: int = Field(default=2000, ge=0, description="Most subscriptions that are open at once.")

@@ -3,8 +3,8 @@
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from models.layout import metric_key
@@ -15,38 +15,9 @@ MONITORS = (":monitor:machine", ":monitor:gpu")  # they count seconds, not itera
 INT64 = 2**63
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_REPLACES: dict[str, Callable[[float, float], bool]] = {
-    "min": operator.lt,
-    "max": operator.gt,
-    "first": lambda _new, _kept: False,
-}
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one batch says of one metric and variant, beside what is kept of them."""
-
-    kept: dict[str, Any]
-    value: float
-    at: tuple[int, float]
-    values: list[float] = field(default_factory=list)
-
-    def note(self, value: float, at: tuple[int, float]) -> None:
-        self.values.append(value)
-        if at >= self.at:
-            self.value, self.at = value, at
-        for name, replaces in _REPLACES.items():
-            old = _number(self.kept.get(f"{name}_value"))
-            if old is None or replaces(value, old):
-                self.kept |= {f"{name}_value": value, f"{name}_value_iteration": at[0]}
-
-    def close(self, before: float | None) -> float:
-        """Put down what the batch came to; `before` and the result are the sum of all values so far."""
-        count, mean = max(0, _integer(self.kept.get("count")) or 0), _number(self.kept.get("mean_value")) or 0
-        total = (mean * count if before is None else before) + math.fsum(self.values)
-        count += len(self.values)
-        self.kept |= {"value": self.value, "count": count, "mean_value": round(total / count, 2)}
-        return total
+Pair = tuple[str, str]
+Reported = tuple[int, float, float]  # iteration, timestamp, value
+_PLACE, _VALUE = itemgetter(0, 1), itemgetter(2)
 
 
 class LastMetrics:
@@ -63,8 +34,8 @@ class LastMetrics:
         self.last_iteration = max(0, _integer(last_iteration) or 0)
         self.skipped = 0  # scalar events whose value, names or iteration cannot be used
         self.beyond_cap = 0  # scalar events of further pairs, once there are MAX_PAIRS
-        self._sums: dict[tuple[str, str], float] = {}  # what is stored of a mean is rounded
-        self._pairs = sum(map(len, self.last_metrics.values()))
+        self._sums: dict[Pair, float] = {}  # what is stored of a mean is rounded
+        self.pairs = sum(map(len, self.last_metrics.values()))
         names = unique_metrics if isinstance(unique_metrics, list) else []
         self._names = dict.fromkeys(name for name in names if isinstance(name, str))
 
@@ -73,43 +44,59 @@ class LastMetrics:
         """Names ``metric/variant``, in order of arrival."""
         return list(self._names)
 
+    def knows(self, pair: Pair) -> bool:
+        return metric_key(pair[1]) in self.last_metrics.get(metric_key(pair[0]), {})
+
     def feed(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take one batch of events ``{type, metric, variant, iter, value, timestamp}`` of any type, in any order."""
-        batch: dict[tuple[str, str], _Batch] = {}
+        batch: dict[Pair, list[Reported]] = {}
         for event in events:
-            self._count_iteration(event)
+            self.reach(event.get("metric"), _integer(event.get("iter")))
             kind = event.get("type")
             if isinstance(kind, str) and kind.replace(" ", "_") == SCALAR:
-                self._take(event, batch)
-        for pair, seen in batch.items():
-            self._sums[pair] = seen.close(self._sums.get(pair))
+                value, iteration = _number(event.get("value")), _integer(event.get("iter"), missing=0)
+                metric, variant = _name(event.get("metric")), _name(event.get("variant"))
+                if value is None or iteration is None or metric is None or variant is None:
+                    self.skipped += 1
+                else:
+                    at = (iteration, _number(event.get("timestamp")) or 0)
+                    batch.setdefault((metric, variant), []).append((*at, value))
+        for pair, reported in batch.items():
+            self.take(pair, reported)
 
-    def _count_iteration(self, event: Mapping[str, Any]) -> None:
-        iteration = _integer(event.get("iter"))
-        if iteration is not None and event.get("metric") not in MONITORS:
+    def reach(self, metric: Any, iteration: int | None) -> None:
+        if iteration is not None and metric not in MONITORS:
             self.last_iteration = max(self.last_iteration, iteration)
 
-    def _take(self, event: Mapping[str, Any], batch: dict[tuple[str, str], _Batch]) -> None:
-        value, iteration = _number(event.get("value")), _integer(event.get("iter"), missing=0)
-        metric, variant = _name(event.get("metric")), _name(event.get("variant"))
-        if value is None or iteration is None or metric is None or variant is None:
-            self.skipped += 1
-        elif (kept := self._kept(metric, variant)) is None:
-            self.beyond_cap += 1
-        else:
-            at = (iteration, _number(event.get("timestamp")) or 0)
-            batch.setdefault((metric, variant), _Batch(kept, value, at)).note(value, at)
+    def take(self, pair: Pair, reported: Sequence[Reported]) -> dict[str, Any] | None:
+        """What is kept of a pair with all that one batch has of it, in order; None when there are too many pairs."""
+        if (kept := self._kept(pair)) is None:
+            self.beyond_cap += len(reported)
+            return None
+        first, last = reported[0], max(reversed(reported), key=_PLACE)
+        least, greatest = min(reported, key=_VALUE), max(reported, key=_VALUE)
+        for name, new, replaces in (
+            ("first", first, lambda _new, _old: False), ("min", least, operator.lt), ("max", greatest, operator.gt),
+        ):  # fmt: skip
+            old = _number(kept.get(f"{name}_value"))
+            if old is None or replaces(new[2], old):
+                kept |= {f"{name}_value": new[2], f"{name}_value_iteration": new[0]}
+        count, mean = max(0, _integer(kept.get("count")) or 0), kept.get("mean_value")
+        before = mean * count if isinstance(mean, int | float) and not math.isnan(mean) else 0
+        self._sums[pair] = self._sums.get(pair, before) + _sum([value for _, _, value in reported])
+        count += len(reported)
+        kept |= {"value": last[2], "count": count, "mean_value": round(self._sums[pair] / count, 2)}
+        return kept
 
-    def _kept(self, metric: str, variant: str) -> dict[str, Any] | None:
+    def _kept(self, pair: Pair) -> dict[str, Any] | None:
         """Find what is kept of a pair, or start it unless there are too many."""
-        variants = self.last_metrics.get(metric_key(metric), {})
-        if metric_key(variant) not in variants:
-            if self._pairs >= MAX_PAIRS:
+        metric, variant = pair
+        if not self.knows(pair):
+            if self.pairs >= MAX_PAIRS:
                 return None
-            self._pairs += 1
-            variants = self.last_metrics.setdefault(metric_key(metric), variants)
+            self.pairs += 1
         self._names.setdefault(f"{metric}/{variant}")
-        kept = variants.setdefault(metric_key(variant), {})
+        kept = self.last_metrics.setdefault(metric_key(metric), {}).setdefault(metric_key(variant), {})
         kept |= {"metric": metric, "variant": variant}
         return kept
 
@@ -117,7 +104,7 @@ class LastMetrics:
 class Point(NamedTuple):
     """One reported value of a curve; NaN is a gap."""
 
-    pair: tuple[str, str]
+    pair: Pair
     iteration: int
     value: float
     timestamp: int
@@ -151,6 +138,14 @@ def _number(value: Any) -> float | None:
         return value if math.isfinite(value := float(value)) else None
     except OverflowError:
         return None
+
+
+def _sum(values: list[float]) -> float:
+    """Infinite where it leaves the range of floats; so is the mean from then on, which is shown as null."""
+    try:
+        return math.fsum(values)
+    except OverflowError:
+        return sum(values)
 
 
 def _integer(value: Any, missing: int | None = None) -> int | None:

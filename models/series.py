@@ -1,4 +1,4 @@
-"""Curves: every value that a task reported of a variant of a metric, in blocks of packed columns.
+"""Curves: every value that a task reported of a variant of a metric, in blocks of packed points.
 
 MongoDB's time series have neither transactions nor change streams, so blocks are plain documents of our own.
 """
@@ -10,24 +10,27 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from beanie import Document as BeanieDocument
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 from pymongo import IndexModel
 
 from models.layout import metric_key
-from models.metrics import SCALAR, curve_point
-from models.reading import Document
+from models.metrics import SCALAR, Pair, curve_point
+from models.reading import Document, Query
 
 SERIES = "taskql_series"  # ours: ClearML has no collection of this name
 BLOCK = 1024  # points
+LAST = {"metric": 1, "variant": 1, "number": 1, "points": 1}
+POINT = np.dtype([("iterations", "<i8"), ("timestamps", "<i8"), ("values", "<f8")])  # milliseconds since 1970
 
-Pair = tuple[str, str]
+Points = NDArray[np.void]  # of POINT
 
 
 class Block(BeanieDocument):
     """Up to 1024 points of one curve, in the order in which they came; a gap is NaN.
 
-    The columns are packed little-endian: 64-bit integers, 64-bit floats, 64-bit milliseconds since 1970.
+    Each report is a chunk of its own behind the others, so that it is written without reading them, and a change event
+    shows it alone. Only the last block of a curve takes more.
     """
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
@@ -37,15 +40,18 @@ class Block(BeanieDocument):
     variant: str
     number: int
     points: int
+    is_last: bool
     last_update: datetime
-    iterations: bytes
-    values: bytes
-    timestamps: bytes
+    chunks: list[bytes]
 
     class Settings:
         name = SERIES
         indexes: ClassVar[list[IndexModel]] = [
-            IndexModel([("company", 1), ("task", 1), ("metric", 1), ("variant", 1), ("number", 1)])
+            IndexModel([("company", 1), ("task", 1), ("metric", 1), ("variant", 1), ("number", 1)]),
+            IndexModel(
+                [("company", 1), ("task", 1), ("is_last", 1), ("metric", 1), ("variant", 1)],
+                partialFilterExpression={"is_last": True},
+            ),
         ]
 
 
@@ -60,43 +66,6 @@ class Columns(NamedTuple):
         return Columns(self.iterations[places], self.values[places], self.timestamps[places])
 
 
-class Curves:
-    """The curves of one task while its events are read."""
-
-    def __init__(self) -> None:
-        self._columns: dict[Pair, tuple[array[int], array[float], array[int]]] = {}
-
-    def feed(self, events: Iterable[Mapping[str, Any]]) -> None:
-        for event in events:
-            if str(event.get("type")).replace(" ", "_") == SCALAR and (point := curve_point(event)):
-                iterations, values, timestamps = self._columns.setdefault(
-                    point.pair, (array("q"), array("d"), array("q"))
-                )
-                iterations.append(point.iteration)
-                values.append(point.value)
-                timestamps.append(point.timestamp)
-
-    def blocks(self, task: str, company: str, now: datetime, known: Mapping[str, Any]) -> Iterator[Document]:
-        """The documents to store; a curve of which the task keeps nothing (`last_metrics`) is left out."""
-        for (metric, variant), columns in self._columns.items():
-            if metric_key(variant) in known.get(metric_key(metric), {}):
-                for number, start in enumerate(range(0, len(columns[0]), BLOCK)):
-                    part = [column[start : start + BLOCK] for column in columns]
-                    yield _block(task, company, (metric, variant), number, part, now)
-
-
-def _block(
-    task: str, company: str, pair: Pair, number: int, columns: Sequence["array[Any]"], now: datetime
-) -> Document:
-    metric, variant = pair
-    iterations, values, timestamps = (np.asarray(column).tobytes() for column in columns)
-    return {
-        "_id": f"{task}/{metric_key(metric)}/{metric_key(variant)}/{number:06}", "company": company, "task": task,
-        "metric": metric, "variant": variant, "number": number, "points": len(columns[0]), "last_update": now,
-        "iterations": iterations, "values": values, "timestamps": timestamps,
-    }  # fmt: skip
-
-
 def columns(blocks: Sequence[Document]) -> Columns:
     """One curve of its blocks, whatever their order."""
     found = as_they_came(blocks)
@@ -106,10 +75,81 @@ def columns(blocks: Sequence[Document]) -> Columns:
 def as_they_came(blocks: Sequence[Document]) -> Columns:
     """The points of one curve in the order in which they were reported."""
     ordered = sorted(blocks, key=lambda block: block["number"])
-    return Columns(
-        _joined(ordered, "iterations", "<i8"), _joined(ordered, "values", "<f8"), _joined(ordered, "timestamps", "<i8")
-    )
+    points = np.frombuffer(b"".join(chunk for block in ordered for chunk in block["chunks"]), POINT)
+    return Columns(points["iterations"], points["values"], points["timestamps"])
 
 
-def _joined(blocks: Sequence[Document], name: str, kind: str) -> NDArray[Any]:
-    return np.frombuffer(b"".join(block[name] for block in blocks), dtype=kind)
+class Curves:
+    """The curves of one task while its events are read."""
+
+    def __init__(self) -> None:
+        self._columns: dict[Pair, tuple[array[int], array[int], array[float]]] = {}
+
+    def feed(self, events: Iterable[Mapping[str, Any]]) -> None:
+        for event in events:
+            if str(event.get("type")).replace(" ", "_") == SCALAR and (point := curve_point(event)):
+                iterations, timestamps, values = self._columns.setdefault(
+                    point.pair, (array("q"), array("q"), array("d"))
+                )
+                iterations.append(point.iteration)
+                timestamps.append(point.timestamp)
+                values.append(point.value)
+
+    def blocks(self, task: str, company: str, now: datetime, known: Mapping[str, Any]) -> Iterator[Document]:
+        """The documents to store; a curve of which the task keeps nothing (`last_metrics`) is left out."""
+        for (metric, variant), columns in self._columns.items():
+            if metric_key(variant) in known.get(metric_key(metric), {}):
+                for block in _blocks(task, (metric, variant), packed(*columns), now):
+                    yield block | {"company": company}
+
+
+def packed(iterations: ArrayLike, timestamps: ArrayLike, values: ArrayLike) -> Points:
+    points = np.empty(np.shape(iterations), POINT)
+    points["iterations"], points["timestamps"], points["values"] = iterations, timestamps, values
+    return points
+
+
+def last_of(task: str, pairs: Iterable[Pair] | None = None) -> Query:
+    """The last blocks of the curves of a task, or of those that have the names of these pairs."""
+    query: dict[str, Any] = {"task": task, "is_last": True}
+    if pairs is not None:
+        metrics, variants = zip(*pairs, strict=True) if (pairs := [*pairs]) else ((), ())
+        query |= {"metric": {"$in": sorted({*metrics})}, "variant": {"$in": sorted({*variants})}}
+    return query
+
+
+def appended(
+    task: str, reported: Mapping[Pair, Points], last: Iterable[Document], now: datetime
+) -> tuple[list[tuple[Any, Document]], list[Document]]:
+    """What puts points behind those of the curves of a task: updates by id, and new blocks; no curve is read for it.
+
+    :param last: `LAST` of the last block of each of these curves, where there is one
+    """
+    blocks = {(block["metric"], block["variant"]): block for block in last}
+    updates: list[tuple[Any, Document]] = []
+    made: list[Document] = []
+    for pair, points in reported.items():
+        block = blocks.get(pair)
+        room = BLOCK - block["points"] if block else 0
+        if block:
+            updates.append((block["_id"], _filled(points[:room], is_last=len(points) <= room, now=now)))
+        made += _blocks(task, pair, points[room:], now, block["number"] + 1 if block else 0)
+    return updates, made
+
+
+def _filled(points: Points, *, is_last: bool, now: datetime) -> Document:
+    set_ = {"$set": {"last_update": now, "is_last": is_last}}
+    return {**set_, "$push": {"chunks": points.tobytes()}, "$inc": {"points": len(points)}} if len(points) else set_
+
+
+def _blocks(task: str, pair: Pair, points: Points, now: datetime, number: int = 0) -> Iterator[Document]:
+    """The blocks of points from this number on; of a company yet to be said."""
+    metric, variant = pair
+    for start in range(0, len(points), BLOCK):
+        part = points[start : start + BLOCK]
+        at = number + start // BLOCK
+        yield {
+            "_id": f"{task}/{metric_key(metric)}/{metric_key(variant)}/{at:06}", "task": task, "metric": metric,
+            "variant": variant, "number": at, "points": len(part), "is_last": start + BLOCK >= len(points),
+            "last_update": now, "chunks": [part.tobytes()],
+        }  # fmt: skip

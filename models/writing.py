@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 import pymongo
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -22,7 +22,8 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from models.history import TRANSITIONS, Transition
-from models.reading import TOLERANT, Document, Query, Viewer, tallied
+from models.reading import BATCH, TOLERANT, Document, Query, Viewer, tallied
+from models.series import SERIES, Block
 
 log = logging.getLogger("taskql.writing")
 
@@ -107,6 +108,7 @@ class Writer:
         with pymongo.timeout(BUILDING):
             await self.database[KEYS].create_index("at", expireAfterSeconds=int(KEYS_LIVE.total_seconds()))
             await self.database[TRANSITIONS].create_indexes(Transition.Settings.indexes)
+            await self.database[SERIES].create_indexes(Block.Settings.indexes)
             for collection in ("task", "project", "queue"):
                 await self.database[collection].create_index(
                     [("company", 1), (HELD_NAME, 1)],
@@ -132,8 +134,7 @@ class Transaction:
     async def visible(
         self, collection: str, query: Query, projection: Mapping[str, Any] | None = None
     ) -> list[Document]:
-        found = self._visible(query)
-        return await self._collection(collection).find(found, projection, session=self.session).to_list()
+        return await self._found(collection, self._visible(query), projection)
 
     async def tally(self, collection: str, query: Query, by: Mapping[str, Any]) -> list[Document]:
         """How many visible documents have which values of these expressions."""
@@ -141,7 +142,7 @@ class Transaction:
         return await (await self._collection(collection).aggregate(pipeline, session=self.session)).to_list()
 
     async def own(self, collection: str, query: Query, projection: Mapping[str, int] | None = None) -> list[Document]:
-        return await self._collection(collection).find(self._own(query), projection, session=self.session).to_list()
+        return await self._found(collection, self._own(query), projection)
 
     async def last(self, collection: str, query: Query, by: str) -> Document | None:
         return await self._collection(collection).find_one(self._own(query), sort=[(by, -1)], session=self.session)
@@ -162,9 +163,26 @@ class Transaction:
         found = await self._collection(collection).update_many(self._own(query), update, session=self.session)
         return found.matched_count
 
+    async def insert_all(self, collection: str, documents: Sequence[Document]) -> None:
+        """One command for all; raises BulkWriteError, which ends the transaction."""
+        own = [document | {"company": self.viewer.company} for document in documents]
+        if own:
+            await self._collection(collection).insert_many(own, session=self.session)
+
+    async def update_each(self, collection: str, updates: Sequence[tuple[Any, Update]]) -> None:
+        """An update for each of some ids, by one command."""
+        own = [UpdateOne({"_id": id_, "company": self.viewer.company}, update) for id_, update in updates]
+        if own:
+            await self._collection(collection).bulk_write(own, session=self.session)
+
     async def delete(self, collection: str, query: Query) -> int:
         found = await self._collection(collection).delete_many(self._own(query), session=self.session)
         return found.deleted_count
+
+    async def _found(self, collection: str, query: Query, projection: Mapping[str, Any] | None) -> list[Document]:
+        return await self._collection(collection).find(
+            query, projection, session=self.session, batch_size=BATCH
+        ).to_list()  # fmt: skip
 
     def _visible(self, query: Query) -> Query:
         return {"$and": [{"company": {"$in": [self.viewer.company, ""]}}, query]}

@@ -9,11 +9,13 @@ from typing import Any
 import strawberry
 
 from resolvers.errors import ErrorCode, InputError
-from schema.derive import UNKNOWN
+from schema.derive import UNKNOWN, Plain
 
 
 def given(value: Any) -> Any:
     """An argument as plain data by HOCON names, what was not given left out; UNKNOWN is refused."""
+    if isinstance(value, Plain):
+        return value
     if isinstance(value, enum.Enum):
         if value.name == UNKNOWN:
             message = "UNKNOWN only ever answers; it can't be asked for or set."

@@ -12,6 +12,7 @@ from resolvers.limits import DEFAULTS, Limits
 from resolvers.mutations.change import Work, mutation
 from resolvers.mutations.edits import EDITS, validate
 from resolvers.mutations.many import many as for_many
+from resolvers.mutations.metrics import metrics_report
 from resolvers.mutations.moves import archive, delete, moves, ping, unarchive
 from resolvers.mutations.queues import next_task
 from resolvers.mutations.supporting import create_model, create_project, create_queue
@@ -59,6 +60,7 @@ def build_schema(
         **{name: mutation(name, work) for name, work in MUTATIONS.items()},
         **{name: for_many(name, found.of, MUTATIONS[found.of])
            for name, found in spec.mutations.items() if found.of and found.of in MUTATIONS},
+        "metrics_report": metrics_report,
     })  # fmt: skip
     subscription = derived.subscription({"task_changed": task_changed(spec), "metrics_appended": metrics_appended()})
     return Schema(

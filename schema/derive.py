@@ -8,14 +8,14 @@ import typing
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, NewType
+from typing import Any, NewType, cast
 
 import strawberry
 from graphql import GraphQLError
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.arguments import InputContext, StrawberryArgument
 from strawberry.types.field import StrawberryField
 
 from schema.spec import EnumSpec, FieldSpec, ListOf, MapSpec, ObjectSpec, OperationSpec, Ref, Scalar, Spec, TypeSpec
@@ -77,6 +77,10 @@ SCALARS: Mapping[str, Any] = {
     "String": str, "ID": strawberry.ID, "Int": int, "Long": Long, "Float": float,
     "Boolean": bool, "DateTime": DateTime, "JSON": JSON,
 }  # fmt: skip
+
+
+class Plain(dict[str, Any]):
+    """An input of scalars, by HOCON names as it is."""
 
 
 class Derived:
@@ -170,8 +174,12 @@ class Derived:
             )
             annotations[name] = self._annotation(_input_type(field), is_input=True, required=field.required)
         name = self._input_name(definition)
-        made = type(name, (), {**fields, "__annotations__": annotations})
-        return strawberry.input(made, name=name, description=definition.description)
+        made: Any = type(name, (), {**fields, "__annotations__": annotations})
+        strawberry.input(made, name=name, description=definition.description)
+        if all(isinstance(field.type, Scalar) and field.graphql_name == field.name for field in definition.fields):
+            # nothing to convert, which Strawberry would take its time for: a list may have thousands of them
+            made.__strawberry_definition__.from_input = _plain
+        return cast("type", made)
 
     def _default(self, field: FieldSpec) -> Any:
         """The default that the SDL says. Those of stored definitions are not said: absent must differ from given."""
@@ -224,6 +232,10 @@ def _enum(spec: EnumSpec) -> Any:
         members[UNKNOWN] = strawberry.enum_value(UNKNOWN.lower(), description=description)
     made: Any = enum.Enum(spec.graphql_name, members)  # type: ignore[misc]
     return strawberry.enum(made, name=spec.graphql_name, description=spec.description)
+
+
+def _plain(_type: type, value: Mapping[str, Any], _context: InputContext) -> Plain:
+    return Plain(value)
 
 
 def _python_name(name: str) -> str:

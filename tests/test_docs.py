@@ -49,7 +49,7 @@ async def test_every_query_of_the_readme_is_answered(client: Client) -> None:
 
 async def test_every_mutation_of_the_readme_does_what_is_said_of_it(client: Client) -> None:
     await _import_sample(client)
-    create, clone, edit = [await client.data(query) for query in EXAMPLES if query.startswith("mutation")]
+    create, clone, edit, report = [await client.data(query) for query in EXAMPLES if query.startswith("mutation")]
     assert create["taskCreate"]["task"] | {"id": ""} == {
         "id": "", "status": "CREATED", "hyperparams": [{"section": "General", "name": "alpha", "value": "0.002"}],
     }  # fmt: skip
@@ -59,6 +59,8 @@ async def test_every_mutation_of_the_readme_does_what_is_said_of_it(client: Clie
     edited = edit["taskEdit"]
     assert edited["task"] == {"comment": None, "tags": ["retry"], "execution": {"framework": "scikit-learn"}}
     assert edited["fields"].items() >= {"comment": None, "execution.framework": "scikit-learn"}.items()
+    [result] = report["metricsReport"]["results"]
+    assert result == {"succeeded": True, "added": 3, "badPoints": [], "error": None}
 
 
 def test_every_rule_stands_in_the_readme_with_its_sentence() -> None:

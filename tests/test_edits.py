@@ -245,7 +245,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "an unknown field of the execution": (executing(test_split=1), "VALIDATION_FAILED", None),
     "a parameter that is a number": (executing(parameters=[{"name": "x", "value": 1}]), "VALIDATION_FAILED", None),
     "requirements that are a text": (given(script={"requirements": "numpy"}), "VALIDATION_FAILED", None),
-    "more than a request may have": (given(comment="x" * 1_000_000), "LIMIT_EXCEEDED", None),
+    "more than a request may have": (given(comment="x" * 4_000_000), "LIMIT_EXCEEDED", None),
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from pymongo.errors import DuplicateKeyError
 
 from models.history import TRANSITIONS
 from models.reading import Document
+from models.status import IN_PROGRESS
 from models.stored import now
 from models.writing import Transaction
 from resolvers.arguments import given
@@ -37,15 +38,20 @@ class Change:
         self.now: datetime = now()
         self.projects: set[str] = set()  # whose last update is now, once all this is done
 
+    @property
+    def signature(self) -> dict[str, Any]:
+        """What a changed task says of the change."""
+        return {"last_change": self.now, "last_changed_by": self.viewer.user}
+
     def touch(self, project: Any) -> None:
         """What is stored as the project of an odd task may be no id at all."""
         if isinstance(project, str):
             self.projects.add(project)
 
-    async def task(self, id_: str | None = None) -> Document:
+    async def task(self, id_: str | None = None, fields: Mapping[str, Any] | None = None) -> Document:
         """The viewer's own task; raises InputError when there is none to see and ForbiddenError for a public one."""
         id_ = self.asked["task"] if id_ is None else id_
-        found = await self.tx.visible("task", {"_id": id_})
+        found = await self.tx.visible("task", {"_id": id_}, fields)
         if not found:
             raise InputError(ErrorCode.INVALID_TASK_ID, f"There is no task {id_!r}.", field="task", task=id_)
         if refusal := refuse_public(found[0], self.viewer):
@@ -60,9 +66,17 @@ class Change:
             message = f"The task is {details['status']} by now, not {details['expected']}."
             raise ConflictError(ErrorCode.FAILED_CHANGING_TASK_STATUS, message, **details)
 
+    def alive(self, task: Document) -> dict[str, Any]:
+        """A sign of life. While the task runs, the time that it has run is known by it."""
+        found: dict[str, Any] = {"last_update": self.now, **self.signature}
+        started = task.get("started")
+        if task.get("status") == IN_PROGRESS and isinstance(started, datetime):
+            found["active_duration"] = int((self.now - started).total_seconds())
+        return found
+
     async def write(self, task: Document, set_: Mapping[str, Any], unset: tuple[str, ...] = (), **more: Any) -> Payload:
         """Change the task's document; the `updated` and `fields` of the answer. `more` are other update operators."""
-        own = {**_settable(task, set_), "last_change": self.now, "last_changed_by": self.viewer.user}
+        own = {**_settable(task, set_), **self.signature}
         cleared = [path for path in unset if not any(_overlap(path, other) for other in own)]
         update = {"$set": own, **({"$unset": dict.fromkeys(cleared, "")} if cleared else {}), **more}
         await self.tx.update("task", {"_id": task["_id"]}, update)

@@ -52,7 +52,7 @@ async def _new(change: Change, of: str) -> Task:
 
 
 def _signed(change: Change) -> dict[str, Any]:
-    return signed(change) | {"last_change": change.now, "last_changed_by": change.viewer.user}
+    return signed(change) | change.signature
 
 
 async def _store(change: Change, task: Task) -> Payload:

@@ -1,6 +1,6 @@
 """A mutation for many tasks: each in a transaction of its own, so that one that is refused stops no other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import strawberry
@@ -10,7 +10,7 @@ from resolvers.context import Context
 from resolvers.errors import ErrorCode, coded
 from resolvers.limits import exceeded
 from resolvers.mutations.change import Payload, Work, perform
-from resolvers.mutations.once import key_of
+from resolvers.mutations.once import Key, key_of
 from resolvers.planned import Plan, Report, answers
 from resolvers.selection import Tree
 
@@ -34,17 +34,26 @@ class Many(Plan):
             raise exceeded("ids", "ids", MAX_IDS, len(ids))
         key = key_of(context.viewer, self._name, self._asked)
         others = {name: value for name, value in self._asked.items() if name not in {"ids", "idempotency_key"}}
-        results = []
-        for id_ in ids:
-            asked, part = {**others, "task": id_}, key.part(id_) if key else None
-            try:
-                done = await perform(context, self._single, self._work, asked, part)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the others have their turn
-                results.append(_failure(id_, error, report))
-            else:
-                results.append({**done, "id": id_, "succeeded": True})
+        asked = [{**others, "task": id_} for id_ in ids]
+        results = await each(context, self._single, self._work, asked, key, report)
         context.forget()
         return (await answers(context, tree, [{"results": results}]))[0]
+
+
+async def each(
+    context: Context, name: str, work: Work, asked: Iterable[Mapping[str, Any]], key: Key | None, report: Report
+) -> list[Payload]:
+    """Do what is asked of each `task` by itself; what became of each."""
+    results = []
+    for one in asked:
+        id_ = one["task"]
+        try:
+            done = await perform(context, name, work, one, key.part(id_) if key else None)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others have their turn
+            results.append(_failure(id_, error, report))
+        else:
+            results.append({**done, "id": id_, "succeeded": True})
+    return results
 
 
 def _failure(id_: str, error: Exception, report: Report) -> Payload:

@@ -212,10 +212,6 @@ async def delete(change: Change) -> Payload:
 
 
 async def ping(change: Change) -> Payload:
-    """A sign of life. While the task runs, the time that it has run is known by it."""
     task = await change.task()
-    alive: dict[str, Any] = {"last_update": change.now}
-    if task.get("status") == IN_PROGRESS and isinstance(started := task.get("started"), type(change.now)):
-        alive["active_duration"] = int((change.now - started).total_seconds())
-    written = await change.write(task, alive)
+    written = await change.write(task, change.alive(task))
     return {"task": written["task"]}
