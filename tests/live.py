@@ -34,6 +34,16 @@ async def listening(app: Starlette) -> AsyncIterator[str]:
         app.state.stopping.clear()
 
 
+async def begun(app: Starlette) -> None:
+    """Until what was asked for is listened to."""
+    changes = app.state.database.changes
+    for _ in range(500):
+        if changes._listeners:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody listens")
+
+
 class Socket:
     """A greeted socket; each subscription on it has its own messages."""
 

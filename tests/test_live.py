@@ -10,10 +10,11 @@ from starlette.applications import Starlette
 
 from tests.conftest import Client
 from tests.factories import OTHER_COMPANY, task
-from tests.live import Socket, events, listening, socket
+from tests.live import Socket, begun, events, listening, socket
 
 Database = AsyncDatabase[dict[str, Any]]
 
+MOMENT = "2026-05-01T10:00:00.000Z"
 CHANGED = """subscription Changed($filter: TaskFilter, $after: String) {
   taskChanged(filter: $filter, resumeAfter: $after) {
     kind id fields task { id name status } moves { from to mutation reason } resumeToken
@@ -31,16 +32,6 @@ async def address(app: Starlette, database: Database) -> AsyncIterator[str]:  # 
 async def live(address: str) -> AsyncIterator[Socket]:
     async with socket(address) as found:
         yield found
-
-
-async def begun(app: Starlette) -> None:
-    """Until what was asked for is listened to."""
-    changes = app.state.database.changes
-    for _ in range(500):
-        if changes._listeners:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("nobody listens")
 
 
 async def test_a_task_is_told_of_from_its_creation_to_its_end(app: Starlette, live: Socket, client: Client) -> None:
@@ -230,6 +221,89 @@ async def test_a_token_that_is_none_is_refused(live: Socket, token: str) -> None
 APPENDED = """subscription Appended($task: ID!, $metric: String) {
   metricsAppended(task: $task, metric: $metric) { metric variant offset iterations values timestamps task { name } }
 }"""
+REPORT = """mutation Report($task: ID!, $points: [MetricsReportPoint!]!) {
+  metricsReport(input: {reports: [{task: $task, points: $points}]}) { results { succeeded } } }"""
+
+
+def points(metric: str, variant: str, *values: float | None, start: int = 0) -> list[dict[str, Any]]:
+    return [
+        {"metric": metric, "variant": variant, "iteration": start + place, "value": value, "timestamp": MOMENT}
+        for place, value in enumerate(values)
+    ]
+
+
+async def test_points_are_told_of_as_they_are_reported(
+    app: Starlette, live: Socket, client: Client, database: Database
+) -> None:
+    """Only those of the curves that were asked for, in the order in which they came, gaps included."""
+    await database["task"].insert_many([task(_id="it", name="a run"), task(_id="other")])
+    await client.data(REPORT, task="it", points=points("loss", "train", 9.0))
+    told = await live.subscribe(APPENDED, task="it", metric="loss")
+    await begun(app)
+    await client.data(REPORT, task="other", points=points("loss", "train", 1.0))
+    await client.data(REPORT, task="it", points=points("accuracy", "train", 1.0))
+    await client.data(
+        REPORT, task="it", points=points("loss", "train", 0.5, None, 0.25, start=1) + points("loss", "test", 4.0)
+    )
+    test, train = await told.next(), await told.next()
+    assert test == {
+        "metric": "loss", "variant": "test", "offset": 0, "iterations": [0], "values": [4.0], "timestamps": [MOMENT],
+        "task": {"name": "a run"},
+    }  # fmt: skip
+    assert (train["offset"], train["iterations"], train["values"]) == (1, [1, 2, 3], [0.5, None, 0.25])
+    assert await told.silent()
+
+
+async def test_what_is_told_makes_up_the_curve(
+    app: Starlette, live: Socket, client: Client, database: Database
+) -> None:
+    """Over the ends of blocks, whatever was told together."""
+    await database["task"].insert_one(task(_id="it"))
+    told = await live.subscribe(APPENDED, task="it")
+    await begun(app)
+    values: list[float] = []
+    for number in range(12):
+        batch = [float(number * 400 + place) for place in range(400)]
+        await client.data(REPORT, task="it", points=points("loss", "train", *batch, start=number * 400))
+        values += batch
+    seen: list[float] = []
+    while len(seen) < len(values):
+        chunk = await told.next()
+        assert chunk["offset"] == len(seen)
+        seen += chunk["values"]
+    assert seen == values
+
+
+async def test_a_curve_that_begins_anew_says_so(
+    app: Starlette, live: Socket, client: Client, database: Database
+) -> None:
+    await database["task"].insert_one(task(_id="it", status="stopped"))
+    await client.data(REPORT, task="it", points=points("loss", "train", *map(float, range(1500))))
+    told = await live.subscribe(APPENDED, task="it")
+    await begun(app)
+    await client.data('mutation { taskReset(input: {task: "it"}) { updated } }')
+    gone = await told.next()
+    assert (gone["offset"], gone["values"]) == (0, [])
+    await client.data(REPORT, task="it", points=points("loss", "train", 7.0))
+    again = await told.next()
+    assert (again["offset"], again["values"]) == (0, [7.0])
+
+
+async def test_who_is_too_slow_for_a_curve_misses_its_beginning_and_is_told_so(
+    app: Starlette, live: Socket, client: Client, database: Database
+) -> None:
+    """At most 10,000 points are told at once; `offset` tells how many were left out."""
+    await database["task"].insert_one(task(_id="it"))
+    await client.data(REPORT, task="it", points=points("loss", "train", *map(float, range(1024))))
+    block = await database["taskql_series"].find_one({})
+    told = await live.subscribe(APPENDED, task="it")
+    await begun(app)
+    assert block
+    key = block["_id"].rpartition("/")[0]
+    more = [block | {"_id": f"{key}/{number:06}", "number": number} for number in range(1, 13)]
+    await database["taskql_series"].insert_many(more)
+    chunk = await told.next()
+    assert (chunk["offset"] + len(chunk["values"]), len(chunk["values"])) == (13 * 1024, 10_000)
 
 
 DEEP = "{ children { nodes " * 6 + "{ id }" + "} }" * 6
