@@ -249,8 +249,11 @@ class Subscriber:
     def tell(self, told: Told) -> None:
         if self._error:
             return
-        self._waiting = Told(self._group.merged(self._waiting.round, told.round)) if self._waiting else told
-        if len(self._waiting.round.events) > MAX_WAITING:
+        if self._waiting is None:
+            self._waiting = told
+        elif len((merged := self._group.merged(self._waiting.round, told.round)).events) <= MAX_WAITING:
+            self._waiting = Told(merged)
+        else:
             message = f"The client has not taken what it was told: more than {MAX_WAITING} changes wait. Resume it."
             self.end(LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit="waiting", maximum=MAX_WAITING))
         self._woken.set()

@@ -68,13 +68,13 @@ class Served:
 
 @contextlib.contextmanager
 def served(**settings: object) -> Iterator[Served]:
-    """`taskql serve` on a free port, ready."""
+    """`taskql serve`, ready; on a free port unless one is given."""
     command = [sys.executable, "-m", "api", "serve"]
     # a pipe that nobody reads would fill, and then stop the server
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(
-            command, env=environment(port=0, **settings), stdout=subprocess.PIPE, stderr=log, text=True
+            command, env=environment(**{"port": 0, **settings}), stdout=subprocess.PIPE, stderr=log, text=True
         ) as process,
     ):
         assert process.stdout

@@ -1,15 +1,21 @@
 """Subscriptions, as clients have them: over a WebSocket and as events, from a change to what is told of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from graphql import ExecutionResult
 from pymongo.asynchronous.database import AsyncDatabase
 from starlette.applications import Starlette
 
+from models.reading import Viewer
+from resolvers.context import Context
+from resolvers.root import build_schema
+from resolvers.subscriptions import Subscribed, Subscriptions
+from schema.load import load
 from tests.conftest import Client
-from tests.factories import OTHER_COMPANY, task
+from tests.factories import COMPANY, OTHER_COMPANY, task
 from tests.live import Socket, begun, events, listening, socket
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -214,6 +220,71 @@ async def test_a_token_that_is_none_is_refused(live: Socket, token: str) -> None
     told = await live.subscribe(CHANGED, after=token)
     error = await told.error()
     assert (error["code"], error["field"]) == ("BAD_CURSOR", "resumeAfter")
+
+
+# -- slow clients ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def take(app: Starlette, database: Database) -> Callable[..., AsyncGenerator[ExecutionResult, None]]:  # noqa: ARG001 - to be empty
+    """What a subscription tells, to be taken when the test is ready for it."""
+    found = app.state.database
+    viewer = Viewer(user="somebody", company=COMPANY, role="admin")
+    schema, subscriptions = build_schema(load()), Subscriptions(10)
+
+    def taken(query: str, **variables: Any) -> AsyncGenerator[ExecutionResult, None]:
+        context = Context(viewer, found.reader(viewer), found.writer(viewer), found.changes, load(), 500)
+        subscribed = schema.subscribed(query, variables, None, context)
+        assert isinstance(subscribed, Subscribed)
+        return subscriptions.results(subscribed)
+
+    return taken
+
+
+async def test_a_slow_client_is_told_of_each_task_once_with_what_it_is_by_then(
+    app: Starlette, take: Any, database: Database
+) -> None:
+    """Everything it missed in one: that a task was created, all that was written, where it went."""
+    told = take(CHANGED)
+    first = asyncio.ensure_future(anext(told))
+    await begun(app)
+    await database["task"].insert_one(task(_id="first"))
+    token = (await first).data["taskChanged"]["resumeToken"]
+    await database["task"].insert_many([task(_id=id_, status="created") for id_ in ("gone", "kept", "quiet")])
+    for number in range(30):
+        await database["task"].update_one({"_id": "kept"}, {"$set": {"name": f"name {number}"}})
+        await asyncio.sleep(0.01)
+    await database["task"].update_one({"_id": "first"}, {"$set": {"comment": "x"}})
+    await database["task"].update_one({"_id": "first"}, {"$set": {"status": "stopped"}})
+    await database["task"].delete_one({"_id": "gone"})
+    await asyncio.sleep(0.5)
+    merged = [(await anext(told)).data["taskChanged"] for _ in range(3)]
+    assert [(change["kind"], change["id"]) for change in merged] == [
+        ("CHANGED", "first"), ("CREATED", "kept"), ("CREATED", "quiet"),
+    ]  # fmt: skip
+    assert set(merged[0]["fields"]) == {"comment", "status"}
+    assert merged[1]["task"]["name"] == "name 29"
+    await told.aclose()
+    for place, change in enumerate([{"resumeToken": token}, *merged]):
+        again = take(CHANGED, after=change["resumeToken"])
+        rest = [(await anext(again)).data["taskChanged"]["id"] for _ in merged[place:]]
+        assert rest == [later["id"] for later in merged[place:]]
+        await again.aclose()
+
+
+async def test_a_client_that_takes_nothing_is_let_go(app: Starlette, take: Any, database: Database) -> None:
+    told = take("subscription { taskChanged { id } }")
+    first = asyncio.ensure_future(anext(told))
+    await begun(app)
+    await database["task"].insert_one(task(_id="first"))
+    await first
+    await database["task"].insert_many([{"_id": f"{number:05}", "company": COMPANY} for number in range(5001)])
+    await database["task"].insert_many([{"_id": f"more {number:05}", "company": COMPANY} for number in range(10)])
+    await asyncio.sleep(1)
+    [error] = (await anext(told)).errors or []
+    assert error.original_error.extensions["limit"] == "waiting"
+    with pytest.raises(StopAsyncIteration):
+        await anext(told)
 
 
 # -- curves ----------------------------------------------------------------------------------------
