@@ -125,4 +125,4 @@ async def _loaded(context: Context, selected: Selected, documents: Sequence[Docu
     rows = await LOADERS[face.loader](context, selected.arguments, documents, tree)
     shaped = iter(await answers(context, tree, [document for row in rows for document in row]))
     values = [list(islice(shaped, len(row))) for row in rows]
-    return values if isinstance(face.type, ListOf) else [value for [value] in values]
+    return values if isinstance(face.type, ListOf) else [next(iter(row), None) for row in values]
