@@ -3,10 +3,10 @@
 `respond` has never heard of a server; `GraphQLView` is its translation to ASGI.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 import strawberry
@@ -19,12 +19,12 @@ from strawberry.types.graphql import OperationType
 
 from api.errors import RefusedError, shown
 from api.requests import JSON_TYPE, RESPONSE_TYPE, Asked, HttpRequest, accepted, check_method, read_body, read_request
+from api.working import AtOnce, while_connected
 from resolvers.context import Context
 from resolvers.errors import ErrorCode
 
 READS = {OperationType.QUERY}
 ALL = {OperationType.QUERY, OperationType.MUTATION}
-Outcome = TypeVar("Outcome")
 Execute = Callable[[Asked, set[OperationType]], Awaitable[ExecutionResult]]
 
 
@@ -50,16 +50,23 @@ async def respond(request: HttpRequest, execute: Execute) -> Answer:
     try:
         check_method(request.method)
         media_type = accepted(request.headers.get("accept"))
-        asked = await read_request(request)
-        result = await execute(asked, READS if request.method == "GET" else ALL)
-    except InvalidOperationTypeError:
-        return _refused(_not_by(request.method), media_type)
-    except CannotGetOperationTypeError:
-        message = "The document has no operation of that name, or several and none was named."
-        return _refused(RefusedError(400, message), media_type)
+        with one_operation(request.method):
+            result = await execute(await read_request(request), READS if request.method == "GET" else ALL)
     except RefusedError as refusal:
         return _refused(refusal, media_type)
     return _answered(result, media_type)
+
+
+@contextmanager
+def one_operation(method: str) -> Iterator[None]:
+    """Raises RefusedError unless the document has one operation to execute, and of a kind that may be."""
+    try:
+        yield
+    except InvalidOperationTypeError:
+        raise _not_by(method) from None
+    except CannotGetOperationTypeError:
+        message = "The document has no operation of that name, or several and none was named."
+        raise RefusedError(400, message) from None
 
 
 def _not_by(method: str) -> RefusedError:
@@ -94,6 +101,16 @@ def _answer(status: int, headers: dict[str, str], body: dict[str, Any], media_ty
     return Answer(status, {"content-type": f"{media_type}; charset=utf-8", **headers}, orjson.dumps(body))
 
 
+def received(request: Request, limits: RequestLimits) -> HttpRequest:
+    """The request as GraphQL needs it."""
+
+    async def body() -> bytes:
+        announced = request.headers.get("content-length")
+        return await read_body(request.stream(), announced, limits.max_body_bytes, limits.max_body_seconds)
+
+    return HttpRequest(request.method, request.scope["query_string"], request.headers, body)
+
+
 class GraphQLView:
     """The ASGI application at /graphql."""
 
@@ -103,30 +120,18 @@ class GraphQLView:
         self._schema = schema
         self._new_context = new_context
         self._limits = limits
-        self._running = 0
+        self.at_once = AtOnce(limits.max_requests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-
-        async def body() -> bytes:
-            announced = request.headers.get("content-length")
-            return await read_body(
-                request.stream(), announced, self._limits.max_body_bytes, self._limits.max_body_seconds
-            )
-
-        asked = HttpRequest(request.method, scope["query_string"], request.headers, body)
         try:
-            status, headers, content = await respond(asked, partial(self._execute, request))
+            status, headers, content = await respond(received(request, self._limits), partial(self._execute, request))
         except ClientDisconnect:
             return
         await Response(content, status, headers)(scope, receive, send)
 
     async def _execute(self, request: Request, asked: Asked, allowed: set[OperationType]) -> ExecutionResult:
-        if self._running >= self._limits.max_requests:
-            message = f"This server works on {self._limits.max_requests} requests at once, and has as many; try again."
-            raise RefusedError(503, message, ErrorCode.LIMIT_EXCEEDED, retry_after="1")
-        self._running += 1
-        try:
+        with self.at_once.one_more():
             work = self._schema.execute(
                 asked.query,
                 variable_values=asked.variables,
@@ -135,25 +140,4 @@ class GraphQLView:
                 allowed_operation_types=allowed,
                 operation_extensions=asked.extensions,
             )
-            return await _while_connected(request.receive, work)
-        finally:
-            self._running -= 1
-
-
-async def _while_connected(receive: Receive, work: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """The outcome of the work; when the client leaves before it, the work is cancelled and ClientDisconnect raised."""
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+            return await while_connected(request.receive, work)

@@ -78,12 +78,17 @@ async def read_request(request: HttpRequest) -> Asked:
             414, f"Behind the ? there are at most {MAX_URL_QUERY} bytes; send this by POST.", ErrorCode.LIMIT_EXCEEDED
         )
     asked = _from_url(request.url_query) if request.method == "GET" else await _from_body(request)
+    return asked_for(asked)
+
+
+def asked_for(given: Mapping[str, Any]) -> Asked:
+    """The GraphQL request that these parameters make; raises RefusedError."""
     for name, kind in PARAMETERS.items():
-        if asked.get(name) is not None and not isinstance(asked[name], kind):
+        if given.get(name) is not None and not isinstance(given[name], kind):
             raise RefusedError(400, f"{name} is to be {'text' if kind is str else 'an object'}.")
-    if not asked.get("query"):
+    if not given.get("query"):
         raise RefusedError(400, "There is no query in the request.")
-    return Asked(asked["query"], asked.get("operationName"), asked.get("variables"), asked.get("extensions"))
+    return Asked(given["query"], given.get("operationName"), given.get("variables"), given.get("extensions"))
 
 
 def _from_url(url_query: bytes) -> dict[str, Any]:
