@@ -6,6 +6,12 @@ def prefers(accept: str, kind: str, other: str) -> bool:
     return _quality(accept, kind) > _quality(accept, other)
 
 
+def liked(accept: str, *kinds: str) -> str | None:
+    """The media type that the header ranks highest, of equals the first; None when it allows none of them."""
+    best = max(kinds, key=lambda kind: _quality(accept, kind))
+    return best if _quality(accept, best) > 0 else None
+
+
 def _quality(accept: str, kind: str) -> float:
     """The rank of a media type: what the most specific range says that it falls under, and 0 without one."""
     ranges = dict(_range(part) for part in accept.split(","))

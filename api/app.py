@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import fields
 
 from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
@@ -16,6 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from api.about import about
 from api.errors import RefusedError, shown
+from api.export import ExportView, export_context
 from api.graphiql.serving import find_built, graphiql_routes
 from api.graphql import GraphQLView
 from api.middleware import MaskedFaults, OneShape
@@ -26,7 +26,7 @@ from api.streams import Sockets
 from models.reading import Viewer
 from resolvers.context import Context
 from resolvers.errors import ErrorCode
-from resolvers.limits import Limits
+from resolvers.exports import ExportContext
 from resolvers.root import build_schema
 from schema.load import load
 
@@ -37,8 +37,7 @@ GZIP_LEVEL = 1  # of a 500 KB answer: 29 % in 2.7 ms of CPU; Starlette's level 9
 def create_app(settings: Settings) -> Starlette:
     """The ASGI application; `settings.mongodb_uri` says where its database is."""
     spec = load()
-    limits = Limits(**{field.name: getattr(settings, f"max_{field.name}") for field in fields(Limits)})
-    schema = build_schema(spec, limits, introspection=settings.introspection, about=about(settings))
+    schema = build_schema(spec, settings.limits, introspection=settings.introspection, about=about(settings))
     viewer = Viewer(user=settings.user, company=settings.company, role="admin")
 
     @asynccontextmanager
@@ -54,19 +53,25 @@ def create_app(settings: Settings) -> Starlette:
             viewer, reader, writer, database.changes, spec, settings.max_page, settings.rules, settings.storages
         )
 
-    view = GraphQLView(schema, new_context, settings)
+    @asynccontextmanager
+    async def new_export(request: Request) -> AsyncIterator[ExportContext]:
+        async with export_context(request.app.state.database, viewer, settings, spec) as context:
+            yield context
+
+    graphql = GraphQLView(schema, new_context, settings)
     app = Starlette(
         lifespan=lifespan,
         routes=[
             *(graphiql_routes(find_built()) if settings.graphiql else ()),
-            Route("/graphql", view),
-            WebSocketRoute("/graphql", Sockets(view.stream, new_context, settings.allowed_origins)),
+            Route("/graphql", graphql),
+            WebSocketRoute("/graphql", Sockets(graphql.stream, new_context, settings.allowed_origins)),
+            Route("/export", ExportView(schema, new_export, settings, graphql.at_once)),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
         ],
         middleware=middleware(settings),
     )
-    app.state.stopping = view.stopping
+    app.state.stopping = graphql.stopping
     return app
 
 

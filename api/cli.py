@@ -1,4 +1,4 @@
-"""The command line: serve, import, init, schema."""
+"""The command line: serve, import, export, init, schema."""
 
 import asyncio
 import functools
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, BinaryIO, NoReturn
 
 import typer
 import uvicorn
@@ -23,12 +23,17 @@ from rich.logging import RichHandler
 
 from api.about import VERSION
 from api.app import create_app
+from api.errors import shown
+from api.export import Format, NotExportedError, export, export_context
 from api.imports import SAMPLE, import_with_progress, print_report
 from api.mongod import MongodError
 from api.protocol import Protocol
+from api.requests import Asked, asked_for, strict_json
 from api.settings import Settings
 from api.start import with_mongodb
 from models.db import DatabaseError, connect
+from models.reading import Viewer
+from resolvers.errors import ApiError
 from resolvers.root import build_schema
 from schema.load import load
 from schema.sources import SchemaError
@@ -225,6 +230,71 @@ def import_(
     print_report(report, out)
     if report.problems:
         sys.exit(1)
+
+
+@cli.command("export")
+@with_settings(*DATABASE, "company", "user", "max_time_ms")
+def export_(
+    settings: Settings,
+    query: Annotated[str, typer.Argument(help="A GraphQL query of one list with nodes, or @ and a file with one.")],
+    variables: Annotated[str, typer.Option(help="Its variables: a JSON object, or @ and a file with one.")] = "{}",
+    form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CSV,
+    output: Annotated[Path | None, typer.Option(help="File to write, standard output otherwise.")] = None,
+) -> None:
+    """Export all that a query such as '{ tasks { nodes { id name } } }' lists, as CSV or JSON lines.
+
+    Works while taskql serves the same data folder. A file is there only once it is whole; whatever was written to
+    standard output is all of it only when the exit status is 0.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        values = strict_json(_text_or_file(variables).encode(), "variables")
+        asked = asked_for({"query": _text_or_file(query), "variables": values})
+        with with_mongodb(settings) as found, _whole(output) as file:
+            asyncio.run(_export(found, asked, form, file))
+    except (NotExportedError, ApiError) as refused:
+        errors = refused.errors if isinstance(refused, NotExportedError) else [refused]
+        told = [shown(error) for error in errors]
+        raise CommandError(" ".join(f"{error['extensions']['code']}: {error['message']}" for error in told)) from None
+
+
+async def _export(settings: Settings, asked: Asked, form: Format, file: BinaryIO) -> None:
+    spec = load()
+    viewer = Viewer(user=settings.user, company=settings.company, role="admin")
+    async with (
+        connect(_uri(settings), settings.mongodb_database) as database,
+        export_context(database, viewer, settings, spec) as context,
+    ):
+        _, parts = await export(build_schema(spec, settings.limits), asked, context, form)
+        async for part in parts:
+            file.write(part)
+
+
+def _text_or_file(given: str) -> str:
+    try:
+        return Path(given[1:]).read_text("utf-8") if given.startswith("@") else given
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"Can't read {given[1:]}: {error}.") from None
+
+
+@contextmanager
+def _whole(output: Path | None) -> Iterator[BinaryIO]:
+    """Standard output, or a file that takes its place only once all is in it."""
+    if output is None:
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+        return
+    place = output.resolve()
+    partial = place.with_name(f".{place.name}.{os.getpid()}") if place.is_file() or not place.exists() else place
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(place)
+    except OSError as error:
+        raise CommandError(f"Can't write {output}: {os.strerror(error.errno or 0)}.") from None
+    finally:
+        if partial != place:
+            partial.unlink(missing_ok=True)
 
 
 @cli.command()

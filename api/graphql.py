@@ -4,10 +4,9 @@
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import aclosing
-from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 from graphql import GraphQLError
@@ -33,6 +32,7 @@ from api.requests import (
     wants_events,
 )
 from api.streams import events, refuse_foreign
+from api.working import AtOnce, while_connected
 from resolvers.context import Context
 from resolvers.documents import Schema
 from resolvers.errors import ErrorCode
@@ -40,8 +40,6 @@ from resolvers.subscriptions import Subscriptions
 
 READS = {OperationType.QUERY}
 ALL = {OperationType.QUERY, OperationType.MUTATION}
-UNDETERMINED = "The document has no operation of that name, or several and none was named."
-Outcome = TypeVar("Outcome")
 Execute = Callable[[Asked, set[OperationType]], Awaitable[ExecutionResult]]
 
 
@@ -69,15 +67,23 @@ async def respond(request: HttpRequest, execute: Execute) -> Answer:
     try:
         check_method(request.method)
         media_type = accepted(request.headers.get("accept"))
-        asked = await read_request(request)
-        result = await execute(asked, READS if request.method == "GET" else ALL)
-    except InvalidOperationTypeError:
-        return _refused(_not_by(request.method), media_type)
-    except CannotGetOperationTypeError:
-        return _refused(RefusedError(400, UNDETERMINED), media_type)
+        with one_operation(request.method):
+            result = await execute(await read_request(request), READS if request.method == "GET" else ALL)
     except RefusedError as refusal:
         return _refused(refusal, media_type)
     return _answered(result, media_type)
+
+
+@contextmanager
+def one_operation(method: str) -> Iterator[None]:
+    """Raises RefusedError unless the document has one operation to execute, and of a kind that may be."""
+    try:
+        yield
+    except InvalidOperationTypeError:
+        raise _not_by(method) from None
+    except CannotGetOperationTypeError:
+        message = "The document has no operation of that name, or several and none was named."
+        raise RefusedError(400, message) from None
 
 
 def _not_by(method: str) -> RefusedError:
@@ -118,6 +124,16 @@ def _answer(status: int, headers: dict[str, str], body: dict[str, Any], media_ty
     return Answer(status, {"content-type": f"{media_type}; charset=utf-8", **headers}, orjson.dumps(body))
 
 
+def received(request: Request, limits: RequestLimits) -> HttpRequest:
+    """The request as GraphQL needs it."""
+
+    async def body() -> bytes:
+        announced = request.headers.get("content-length")
+        return await read_body(request.stream(), announced, limits.max_body_bytes, limits.max_body_seconds)
+
+    return HttpRequest(request.method, request.scope["query_string"], request.headers, body)
+
+
 class GraphQLView:
     """The ASGI application at /graphql."""
 
@@ -127,28 +143,18 @@ class GraphQLView:
         self._schema = schema
         self._new_context = new_context
         self._limits = limits
-        self._running = 0
         self._subscriptions = Subscriptions(limits.max_subscriptions)
+        self.at_once = AtOnce(limits.max_requests)
         self.stopping = asyncio.Event()  # what goes on without end has to end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-
-        async def body() -> bytes:
-            announced = request.headers.get("content-length")
-            return await read_body(
-                request.stream(), announced, self._limits.max_body_bytes, self._limits.max_body_seconds
-            )
-
-        asked = HttpRequest(request.method, scope["query_string"], request.headers, body)
+        answer = self._streamed if wants_events(request.headers.get("accept")) else self._answered
         try:
-            if wants_events(request.headers.get("accept")):
-                await (await self._events(request, asked))(scope, receive, send)
-                return
-            status, headers, content = await respond(asked, partial(self._execute_for, request))
+            response = await answer(request, received(request, self._limits))
         except ClientDisconnect:
             return
-        await Response(content, status, headers)(scope, receive, send)
+        await response(scope, receive, send)
 
     async def stream(
         self, asked: Asked, context: Context, allowed: set[OperationType] = ALL
@@ -160,25 +166,28 @@ class GraphQLView:
         elif subscribed is None:
             yield await self._alone(asked, context, allowed)
         else:
+            kind: type[ExecutionResult] = PreExecutionError
             async with aclosing(self._subscriptions.results(subscribed)) as results:
-                is_first = True
                 async for found in results:
-                    kind = PreExecutionError if is_first and found.data is None else ExecutionResult
+                    kind = kind if found.data is None else ExecutionResult
                     yield kind(found.data, found.errors)
-                    is_first = False
 
     async def _alone(self, asked: Asked, context: Context, allowed: set[OperationType]) -> ExecutionResult:
         try:
-            return await self._execute(asked, allowed, context)
+            with one_operation("GET" if allowed == READS else "POST"):
+                return await self._execute(asked, allowed, context)
         except RefusedError as refusal:
-            error: Exception = refusal
-        except InvalidOperationTypeError:
-            error = _not_by("GET")
-        except CannotGetOperationTypeError:
-            error = RefusedError(400, UNDETERMINED)
-        return PreExecutionError(None, [GraphQLError(str(error), original_error=error)])
+            return PreExecutionError(None, [GraphQLError(str(refusal), original_error=refusal)])
 
-    async def _events(self, request: Request, http: HttpRequest) -> Response:
+    async def _answered(self, request: Request, http: HttpRequest) -> Response:
+        async def execute(asked: Asked, allowed: set[OperationType]) -> ExecutionResult:
+            work = self._execute(asked, allowed, self._new_context(request))
+            return await while_connected(request.receive, work)
+
+        status, headers, content = await respond(http, execute)
+        return Response(content, status, headers)
+
+    async def _streamed(self, request: Request, http: HttpRequest) -> Response:
         try:
             check_method(http.method)
             refuse_foreign(request.headers, self._limits.allowed_origins)
@@ -190,17 +199,8 @@ class GraphQLView:
         content_type = {"content-type": f"{EVENTS_TYPE}; charset=utf-8", "x-accel-buffering": "no"}
         return StreamingResponse(events(results, _body, self.stopping), headers=content_type)
 
-    async def _execute_for(
-        self, request: Request, asked: Asked, allowed: set[OperationType]
-    ) -> ExecutionResult:  # fmt: skip
-        return await _while_connected(request.receive, self._execute(asked, allowed, self._new_context(request)))
-
     async def _execute(self, asked: Asked, allowed: set[OperationType], context: Context) -> ExecutionResult:
-        if self._running >= self._limits.max_requests:
-            message = f"This server works on {self._limits.max_requests} requests at once, and has as many; try again."
-            raise RefusedError(503, message, ErrorCode.LIMIT_EXCEEDED, retry_after="1")
-        self._running += 1
-        try:
+        with self.at_once.one_more():
             return await self._schema.execute(
                 asked.query,
                 variable_values=asked.variables,
@@ -209,24 +209,3 @@ class GraphQLView:
                 allowed_operation_types=allowed,
                 operation_extensions=asked.extensions,
             )
-        finally:
-            self._running -= 1
-
-
-async def _while_connected(receive: Receive, work: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """The outcome of the work; when the client leaves before it, the work is cancelled and ClientDisconnect raised."""
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(receive))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

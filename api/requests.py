@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from api.accepts import liked
 from api.errors import RefusedError
 from resolvers.errors import ErrorCode
 
@@ -42,8 +43,7 @@ class Asked(NamedTuple):
 
 def wants_events(accept: str | None) -> bool:
     """Whether the client takes server-sent events, which are for those who name them."""
-    ranges = [_range(part) for part in (accept or "").split(",")]
-    return any(name == EVENTS_TYPE and quality > 0 for name, quality in ranges)
+    return liked(accept or "", EVENTS_TYPE) is not None and EVENTS_TYPE in (accept or "").lower()
 
 
 def check_method(method: str) -> None:
@@ -84,17 +84,18 @@ async def read_request(request: HttpRequest) -> Asked:
         raise RefusedError(
             414, f"Behind the ? there are at most {MAX_URL_QUERY} bytes; send this by POST.", ErrorCode.LIMIT_EXCEEDED
         )
-    return asked_of(_from_url(request.url_query) if request.method == "GET" else await _from_body(request))
+    asked = _from_url(request.url_query) if request.method == "GET" else await _from_body(request)
+    return asked_for(asked)
 
 
-def asked_of(asked: Mapping[str, Any]) -> Asked:
-    """The GraphQL request of these parameters; raises RefusedError."""
+def asked_for(given: Mapping[str, Any]) -> Asked:
+    """The GraphQL request that these parameters make; raises RefusedError."""
     for name, kind in PARAMETERS.items():
-        if asked.get(name) is not None and not isinstance(asked[name], kind):
+        if given.get(name) is not None and not isinstance(given[name], kind):
             raise RefusedError(400, f"{name} is to be {'text' if kind is str else 'an object'}.")
-    if not asked.get("query"):
+    if not given.get("query"):
         raise RefusedError(400, "There is no query in the request.")
-    return Asked(asked["query"], asked.get("operationName"), asked.get("variables"), asked.get("extensions"))
+    return Asked(given["query"], given.get("operationName"), given.get("variables"), given.get("extensions"))
 
 
 def _from_url(url_query: bytes) -> dict[str, Any]:

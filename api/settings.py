@@ -3,6 +3,7 @@
 Every setting is an environment variable `TASKQL_<NAME>` and an option of the commands that use it; the option wins.
 """
 
+import dataclasses
 import ipaddress
 import re
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from platformdirs import user_data_path
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from resolvers.limits import DEFAULTS
+from resolvers.limits import DEFAULTS, Limits
 
 CLEARML_COMPANY = "d1bd92a3b039400cbafc60a7a5b1e52b"
 NAME = r"(?:[a-z0-9_-]+\.)*[a-z0-9_-]+|\[[0-9a-f:.]+\]"
@@ -135,3 +136,7 @@ class Settings(BaseSettings):
     )
     max_time_ms: int = Field(default=5000, ge=1, description="Milliseconds after which MongoDB gives up on a command.")
     graphiql: bool = Field(default=True, description="Whether browsers are shown GraphiQL at /graphql.")
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(**{field.name: getattr(self, f"max_{field.name}") for field in dataclasses.fields(Limits)})

@@ -22,7 +22,7 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
 from api.errors import RefusedError, shown
-from api.requests import Asked, asked_of, strict_json
+from api.requests import Asked, asked_for, strict_json
 from resolvers.context import Context
 from resolvers.errors import ErrorCode, LimitError
 
@@ -53,7 +53,7 @@ class _Streamed:
 
     async def _shaped(self, given: Mapping[str, Any], context: Context) -> Results:
         try:
-            asked = asked_of(given)
+            asked = asked_for(given)
         except RefusedError as refusal:
             yield PreExecutionError(None, [_shaped(refusal)])
             return

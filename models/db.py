@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pymongo
@@ -57,6 +57,16 @@ class Database:
 
     def reader(self, viewer: Viewer, max_time_ms: int = 5000) -> Reader:
         return Reader(viewer, {**DOCUMENTS, **OWN}, max_time_ms)
+
+    @asynccontextmanager
+    async def still(self, viewer: Viewer, max_time_ms: int = 5000) -> AsyncIterator[Reader]:
+        """A reader to whom nothing changes from its first look on; a standalone server can't keep still."""
+        reader = self.reader(viewer, max_time_ms)
+        if (await reader.server())["topology"] == "standalone":
+            yield reader
+            return
+        async with self.database.client.start_session(snapshot=True) as session:
+            yield replace(reader, snapshot=session)
 
     def writer(self, viewer: Viewer, max_time_ms: int = 5000) -> Writer:
         return Writer(viewer, self.database, max_time_ms, self.writing)

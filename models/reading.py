@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pymongo
 from beanie import Document as BeanieDocument
 from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 
 Document = dict[str, Any]
@@ -55,11 +56,12 @@ def tallied(query: Query, by: Mapping[str, Any]) -> list[Query]:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """The only way to read stored documents; `max_time_ms` bounds every command."""
+    """The only way to read stored documents; `max_time_ms` bounds every command, `snapshot` shows all at one moment."""
 
     viewer: Viewer
     documents: Mapping[str, type[BeanieDocument]]
     max_time_ms: int = field(default=5000)
+    snapshot: AsyncClientSession | None = field(default=None)
 
     def visible(self, collection: str, query: Query) -> Query:
         """The query, held to what the viewer may see. A company sees itself."""
@@ -76,8 +78,9 @@ class Reader:
         """Everything that matches, in no order; 0 is no limit."""
         with self._in_time():
             cursor = self._collection(collection).find(
-                self.visible(collection, query), projection, limit=limit, batch_size=BATCH, max_time_ms=self.max_time_ms
-            )
+                self.visible(collection, query), projection, limit=limit, batch_size=BATCH,
+                max_time_ms=self.max_time_ms, session=self.snapshot,
+            )  # fmt: skip
             return await cursor.to_list()
 
     async def list(
@@ -132,11 +135,15 @@ class Reader:
     async def count(self, collection: str, query: Query) -> int:
         found = self.visible(collection, query)
         with self._in_time():
-            return await self._collection(collection).count_documents(found, maxTimeMS=self.max_time_ms)
+            return await self._collection(collection).count_documents(
+                found, session=self.snapshot, maxTimeMS=self.max_time_ms
+            )
 
     async def _aggregate(self, collection: str, pipeline: Sequence[Query]) -> Documents:
         with self._in_time():
-            cursor = await self._collection(collection).aggregate(pipeline, batchSize=BATCH, maxTimeMS=self.max_time_ms)
+            cursor = await self._collection(collection).aggregate(
+                pipeline, self.snapshot, batchSize=BATCH, maxTimeMS=self.max_time_ms
+            )
             return await cursor.to_list()
 
     def _in_time(self) -> AbstractContextManager[None]:

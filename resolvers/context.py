@@ -1,7 +1,7 @@
 """What one request has at hand: who asks, what they may read, and the loaders that batch its look-ups."""
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from strawberry.dataloader import DataLoader
 
@@ -9,11 +9,19 @@ from models.changes import Changes
 from models.reading import Document, Reader, Viewer
 from models.status import DOCUMENTED
 from models.writing import Writer
+from resolvers.paging import Page, page_of
+from resolvers.selection import Tree
 from resolvers.shaping import Shaping
 from schema.spec import Spec
 
 Wanted = TypeVar("Wanted", str, Document)
 Loaded = TypeVar("Loaded")
+
+
+class Answering(Protocol):
+    """A plan, as far as a context knows one."""
+
+    async def answer(self, context: "Context", tree: Tree, report: Any, /) -> Any: ...
 
 
 class Context:
@@ -41,6 +49,14 @@ class Context:
         self.max_page = max_page
         self.shaping = Shaping(spec)
         self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}
+
+    async def carry_out(self, plan: Answering, tree: Tree, report: Any) -> Any:
+        """The value of the field with this plan."""
+        return await plan.answer(self, tree, report)
+
+    def page(self, asked: Mapping[str, Any]) -> Page:
+        """The page of a list that its arguments ask for; raises InputError and LimitError."""
+        return page_of(asked, self.max_page)
 
     async def documents(self, collection: str, ids: Sequence[str], fields: Mapping[str, int]) -> list[Document | None]:
         """The visible documents with these ids, in order, None for those that are not there."""

@@ -33,6 +33,29 @@ def listed(columns: Columns) -> dict[str, Any]:
     }
 
 
+def at_best(columns: Columns, best: Columns, goal: str, stat: str) -> dict[str, Any] | None:
+    """The point of a curve at the first iteration at which another is best, by HOCON names; None when there is none."""
+    others = best.at(np.isfinite(best.values))
+    if not len(others.values):
+        return None
+    place = EXTREMES[goal](others.values)  # the first of equals, in the order of iterations
+    here = columns.at((columns.iterations == others.iterations[place]) & np.isfinite(columns.values))
+    if not len(here.values):
+        return None
+    shown = EXTREMES[stat](here.values)
+    return {
+        "iteration": int(here.iterations[shown]),
+        "value": float(here.values[shown]),
+        "best_value": float(others.values[place]),
+        "timestamp": _moment(int(here.timestamps[shown])),
+    }
+
+
+EXTREMES: Mapping[str, Callable[[NDArray[np.float64]], Any]] = {
+    "min": np.argmin, "max": np.argmax, "last": lambda values: len(values) - 1,
+}  # fmt: skip
+
+
 def chosen(values: NDArray[np.float64], most: int, method: str) -> Places:
     """The places of at most `most` values, in order; between two of them a gap is kept where there was one."""
     if len(values) <= most:

@@ -35,6 +35,7 @@ RUNAWAY_REGEX = 51156
 TOO_LARGE = 10334
 TOO_LARGE_SAID = "MongoDB keeps at most 16 MB in one document or query."
 INDEX_NOT_FOUND = 27
+SNAPSHOT_TOO_OLD = 239
 
 
 class ErrorCode(StrEnum):
@@ -153,6 +154,9 @@ def _from_failure(failure: OperationFailure) -> ApiError | None:
         return InputError(ErrorCode.INVALID_REGEX_ERROR, message)
     if failure.code == TOO_LARGE:
         return LimitError(ErrorCode.LIMIT_EXCEEDED, TOO_LARGE_SAID, limit="document")
+    if failure.code == SNAPSHOT_TOO_OLD:
+        message = "This took longer than the database remembers how things were; ask for less."
+        return ServiceError(ErrorCode.TIMEOUT, message)
     if failure.code == INDEX_NOT_FOUND:
         message = "Text search needs a text index, and this database has none; `taskql init` creates it."
         return InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field="searchText")

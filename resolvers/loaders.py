@@ -14,7 +14,7 @@ from resolvers.context import Context
 from resolvers.guards import Around, Situation, Surveyor, refuse_public
 from resolvers.paging import Order, Page, fingerprint, order_of, position, whole
 from resolvers.selection import Tree, projection
-from resolvers.series import series
+from resolvers.series import metric_at, series
 from resolvers.subprojects import within
 from schema import derive
 from schema.spec import EnumSpec, Spec
@@ -183,5 +183,5 @@ def _shown(spec: Spec, counts: Counter[str | None]) -> Document:
 
 LOADERS: Mapping[str, Loader] = {
     "subprojects": _subprojects, "task_counts": _task_counts, "children": _children, "transitions": _transitions,
-    "available_transitions": _available_transitions, "series": series,
+    "available_transitions": _available_transitions, "series": series, "metric_at": metric_at,
 }  # fmt: skip

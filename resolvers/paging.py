@@ -40,6 +40,9 @@ from resolvers.keys import (
 from schema.spec import FieldSpec
 
 DEFAULT_PAGE = 50
+PAGING = {
+    "first": "first", "after": "after", "last": "last", "before": "before", "page": "page", "page_size": "pageSize",
+}  # fmt: skip
 MAX_KEYS = 8  # of an order; MongoDB sorts by 32 fields at most
 CURSOR_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 # the types of ids in MongoDB's order; ClearML's are all strings
@@ -173,13 +176,19 @@ def fingerprint(asked: Any, order: Order) -> bytes:
     return hashlib.sha256(repr((asked, order)).encode()).digest()[:12]
 
 
-def cursor(document: Document, order: Order, seal: bytes) -> str:
-    """The place of a document in a list, opaque."""
+def place(document: Document, order: Order) -> Place:
+    """Where a document stands in a list."""
     values = [
         document[path] if key.is_computed else value_of(document, key)
         for key, path in zip(order.keys, order.paths, strict=True)
     ]
-    packed = bson.encode({"s": seal, "v": values, "i": document["_id"]})
+    return values, document["_id"]
+
+
+def cursor(document: Document, order: Order, seal: bytes) -> str:
+    """The place of a document in a list, opaque."""
+    values, id_ = place(document, order)
+    packed = bson.encode({"s": seal, "v": values, "i": id_})
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 

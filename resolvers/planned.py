@@ -56,7 +56,7 @@ class PlannedExecution(StrawberryGraphQLCoreExecutionContext):
             self.handle_field_error(error, type_of_part, details, path.add_key(key, None))
 
         type_of_part = getattr(type_, "of_type", type_)
-        return plan.answer(context, read(self, context.spec, context.max_page, type_, details), report)
+        return context.carry_out(plan, read(self, context.spec, context.max_page, type_, details), report)
 
 
 async def or_null(work: Awaitable[Any], codes: Collection[ErrorCode], tree: Tree, name: str, report: Report) -> Any:
@@ -125,4 +125,4 @@ async def _loaded(context: Context, selected: Selected, documents: Sequence[Docu
     rows = await LOADERS[face.loader](context, selected.arguments, documents, tree)
     shaped = iter(await answers(context, tree, [document for row in rows for document in row]))
     values = [list(islice(shaped, len(row))) for row in rows]
-    return values if isinstance(face.type, ListOf) else [value for [value] in values]
+    return values if isinstance(face.type, ListOf) else [next(iter(row), None) for row in values]

@@ -1,6 +1,6 @@
 """Get and list: the plans behind the fields of Query."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import strawberry
@@ -11,7 +11,7 @@ from resolvers.connections import connection, fields, limit, wants_documents
 from resolvers.context import Context
 from resolvers.errors import ErrorCode
 from resolvers.filters import filters_of
-from resolvers.paging import Order, Page, fingerprint, order_of, page_of, parts, position
+from resolvers.paging import DEFAULT_PAGE, Order, Page, Place, fingerprint, order_of, parts, place, position
 from resolvers.planned import Plan, Report, answers, or_null, together
 from resolvers.selection import Tree, projection
 from resolvers.subprojects import Asked, query_of
@@ -34,24 +34,41 @@ class Listing(Plan):
     """A page of a filtered and ordered list, as a connection."""
 
     def __init__(self, collection: str, asked: Asked, order: Order, page: Page) -> None:
-        self._collection = collection
+        self.collection = collection
         self._query, self._identity = asked
         self._order = order
         self._page = page
 
     async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
-        seal = fingerprint((context.viewer.company, self._collection, self._identity), self._order)
+        seal = fingerprint((context.viewer.company, self.collection, self._identity), self._order)
         at = position(self._page.cursor, self._order, seal) if self._page.cursor is not None else None
         documents, total = await together(self._documents(context, tree, at), self._total(context, tree, report))
         found = connection(tree, self._page, self._order, seal, documents, total)
         return (await answers(context, tree, [found]))[0]
+
+    async def batches(self, context: Context, tree: Tree) -> AsyncIterator[list[dict[str, Any]]]:
+        """What the tree selects of each document, to the end of the list. Documents are read a page at a time and
+        answered as many at once as the cost of a query takes a page to have.
+        """
+        at: Place | None = None
+        wanted, is_more = projection([tree], *self._order.paths), True
+        while is_more:
+            stretch = parts(self._query, self._order, at)
+            found = await context.reader.list(
+                self.collection, stretch, skip=0, limit=self._page.limit, projection=wanted
+            )
+            for start in range(0, len(found), DEFAULT_PAGE):
+                yield await answers(context, tree, found[start : start + DEFAULT_PAGE])
+                context.forget()
+            is_more = len(found) == self._page.limit
+            at = place(found[-1], self._order) if is_more else None
 
     async def _documents(self, context: Context, tree: Tree, at: Any) -> list[Document]:
         if not wants_documents(tree):
             return []
         order = self._order.reversed() if self._page.backward else self._order
         return await context.reader.list(
-            self._collection,
+            self.collection,
             parts(self._query, order, at),
             skip=self._page.skip,
             limit=limit(tree, self._page),
@@ -61,7 +78,7 @@ class Listing(Plan):
     async def _total(self, context: Context, tree: Tree, report: Report) -> int | None:
         if not tree.selects("total_count"):
             return None
-        work = context.reader.count(self._collection, self._query)
+        work = context.reader.count(self.collection, self._query)
         total: int | None = await or_null(work, {ErrorCode.TIMEOUT}, tree, "total_count", report)
         return total
 
@@ -85,7 +102,7 @@ def many(spec: Spec, collection: str, default_order: Sequence[Mapping[str, Any]]
         filter_ = asked.get("filter") or {}
         asked_order = asked.get("order_by") or default_order
         order = order_of(sortable, asked_order, searches=bool(filter_.get("search_text")))
-        page = page_of(asked, info.context.max_page)
+        page = info.context.page(asked)
         return Listing(collection, await query_of(filter_, filters, info.context.reader), order, page)
 
     return resolve

@@ -9,6 +9,7 @@ from resolvers.cost import said_sizes
 from resolvers.documents import Schema
 from resolvers.feeds import metrics_appended, task_changed
 from resolvers.limits import DEFAULTS, Limits
+from resolvers.metric_names import metric_names
 from resolvers.mutations.change import Work, mutation
 from resolvers.mutations.edits import EDITS, validate
 from resolvers.mutations.many import many as for_many
@@ -52,6 +53,7 @@ def build_schema(
         **{name: one(name) for name in ORDERS},
         **{f"{name}s": many(spec, name, order) for name, order in ORDERS.items()},
         "task_stats": task_stats(spec),
+        "metric_names": metric_names(spec),
         "compare_tasks": compare_tasks(),
         "server_info": server_info(about or {}),
         "task_validate": validate,

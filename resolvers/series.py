@@ -1,17 +1,19 @@
-"""The curves of the tasks of a page: one command, whatever they are."""
+"""The curves of the tasks of a page, and points of them: one command, whatever they are."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.reading import Document
+from models.metrics import Pair
+from models.reading import Document, Query
 from models.series import SERIES, columns
 from resolvers.context import Context
-from resolvers.curves import shown
+from resolvers.curves import at_best, shown
 from resolvers.errors import ErrorCode, LimitError
 from resolvers.selection import Tree
 
 MIN_POINTS, MAX_POINTS = 10, 10_000
 USUAL_METHOD = "minmax_lttb"
+USUAL_STAT = "last"
 
 Curves = list[Document]
 
@@ -28,15 +30,39 @@ async def series(
     window = (arguments["iteration_from"], arguments["iteration_to"], most, arguments["method"] or USUAL_METHOD)
 
     async def load(tasks: list[str]) -> list[Curves]:
-        query = {"task": {"$in": tasks}, **{name: {"$in": list(values)} for name, values in names.items()}}
-        curves: dict[str, dict[tuple[str, str], list[Document]]] = {task: {} for task in tasks}
-        for block in await context.reader.all(SERIES, query, {}):
-            curves[block["task"]].setdefault((block["metric"], block["variant"]), []).append(block)
+        curves = await _blocks(context, tasks, {name: {"$in": list(values)} for name, values in names.items()})
         return [[_curve(pair, blocks, window) for pair, blocks in sorted(curves[task].items())] for task in tasks]
 
     ids = [document["_id"] for document in documents]
     return await context.batched(("series", *map(str, names.items()), window), load, ids)
 
 
-def _curve(pair: tuple[str, str], blocks: Sequence[Document], window: tuple[Any, Any, int, str]) -> Document:
+async def metric_at(
+    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], _tree: Tree
+) -> list[Curves]:
+    """For each task the point of one metric where another is best, or none."""
+    of, best = arguments["of"], arguments["best"]
+    pairs = [(ref["metric"], ref["variant"]) for ref in (of, best)]
+    goal, stat = best["goal"], of["stat"] or USUAL_STAT
+
+    async def load(tasks: list[str]) -> list[Curves]:
+        query = {"$or": [{"metric": metric, "variant": variant} for metric, variant in pairs]}
+        curves = await _blocks(context, tasks, query)
+        ofs, bests = ([columns(curves[task].get(pair, [])) for task in tasks] for pair in pairs)
+        points = [at_best(*both, goal, stat) for both in zip(ofs, bests, strict=True)]
+        return [[point] if point else [] for point in points]
+
+    ids = [document["_id"] for document in documents]
+    return await context.batched(("metric_at", *pairs, goal, stat), load, ids)
+
+
+async def _blocks(context: Context, tasks: Sequence[str], query: Query) -> Mapping[str, dict[Pair, list[Document]]]:
+    """Of each task the blocks of the curves that match."""
+    curves: dict[str, dict[Pair, list[Document]]] = {task: {} for task in tasks}
+    for block in await context.reader.all(SERIES, {"task": {"$in": list(tasks)}, **query}, {}):
+        curves[block["task"]].setdefault((block["metric"], block["variant"]), []).append(block)
+    return curves
+
+
+def _curve(pair: Pair, blocks: Sequence[Document], window: tuple[Any, Any, int, str]) -> Document:
     return {"metric": pair[0], "variant": pair[1], **shown(columns(blocks), *window)}

@@ -260,7 +260,9 @@ def _reach(spec: Spec, starts: list[TypeSpec], *, outputs: bool) -> set[str]:
 
 
 def _asked_for(spec: Spec) -> set[str]:
+    objects = [found for found in spec.definitions.values() if isinstance(found, ObjectSpec)]
     arguments = [argument for operation in _operations(spec) for argument in operation.arguments]
+    arguments += [argument for found in objects for face in found.outputs.values() for argument in face.arguments]
     return _reach(spec, [_input_type(argument) for argument in arguments], outputs=False)
 
 

@@ -19,7 +19,7 @@ SCALARS: Mapping[tuple[str, str | None], str] = {
 # what an annotation may say, where that is a closed set
 OVERRIDES = ("ID", "Long", "JSON")
 READS = ("hyperparams", "first_model", "last_model", "model_items", "numbered")
-LOADERS = ("subprojects", "task_counts", "children", "transitions", "available_transitions", "series")
+LOADERS = ("subprojects", "task_counts", "children", "transitions", "available_transitions", "series", "metric_at")
 KEYS = ("md5", "escaped", "artifact", "plain")
 FILTERS = (
     "listed", "names", "types", "equal", "pattern", "statuses", "dates", "text", "all_match", "any_match",
