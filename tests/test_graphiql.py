@@ -28,7 +28,9 @@ SWITCHES = [
     "--disable-sync",
 ]
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-EXAMPLES = list(examples())
+EVERY = list(examples())
+EXAMPLES = [example for example in EVERY if "\nsubscription " not in example.query]
+[LIVE] = [example for example in EVERY if example not in EXAMPLES]
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +224,30 @@ def test_a_visitor_runs_every_example(visit: Visit) -> None:
         answer = visit.run(example.query)
         assert '"data"' in answer
         assert '"errors"' not in answer
-    assert visit.page.get_by_role("tab").count() >= len(EXAMPLES)
+    assert visit.page.get_by_role("tab").count() >= len(EVERY)
+
+
+def test_a_subscription_shows_what_a_mutation_does(visit: Visit, server: Served) -> None:
+    """And nothing more once it was stopped."""
+    visit.page.get_by_label("Examples", exact=True).get_by_role("button", name=LIVE.title, exact=True).click()
+    expect(visit.page.locator(".graphiql-query-editor")).to_contain_text("# Live")
+    visit.page.get_by_role("button", name="Execute query").click()
+    stop = visit.page.get_by_role("button", name="Stop query")
+    expect(stop).to_be_visible()
+    shown = visit.page.locator(".result-window")
+    for number in range(60):  # nothing says when the server began to listen
+        name = f"seen at once {number}"
+        server.data(f'mutation {{ taskCreate(input: {{name: "{name}", type: TESTING}}) {{ id }} }}')
+        try:
+            expect(shown).to_contain_text(name, timeout=1000)
+        except AssertionError:
+            continue
+        break
+    expect(shown).to_contain_text('"kind": "CREATED"')
+    stop.click()
+    server.data('mutation { taskCreate(input: {name: "seen no more", type: TESTING}) { id } }')
+    expect(visit.page.get_by_role("button", name="Execute query")).to_be_visible()
+    expect(shown).not_to_contain_text("seen no more")
 
 
 def test_documentation_and_explorer_open(visit: Visit) -> None:

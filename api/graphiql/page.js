@@ -68,7 +68,8 @@ async function start() {
   const list = { title: "Examples", icon: Icon, content: () => h(Examples, { examples }) };
   const panel = localStorage.getItem(PANEL) ?? list.title;
   const asked = new URLSearchParams(location.search);
-  const send = GraphiQL.createFetcher({ url: location.pathname });
+  const socket = `${location.origin.replace(/^http/, "ws")}${location.pathname}`;
+  const send = GraphiQL.createFetcher({ url: location.pathname, subscriptionUrl: socket });
   ReactDOM.createRoot(document.getElementById("graphiql")).render(
     h(GraphiQL, {
       fetcher: (params, options) => send(ofThisQuery(params), options),
