@@ -6,6 +6,7 @@ MongoDB's time series have neither transactions nor change streams, so blocks ar
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from models.metrics import SCALAR, Pair, curve_point
 from models.reading import Document, Query
 
 SERIES = "taskql_series"  # ours: ClearML has no collection of this name
-BLOCK = 1024  # points
+BLOCK = 256  # points; tests/bench/layouts.py shows why
 LAST = {"metric": 1, "variant": 1, "number": 1, "points": 1}
 POINT = np.dtype([("iterations", "<i8"), ("timestamps", "<i8"), ("values", "<f8")])  # milliseconds since 1970
 
@@ -27,7 +28,7 @@ Points = NDArray[np.void]  # of POINT
 
 
 class Block(BeanieDocument):
-    """Up to 1024 points of one curve, in the order in which they came; a gap is NaN.
+    """Up to 256 points of one curve, in the order in which they came; a gap is NaN.
 
     Each report is a chunk of its own behind the others, so that it is written without reading them, and a change event
     shows it alone. Only the last block of a curve takes more.
@@ -74,7 +75,7 @@ def columns(blocks: Sequence[Document]) -> Columns:
 
 def as_they_came(blocks: Sequence[Document]) -> Columns:
     """The points of one curve in the order in which they were reported."""
-    ordered = sorted(blocks, key=lambda block: block["number"])
+    ordered = sorted(blocks, key=itemgetter("number"))
     points = np.frombuffer(b"".join(chunk for block in ordered for chunk in block["chunks"]), POINT)
     return Columns(points["iterations"], points["values"], points["timestamps"])
 
@@ -125,7 +126,7 @@ def appended(
 
     :param last: `LAST` of the last block of each of these curves, where there is one
     """
-    blocks = {(block["metric"], block["variant"]): block for block in last}
+    blocks = {(block["metric"], block["variant"]): block for block in sorted(last, key=itemgetter("number"))}
     updates: list[tuple[Any, Document]] = []
     made: list[Document] = []
     for pair, points in reported.items():

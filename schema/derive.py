@@ -27,6 +27,10 @@ DateTime = NewType("DateTime", datetime)
 Resolver = Callable[..., Any]
 
 
+class Plain(dict[str, Any]):
+    """What needs no conversion: free JSON, or an input of scalars that has HOCON's names already."""
+
+
 def _long(value: Any) -> int:
     if type(value) is not int or not -(2**63) <= value < 2**63:
         raise GraphQLError(f"Long is a whole number of at most 64 bits, not {value!r}.")
@@ -36,7 +40,7 @@ def _long(value: Any) -> int:
 def _json(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise GraphQLError(f"JSON is an object here, not {value!r}.")
-    return value
+    return Plain(value)
 
 
 def _date_time(value: Any) -> datetime:
@@ -77,10 +81,6 @@ SCALARS: Mapping[str, Any] = {
     "String": str, "ID": strawberry.ID, "Int": int, "Long": Long, "Float": float,
     "Boolean": bool, "DateTime": DateTime, "JSON": JSON,
 }  # fmt: skip
-
-
-class Plain(dict[str, Any]):
-    """An input of scalars, by HOCON names as it is."""
 
 
 class Derived:

@@ -282,7 +282,7 @@ async def test_of_twenty_who_report_at_once_nothing_is_lost(running: Client) -> 
     kept = after["last_metrics"][md5("loss")][md5("train")]
     assert (kept["count"], kept["min_value"], kept["max_value"]) == (1200, 0, 19.59)
     blocks = await running.database[SERIES].find().sort("number").to_list()
-    assert [block["points"] for block in blocks] == [BLOCK, 1200 - BLOCK]
+    assert [block["points"] for block in blocks] == [BLOCK] * (1200 // BLOCK) + [1200 % BLOCK]
 
 
 async def test_a_report_and_a_move_at_once_both_hold(running: Client) -> None:
@@ -382,13 +382,13 @@ async def test_a_number_beyond_all_numbers_is_a_bad_point(running: Client) -> No
 async def test_there_is_room_for_so_many_curves_and_no_more(client: Client) -> None:
     pairs = [("m", str(number), 0.5) for number in range(MAX_PAIRS - 2)]
     await client.database["task"].insert_one(fresh(last_metrics=last_metrics(*pairs)))
-    known, gap, full = point(1, metric="m", variant="0"), point(None, variant="gap"), point(variant="one more")
+    known, gap, full = point(1, metric="m", variant="0"), point(None, variant="gap"), point(variant="eval")
     [first] = await report(client, {"it": [known, gap, point(2), full, full, known]})
     assert (first["succeeded"], first["added"]) == (True, 4)
     assert [(one["index"], one["field"], one["code"]) for one in first["badPoints"]] == [
         (3, "variant", "LIMIT_EXCEEDED"), (4, "variant", "LIMIT_EXCEEDED"),
     ]  # fmt: skip
-    assert first["badPoints"][0]["message"] == ("A task has at most 2000 curves, and 'one more' of 'loss' is one more.")
+    assert first["badPoints"][0]["message"] == ("A task has at most 2000 curves, and eval of loss is one more.")
     assert (await curves(client, "it")).keys() == {("m", "0"), ("loss", "gap"), ("loss", "train")}
 
 

@@ -124,7 +124,7 @@ async def test_a_model_is_what_was_asked_for(client: Client) -> None:
     await client.database["task"].insert_one(task(_id="t"))
     values: dict[str, Any] = {
         "name": "digits net", "uri": "s3://x", "framework": "PyTorch", "comment": "c", "tags": ["x"],
-        "systemTags": ["y"], "ready": True, "design": {"a.b": {"$c": 1}},
+        "systemTags": ["y"], "ready": True, "design": {"a.b": {"$c": 1}, "lambda_": 2},
         "labels": [{"key": "a.b", "value": 1}, {"key": "$x", "value": 2}],
     }  # fmt: skip
     payload = await change(client, "modelCreate", MODEL, project="p", parent="m", task="t", **values)

@@ -138,7 +138,7 @@ async def _beyond(change: Change, kept: LastMetrics, curves: Iterable[Pair], las
 
 
 def _no_room(pair: Pair) -> Document:
-    message = f"A task has at most {MAX_PAIRS} curves, and {pair[1]!r} of {pair[0]!r} is one more."
+    message = f"A task has at most {MAX_PAIRS} curves, and {pair[1]} of {pair[0]} is one more."
     return _bad("variant", ErrorCode.LIMIT_EXCEEDED, message)
 
 

@@ -1,19 +1,26 @@
-"""What a careful person would write for just this one dashboard."""
+"""What a careful person would write for just this dashboard, and for just these curves."""
 
 import os
 import socket
-from datetime import datetime
+from collections import defaultdict
+from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import orjson
 import uvicorn
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, InsertOne, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from tsdownsample import MinMaxLTTBDownsampler
 
 from api.settings import CLEARML_COMPANY
+from models.layout import metric_key
+from models.metrics import LastMetrics
+from models.series import LAST, POINT, SERIES, appended, last_of
 
 FIELDS = (
     "name", "type", "status", "comment", "created", "started", "completed", "last_update", "last_iteration", "tags",
@@ -49,8 +56,66 @@ async def dashboard(request: Request) -> Response:
     return Response(body, media_type="application/json")
 
 
+async def report(request: Request) -> Response:
+    """A transaction for each task; points and statistics as taskql stores them."""
+    reports = orjson.loads(await request.body())["variables"]["input"]["reports"]
+    async with client.start_session() as session:
+        for one in reports:
+            await session.with_transaction(lambda session: store(session, one))  # noqa: B023
+    return Response(
+        orjson.dumps({"data": {"metricsReport": {"results": [{"added": len(one["points"])} for one in reports]}}})
+    )
+
+
+async def store(session: AsyncClientSession, one: dict[str, Any]) -> None:
+    database, at = client["backend"], datetime.now(UTC).replace(tzinfo=None)
+    now = int(at.timestamp() * 1000)
+    task = await database["task"].find_one({"_id": one["task"]}, {"last_metrics": 1}, session=session)
+    kept, curves, written = LastMetrics(task and task["last_metrics"]), defaultdict(list), {}
+    for point in one["points"]:
+        curves[point["metric"], point["variant"]].append((point["iteration"], now, point["value"]))
+    for (metric, variant), points in curves.items():
+        written[f"last_metrics.{metric_key(metric)}.{metric_key(variant)}"] = kept.take((metric, variant), points)
+        kept.reach(metric, max(points)[0])
+    packed = {pair: np.array(points, POINT) for pair, points in curves.items()}
+    last = await database[SERIES].find(last_of(one["task"], packed), LAST, session=session, batch_size=10_000).to_list()
+    updates, made = appended(one["task"], packed, last, at)
+    writes = [*(UpdateOne({"_id": id_}, update) for id_, update in updates),
+              *(InsertOne(block | {"company": CLEARML_COMPANY}) for block in made)]  # fmt: skip
+    await database[SERIES].bulk_write(writes, session=session)
+    set_ = {**written, "last_iteration": kept.last_iteration, "last_update": at}
+    await database["task"].update_one({"_id": one["task"]}, {"$set": set_}, session=session)
+
+
+async def curves(request: Request) -> Response:
+    asked = orjson.loads(await request.body())["variables"]
+    query = {"company": {"$in": [CLEARML_COMPANY, ""]}, "task": {"$in": asked["ids"]}, "metric": asked["metric"],
+             "variant": asked["variant"]}  # fmt: skip
+    tasks: dict[str, list[bytes]] = defaultdict(list)
+    for block in await client["backend"][SERIES].find(query, batch_size=10_000).sort("number").to_list():
+        tasks[block["task"]] += block["chunks"]
+    found = [{"id": id_, "series": [curve(tasks[id_])]} for id_ in sorted(asked["ids"])]
+    return Response(orjson.dumps({"data": {"tasks": {"nodes": found}}}))
+
+
+def curve(chunks: list[bytes]) -> dict[str, Any]:
+    points = np.frombuffer(b"".join(chunks), POINT)
+    points = points[np.argsort(points["iterations"], kind="stable")]
+    values = np.ascontiguousarray(points["values"])
+    if len(points) > 500:
+        chosen = MinMaxLTTBDownsampler().downsample(values, n_out=498)
+        points = points[np.union1d(chosen.astype(np.intp), [values.argmin(), values.argmax()])]
+    return {"iterations": points["iterations"].tolist(), "values": points["values"].tolist()}
+
+
+ROUTES = [
+    Route(path, answer, methods=["POST"])
+    for path, answer in (("/", dashboard), ("/report", report), ("/curves", curves))
+]
+
+
 if __name__ == "__main__":
     listener = socket.create_server(("127.0.0.1", 0))
     print(f"http://127.0.0.1:{listener.getsockname()[1]}/", flush=True)
-    config = uvicorn.Config(Starlette(routes=[Route("/", dashboard, methods=["POST"])]), log_level="warning")
+    config = uvicorn.Config(Starlette(routes=ROUTES), log_level="warning")
     uvicorn.Server(config).run(sockets=[listener])
