@@ -21,6 +21,7 @@ EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - stored dates are naive UTC
 CONSTRAINT = re.compile(r"(>=|>|<=|<)?\s*(.*)", re.DOTALL)
 NUMBER = re.compile(r"-?\d+(\.\d+)?\Z", re.ASCII)
 COMPACT_DATE = re.compile(r"\d{8}\Z", re.ASCII)
+DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?\Z|\d{8}(T\d{6}Z?)?\Z", re.ASCII)
 COMPARISONS = {">=": "$gte", ">": "$gt", "<=": "$lte", "<": "$lt", None: "$eq"}
 
 
@@ -334,5 +335,7 @@ def _date(text: str) -> datetime:
     if NUMBER.match(text) and not COMPACT_DATE.match(text):
         number = float(text)
         return EPOCH + timedelta(seconds=number / 1000 if abs(number) >= MILLISECONDS_FROM else number)
+    if not DATE.match(text.upper()):
+        raise ValueError(text)
     moment = datetime.fromisoformat(text.upper())
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

@@ -23,7 +23,13 @@ import pytest
 import strawberry
 from graphql import GraphQLError
 from pydantic import SecretStr, ValidationError
-from pymongo.errors import AutoReconnect, ExecutionTimeout, NetworkTimeout, ServerSelectionTimeoutError
+from pymongo.errors import (
+    AutoReconnect,
+    ExecutionTimeout,
+    NetworkTimeout,
+    OperationFailure,
+    ServerSelectionTimeoutError,
+)
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
@@ -48,6 +54,7 @@ DATABASE_ERRORS = {
     "away": ServerSelectionTimeoutError(f"{UNREACHABLE}: connection refused"),
     "gone": AutoReconnect(f"{UNREACHABLE}: connection closed"),
     "slow to answer": NetworkTimeout(f"{UNREACHABLE}: timed out"),
+    "slower than its memory": OperationFailure(f"Read timestamp is too old on {UNREACHABLE}", 239),
     "slow": ExecutionTimeout(f"operation exceeded time limit on {UNREACHABLE}", 50),
 }
 
