@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from models.stored import now
@@ -10,7 +9,7 @@ from schema.load import load
 from tests.conftest import Client
 from tests.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, model, project, queue, task, user
 from tests.inputs import least
-from tests.servers import everything, restore, served, standalone
+from tests.servers import HTTP, everything, restore, served, standalone
 from tests.test_foreign import DUMP
 
 MUTATIONS = sorted(load().mutations)
@@ -121,7 +120,7 @@ def test_on_a_standalone_server_every_mutation_is_refused_and_nothing_written(al
     with served(mongodb_uri=alone) as server:
         for mutation in MUTATIONS:
             document, variables = least(mutation)
-            answer = httpx.post(server.address, json={"query": document, "variables": variables}).json()
+            answer = HTTP.post(server.address, json={"query": document, "variables": variables}).json()
             [error] = answer["errors"]
             assert (mutation, error["extensions"]["code"]) == (mutation, "REPLICA_SET_REQUIRED")
             assert "--replSet" in error["message"]
