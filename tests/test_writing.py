@@ -6,7 +6,7 @@ import pytest
 
 from models.stored import now
 from schema.load import load
-from tests.conftest import Client
+from tests.conftest import Client, found_by
 from tests.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, model, project, queue, task, user
 from tests.inputs import least
 from tests.servers import HTTP, everything, restore, served, standalone
@@ -46,12 +46,8 @@ def those_of(company: str, about: str) -> dict[str, list[Document]]:
 
 
 async def of_others(client: Client) -> dict[str, list[Document]]:
-    database = client.database
     query = {"company": {"$ne": COMPANY}, "_id": {"$ne": COMPANY}}
-    return {
-        name: await database[name].find(query, sort=[("_id", 1)]).to_list()
-        for name in sorted(await database.list_collection_names())
-    }
+    return await found_by(client.database, {"$match": query}, {"$sort": {"_id": 1}})
 
 
 @pytest.fixture
