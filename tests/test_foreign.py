@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pymongo
 import pytest
 
-from tests.servers import everything, restore, run, served, standalone
+from tests.servers import HTTP, everything, restore, run, served, standalone
 
 DUMP = Path(__file__).parent / "data" / "clearml-backend"
 QUERIES = [
@@ -66,7 +65,7 @@ def test_a_server_that_has_no_task_yet_is_somebody_elses_as_well(uri: str) -> No
 def test_without_a_text_index_a_text_search_says_what_to_do(uri: str) -> None:
     query = '{ tasks(filter: {searchText: "digits"}) { totalCount } }'
     with served(mongodb_uri=uri) as server:
-        answer = httpx.post(server.address, json={"query": query}).json()
+        answer = HTTP.post(server.address, json={"query": query}).json()
     [error] = answer["errors"]
     assert error["extensions"] == {"code": "FIELDS_VALUE_ERROR", "field": "searchText"}
     assert "taskql init" in error["message"]

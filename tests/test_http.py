@@ -44,7 +44,7 @@ from api.settings import CLEARML_COMPANY, Settings
 from resolvers.errors import ErrorCode
 from resolvers.operation import OneOperation
 from tests.conftest import Client, Commands
-from tests.servers import Served, served, standalone, until
+from tests.servers import HTTP, Served, served, standalone, until
 
 CANARY = "canary-5f3a"
 UNREACHABLE = f"mongodb://me:{CANARY}@127.0.0.1:1/?serverSelectionTimeoutMS=50"
@@ -747,8 +747,8 @@ async def test_a_client_that_leaves_in_its_own_request_is_let_go(small: Starlett
 
 @pytest.fixture(scope="module")
 def patient(mongodb_uri: str) -> Iterator[Served]:
-    """A served taskql that waits long for its database and only a second for a request."""
-    settings = {"mongodb_database": "taskql_http", "max_time_ms": 60_000, "max_body_seconds": 1}
+    """A served taskql that waits long for its database and only two seconds for a request."""
+    settings = {"mongodb_database": "taskql_http", "max_time_ms": 60_000, "max_body_seconds": 2}
     with served(mongodb_uri=mongodb_uri, **settings) as server:
         yield server
 
@@ -757,7 +757,7 @@ def speak(server: Served, *parts: bytes, pause: float = 0) -> socket.socket:
     """A connection on which these bytes were sent, with a pause behind each."""
     url = httpx.URL(server.address)
     assert url.port
-    connection = socket.create_connection((url.host, url.port), timeout=20)
+    connection = socket.create_connection((url.host, url.port), timeout=60)
     for part in parts:
         connection.sendall(part)
         time.sleep(pause)
@@ -780,10 +780,10 @@ def test_clients_that_leave_end_their_commands_in_the_database(patient: Served, 
 
         asked = json.dumps({"query": '{ tasks(filter: {name: "(a+)+$"}) { totalCount } }'}).encode()
         connections = [speak(patient, head(len(asked)), asked) for _ in range(20)]
-        assert until(lambda: running() == 20, 10)
+        assert until(lambda: running() == 20, 30)
         for connection in connections:
             connection.close()
-        assert until(lambda: running() == 0, 5)
+        assert until(lambda: running() == 0, 30)
         client.drop_database("taskql_http")
     assert patient.data("{ tasks { totalCount } }") == {"tasks": {"totalCount": 0}}
 
@@ -798,7 +798,7 @@ def test_clients_that_leave_while_the_database_comes_and_goes_do_not_keep_it_awa
             speak(server, head(len(body)), body, pause=random.random() * 0.7).close()
 
     def is_answered() -> bool:
-        return "errors" not in httpx.post(server.address, json=asked, timeout=10).json()
+        return "errors" not in HTTP.post(server.address, json=asked).json()
 
     with ThreadPoolExecutor(60) as people, ExitStack() as until_the_end:
         until_the_end.callback(over.set)
@@ -811,7 +811,7 @@ def test_clients_that_leave_while_the_database_comes_and_goes_do_not_keep_it_awa
             time.sleep(1)
             shutil.rmtree(tmp_path / "db")
             with standalone(tmp_path):
-                assert until(is_answered, 20)
+                assert until(is_answered, 60)
         over.set()
         assert list(leaving) == [None] * 60
         assert server.stop() == (0, "")
@@ -864,10 +864,10 @@ def test_a_body_that_does_not_come_in_time_is_408_and_the_connection_ends(patien
     started = time.monotonic()
     with speak(patient, head(1000), b'{"query":') as connection:
         assert refused(connection) == (b"HTTP/1.1 408 Request Timeout", {"code": "BAD_REQUEST"})
-    assert 1 <= time.monotonic() - started < 5
+    assert 2 <= time.monotonic() - started < 20
 
 
 def test_a_real_client_can_read_why_its_body_was_refused(patient: Served) -> None:
-    response = httpx.post(patient.address, content=b" " * 5_000_000, headers=POST)
+    response = HTTP.post(patient.address, content=b" " * 5_000_000, headers=POST)
     assert response.status_code == 413
     assert_one_shape(response, ErrorCode.LIMIT_EXCEEDED.name)

@@ -24,11 +24,12 @@ Database = AsyncDatabase[Document]
 Filter = dict[str, Any]
 
 # HYPOTHESIS_PROFILE=long for a night's work
-EXAMPLES = 625 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 125
+EXAMPLES = 1250 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 250
 TOGETHER = 16  # filters or orders of one example, asked in one request
 GENERATED = settings(
     max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )  # fmt: skip
+IN_BULK = settings(GENERATED, max_examples=EXAMPLES // 2)
 
 PROJECTS = {"top": [], "top/mid": ["top"], "top/mid/low": ["top", "top/mid"], "else": []}
 METRICS = [("loss", "train"), ("a.b/c $d", "é %2E"), ("_x__y", " ")]
@@ -200,7 +201,7 @@ def told() -> Iterator[Counter[str]]:
     """How often a filter told rows apart: too many that find all or nothing would prove little."""
     seen: Counter[str] = Counter()
     yield seen
-    assert seen["filters"] >= EXAMPLES * TOGETHER
+    assert seen["filters"] >= IN_BULK.max_examples * TOGETHER
     assert seen["some but not all"] >= 0.3 * seen["filters"], seen
 
 
@@ -220,7 +221,7 @@ def asked(argument: str, type_: str) -> str:
 BY_FILTER, BY_ORDER = asked("filter", "TaskFilter"), asked("orderBy", "[TaskOrder!]")
 
 
-@GENERATED
+@IN_BULK
 @given(rows=rows(), filters=st.lists(FILTERS, min_size=TOGETHER, max_size=TOGETHER))
 @pytest.mark.usefixtures("projects")
 async def test_a_filter_finds_the_rows_for_which_it_holds(
@@ -256,7 +257,7 @@ def orders(draw: st.DrawFn) -> dict[str, Any]:
     return key | {name: way for name, way in ways.items() if way}
 
 
-@GENERATED
+@IN_BULK
 @given(
     rows=rows(), order_bys=st.lists(st.lists(orders(), min_size=1, max_size=3), min_size=TOGETHER, max_size=TOGETHER)
 )

@@ -15,7 +15,7 @@ from api.app import create_app
 from api.settings import Settings
 from schema.load import load
 from schema.spec import EnumSpec
-from tests.servers import served, standalone
+from tests.servers import HTTP, served, standalone
 
 SDL = Path(__file__).parent.parent / "schema" / "schema.graphql"
 LIMITS = load().object("server_limits").outputs
@@ -93,7 +93,7 @@ def test_other_rules_there_are_none() -> None:
 
 def test_only_what_needs_the_database_is_lost_when_it_is_away(tmp_path: Path) -> None:
     with standalone(tmp_path) as uri:
-        server = served(mongodb_uri=uri, max_time_ms=100)
+        server = served(mongodb_uri=uri, max_time_ms=1000)
         found = server.__enter__()
         try:
             alone = found.data("{ serverInfo { mongodb { topology } } }")
@@ -103,7 +103,7 @@ def test_only_what_needs_the_database_is_lost_when_it_is_away(tmp_path: Path) ->
     try:
         without = found.data("{ serverInfo { version limits { page } } }")
         query = "{ serverInfo { version mongodb { version } again: mongodb { topology } } }"
-        answer = httpx.post(found.address, json={"query": query}, timeout=20).json()
+        answer = HTTP.post(found.address, json={"query": query}).json()
     finally:
         found.process.kill()
         server.__exit__(None, None, None)

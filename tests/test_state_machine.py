@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from conftest import Client
+from conftest import Client, empty, found_by
 from factories import ABSENT, PUBLIC, Document, model, project, queue, task
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -100,8 +100,7 @@ class World:
         self.keys: dict[str, tuple[str, str]] = {}
 
     async def begin(self) -> None:
-        for name in await self.database.list_collection_names():
-            await self.database[name].delete_many({})
+        await empty(self.database)
         await self.database["queue"].insert_one(queue(_id="q"))
         await self.database["project"].insert_one(project(_id="p"))
         await self.database["task"].insert_many([a_task(name) for name in TASKS])
@@ -131,9 +130,7 @@ class World:
 
     async def stored(self) -> dict[str, list[Document]]:
         """Everything that is stored, but empty collections."""
-        found = {name: await self.database[name].find().sort("_id").to_list()
-                 for name in await self.database.list_collection_names()}  # fmt: skip
-        return {name: documents for name, documents in found.items() if documents}
+        return await found_by(self.database, {"$sort": {"_id": 1}})
 
     async def move(self, step: Move) -> None:
         before, task_ = await self.stored(), await self.shown(step.task)

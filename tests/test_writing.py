@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from models.stored import now
 from schema.load import load
-from tests.conftest import Client
+from tests.conftest import Client, found_by
 from tests.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, model, project, queue, task, user
 from tests.inputs import least
-from tests.servers import everything, restore, served, standalone
+from tests.servers import HTTP, everything, restore, served, standalone
 from tests.test_foreign import DUMP
 
 MUTATIONS = sorted(load().mutations)
@@ -47,12 +46,8 @@ def those_of(company: str, about: str) -> dict[str, list[Document]]:
 
 
 async def of_others(client: Client) -> dict[str, list[Document]]:
-    database = client.database
     query = {"company": {"$ne": COMPANY}, "_id": {"$ne": COMPANY}}
-    return {
-        name: await database[name].find(query, sort=[("_id", 1)]).to_list()
-        for name in sorted(await database.list_collection_names())
-    }
+    return await found_by(client.database, {"$match": query}, {"$sort": {"_id": 1}})
 
 
 @pytest.fixture
@@ -121,7 +116,7 @@ def test_on_a_standalone_server_every_mutation_is_refused_and_nothing_written(al
     with served(mongodb_uri=alone) as server:
         for mutation in MUTATIONS:
             document, variables = least(mutation)
-            answer = httpx.post(server.address, json={"query": document, "variables": variables}).json()
+            answer = HTTP.post(server.address, json={"query": document, "variables": variables}).json()
             [error] = answer["errors"]
             assert (mutation, error["extensions"]["code"]) == (mutation, "REPLICA_SET_REQUIRED")
             assert "--replSet" in error["message"]
