@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import pymongo
+from pymongo.collection import Collection
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -99,9 +100,9 @@ class Subscriber:
 class World:
     """The tasks, their changes, and all who listen."""
 
-    def __init__(self, uri: str, load: Load) -> None:
+    def __init__(self, tasks: Collection[dict[str, Any]], load: Load) -> None:
         self.load = load
-        self.tasks = pymongo.MongoClient[dict[str, Any]](uri)[NAME]["task"]
+        self.tasks = tasks
         self.ids = [f"{number:032x}" for number in range(load.tasks)]
         narrow = [Subscriber([self.ids[number % load.tasks]]) for number in range(load.subscribers)]
         self.subscribers = [*narrow, *(Subscriber(None) for _ in range(load.wide))]
@@ -139,7 +140,15 @@ class World:
 
 
 async def measured(uri: str, load: Load) -> Figures:
-    world = World(uri, load)
+    """In a database of its own, which is gone afterwards."""
+    with pymongo.MongoClient[dict[str, Any]](uri) as client:
+        try:
+            return await _measured(uri, World(client[NAME]["task"], load), load)
+        finally:
+            client.drop_database(NAME)
+
+
+async def _measured(uri: str, world: World, load: Load) -> Figures:
     world.tasks.insert_many([task(_id=id_, company=COMPANY, last_iteration=0) for id_ in world.ids])
     port = _free_port()
     settings = {"mongodb_uri": uri, "mongodb_database": NAME, "company": COMPANY, "port": port}
