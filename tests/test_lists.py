@@ -27,6 +27,7 @@ from resolvers.filters import OPERATORS
 from resolvers.loaders import LOADERS
 from schema import dialect
 from schema.load import load
+from schema.spec import Scalar
 
 Database = AsyncDatabase[Document]
 Filter = dict[str, Any]
@@ -176,6 +177,35 @@ async def test_names_decide_unless_another_order_is_given(client: Client, databa
     await database[kind].insert_many([MAKERS[kind](_id=id_, name=name) for id_, name in names.items()])
     assert await listed(client, kind) == ["2", "4", "1", "3"]
     assert await listed(client, kind, orderBy=[{"field": "NAME", "nulls": "FIRST"}]) == ["3", "2", "4", "1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [(kind, field) for kind in KINDS for field in SPEC.object(kind).sortable if field != "id"]
+)
+async def test_a_list_is_ordered_by_what_a_field_holds_and_then_by_id(
+    client: Client, database: Database, kind: str, field: str
+) -> None:
+    """What is no value of the field's kind counts as none."""
+    is_date = SPEC.object(kind).sortable[field].type == Scalar("DateTime")
+    first, second, third = [DAY.replace(year=year) for year in (2024, 2025, 2026)] if is_date else ["B", "a", "é"]
+    values = {"a": second, "b": first, "c": second, "d": None, "e": ABSENT, "f": "B" if is_date else DAY, "g": third}
+    await database[kind].insert_many([MAKERS[kind](_id=id_, **{field: value}) for id_, value in values.items()])
+    for direction, nulls, expected in (
+        ("ASC", "LAST", "bacgdef"), ("ASC", "FIRST", "defbacg"),
+        ("DESC", "LAST", "gcabfed"), ("DESC", "FIRST", "fedgcab"),
+    ):  # fmt: skip
+        order = {"field": field.upper(), "direction": direction, "nulls": nulls}
+        assert await listed(client, kind, orderBy=[order]) == [*expected], order
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_of_several_orders_the_next_decides_between_equals(client: Client, database: Database, kind: str) -> None:
+    rows = {"a": ("x", 2025), "b": ("y", 2024), "c": ("x", 2024), "d": ("y", 2025)}
+    made = [MAKERS[kind](_id=id_, name=name, created=DAY.replace(year=year)) for id_, (name, year) in rows.items()]
+    await database[kind].insert_many(made)
+    by_name, by_day = {"field": "NAME", "direction": "DESC"}, {"field": "CREATED"}
+    assert await listed(client, kind, orderBy=[by_name, by_day]) == ["b", "d", "c", "a"]
+    assert await listed(client, kind, orderBy=[by_day, by_name]) == ["b", "c", "d", "a"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import reduce
+from functools import cache, reduce
 from operator import getitem
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,8 @@ from schema.load import load
 
 Database = AsyncDatabase[Document]
 
-SDL: GraphQLSchema = build_schema(build(load()).as_str())
+FOLDER = Path(__file__).parent.parent / "schema"
+SDL: GraphQLSchema = build_schema((FOLDER / "schema.graphql").read_text())
 NOW = "2026-01-31T12:00:00.000Z"
 
 
@@ -720,16 +721,17 @@ async def rows(client: Client, selection: str, of: str = "tasks") -> dict[str, d
     return by_id
 
 
+@cache
 def hocon() -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for name in ("tasks", "tasks_newer"):
-        file = Path(__file__).parent.parent / "schema" / f"{name}.conf"
-        for definition, node in ConfigFactory.parse_file(str(file)).as_plain_ordered_dict()["_definitions"].items():
+        for definition, node in (
+            ConfigFactory.parse_file(str(FOLDER / f"{name}.conf")).as_plain_ordered_dict()["_definitions"].items()
+        ):
             merged.setdefault(definition, {}).update(node.get("properties", {}))
     return merged
 
 
-HOCON = hocon()
 LOSS = f"last_metrics.{md5('loss')}"
 INSIDE = {  # where the items of a map or list are, in a task of these tests
     "last_metrics": (LOSS, f"{LOSS}.{md5('train')}"), "hyperparams": ("hyperparams.Args", "hyperparams.Args.lr"),
@@ -743,7 +745,7 @@ OLD_PLACES = ("execution.model", "output.model", "execution.parameters")  # one 
 
 def stored_paths(definition: str, at: str = "") -> Iterator[str]:
     """Every path of a stored task that its HOCON definition names, whole parts and their fields."""
-    for name, node in HOCON[definition].items():
+    for name, node in hocon()[definition].items():
         stored = node.get("x-stored", [])
         places = [stored] if isinstance(stored, str) else stored or [at + name]
         for place in places:
@@ -752,11 +754,15 @@ def stored_paths(definition: str, at: str = "") -> Iterator[str]:
             yield from (path for path in (*maps, item) if path)
             shown = node.get("x-list", {})
             inner = shown.get("of") or str(node.get("items", node).get("$ref", "")).rpartition("/")[2]
-            if inner in HOCON and not shown.get("entries") and place not in OLD_PLACES:
+            if inner in hocon() and not shown.get("entries") and place not in OLD_PLACES:
                 yield from stored_paths(inner, (item or place) + ".")
 
 
-PATHS = sorted({path for path in stored_paths("task") if path not in ("_id", "company")})
+@cache
+def paths() -> list[str]:
+    return sorted({path for path in stored_paths("task") if path not in ("_id", "company")})
+
+
 WRONG: dict[str, Any] = {
     "text": "wörng", "empty": "", "int": 7, "long": 2**63 - 1, "smallest": -(2**63), "2^40": Int64(2**40),
     "double": 2.5,
@@ -787,9 +793,9 @@ def test_a_whole_task_has_something_at_every_stored_path() -> None:
             document = document[int(part)] if isinstance(document, list) else document[part]
         return document
 
-    for path in PATHS:
+    for path in paths():
         assert at(whole_task("t"), path) is not None
-    assert len(PATHS) > 100
+    assert len(paths()) > 100
 
 
 TOGETHER = {"execution", "output", "models", "hyperparams"}  # one may be read from another's place
@@ -813,12 +819,12 @@ async def test_a_wrong_value_harms_neither_the_list_nor_any_other_field(
     await database.queue.insert_one(queue(_id="q"))
     selection = everything("Task", relations_too=1)
     before = await rows(client, selection)
-    broken = [put(whole_task(f"wrong {path}"), path, WRONG[kind]) for path in PATHS]
+    broken = [put(whole_task(f"wrong {path}"), path, WRONG[kind]) for path in paths()]
     await database.task.insert_many(broken)
     after = await rows(client, selection)
     assert {id_: after[id_] for id_ in before} == before
-    assert len(after) == len(PATHS) + 2
-    for path in PATHS:
+    assert len(after) == len(paths()) + 2
+    for path in paths():
         found, good = after[f"wrong {path}"], before["t1"]
         hurt = {name for name in good if name != "id" and found[name] != good[name]}
         assert hurt <= touched(path), path
@@ -836,12 +842,12 @@ async def test_a_wrong_value_harms_nothing_that_is_chosen_from_a_map_either(clie
     """
     before = await rows(client, selection)
     maps = ("last_metrics", "hyperparams", "execution", "configuration", "container")
-    paths = [path for path in PATHS if path.startswith(maps)]
+    inside = [path for path in paths() if path.startswith(maps)]
     for kind, value in WRONG.items():
-        await database.task.insert_many([put(whole_task(f"{kind} {path}"), path, value) for path in paths])
+        await database.task.insert_many([put(whole_task(f"{kind} {path}"), path, value) for path in inside])
         after = await rows(client, selection)
         assert after["t"] == before["t"]
-        assert len(after) == len(paths) + 1
+        assert len(after) == len(inside) + 1
         await database.task.delete_many({"_id": {"$ne": "t"}})
 
 

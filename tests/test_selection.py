@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,9 +61,6 @@ from hypothesis import strategies as st
 from pyhocon import ConfigFactory
 from pymongo.asynchronous.database import AsyncDatabase
 
-from resolvers import root
-from schema.load import load
-
 Database = AsyncDatabase[Document]
 
 # HYPOTHESIS_PROFILE=long for a night's work
@@ -75,7 +72,7 @@ GENERATED = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 FOLDER = Path(__file__).parent.parent / "schema"
-SDL: GraphQLSchema = build_schema(root.build_schema(load()).as_str())
+SDL: GraphQLSchema = build_schema((FOLDER / "schema.graphql").read_text())
 
 
 def object_type(name: str) -> GraphQLObjectType:
@@ -94,13 +91,11 @@ def _merged(one: Any, other: Any) -> Any:
     return one
 
 
-def _definitions() -> dict[str, Any]:
+@cache
+def definitions() -> dict[str, Any]:
     files = [ConfigFactory.parse_file(str(path)).as_plain_ordered_dict() for path in sorted(FOLDER.glob("[!_]*.conf"))]
     merged: dict[str, Any] = reduce(_merged, (file.get("_definitions", {}) for file in files))
     return {"".join(map(str.capitalize, name.removesuffix("_enum").split("_"))): node for name, node in merged.items()}
-
-
-DEFINITIONS = _definitions()
 
 
 class Property(NamedTuple):
@@ -117,7 +112,7 @@ class Property(NamedTuple):
 
 
 def property_of(type_name: str, field: str) -> Property:
-    properties = DEFINITIONS[type_name]["properties"]
+    properties = definitions()[type_name]["properties"]
     name = re.sub("([A-Z])", r"_\1", field).lower()
     if name in properties:
         return Property(name, properties[name], "x-relation" in properties[name])
@@ -212,7 +207,7 @@ def reads(request: Request, type_name: str, *selections: SelectionSetNode, at: s
 def finds_of(request: Request, type_name: str, below: Sequence[SelectionSetNode]) -> set[tuple[str, frozenset[str]]]:
     found = reads(request, type_name, *below)
     projected = widest(found.paths | {"_id"})
-    own = {(DEFINITIONS[type_name]["x-collection"], projected)} if projected != {"_id"} else set()
+    own = {(definitions()[type_name]["x-collection"], projected)} if projected != {"_id"} else set()
     return own | found.finds
 
 
@@ -269,7 +264,7 @@ class Reference:
         if "x-list" in found.node:
             return [Source(item, source.whole) for item in items(value, found.node["x-list"], arguments)]
         if isinstance(inner, GraphQLObjectType):
-            if value is None and any("x-stored" in node for node in DEFINITIONS[inner.name]["properties"].values()):
+            if value is None and any("x-stored" in node for node in definitions()[inner.name]["properties"].values()):
                 value = {}  # what is kept elsewhere in the document is there all the same
             return parts(value, source.whole, is_list=isinstance(nullable(info.return_type), GraphQLList))
         return plain(value, info.return_type)
