@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from models.stored import now
 from schema.load import load
 from tests.conftest import Client
 from tests.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, model, project, queue, task, user
@@ -41,7 +42,11 @@ def those_of(company: str, about: str) -> dict[str, list[Document]]:
         "user": [user(_id=f"{own} user", company=company)],
         "task__trash": [task(_id=f"{own} trash", company=company)],
         "taskql_transition": [{"_id": f"{own}:1", "task": about, "company": company, "number": 7}],
-        "taskql_key": [{"_id": f"{own} key", "company": company, "request": "r", "answer": b"{}", "at": DAY}],
+        "taskql_key": [{"_id": f"{own} key", "company": company, "request": "r", "answer": b"{}", "at": now()}],
+        "taskql_series": [{
+            "_id": f"{about}/{own}", "company": company, "task": about, "metric": "a name", "variant": "a name",
+            "number": 0, "points": 0, "is_last": True, "chunks": [],
+        }],
     }  # fmt: skip
 
 
