@@ -399,6 +399,15 @@ async def test_curves_of_gaps_alone_need_room_as_well(running: Client) -> None:
     assert [one["index"] for one in second["badPoints"]] == [0]
 
 
+async def test_a_curve_of_gaps_whose_values_come_when_the_task_is_full_goes_on(client: Client) -> None:
+    pairs = [("m", str(number), 0.5) for number in range(MAX_PAIRS - 1)]
+    await client.database["task"].insert_one(fresh(last_metrics=last_metrics(*pairs)))
+    for one in (point(None, variant="gap"), point(1, variant="eval"), point(2, variant="gap")):
+        assert (await report(client, {"it": [one]}))[0]["added"] == 1
+    assert (await curves(client, "it"))["loss", "gap"]["values"] == [None, 2]
+    assert (await stored(client))["last_metrics"][md5("loss")].keys() == {md5("eval")}
+
+
 # -- one idempotency key ---------------------------------------------------------------------------
 
 

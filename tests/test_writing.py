@@ -42,6 +42,10 @@ def those_of(company: str, about: str) -> dict[str, list[Document]]:
         "task__trash": [task(_id=f"{own} trash", company=company)],
         "taskql_transition": [{"_id": f"{own}:1", "task": about, "company": company, "number": 7}],
         "taskql_key": [{"_id": f"{own} key", "company": company, "request": "r", "answer": b"{}", "at": now()}],
+        "taskql_series": [{
+            "_id": f"{about}/{own}", "company": company, "task": about, "metric": "a name", "variant": "a name",
+            "number": 0, "points": 0, "is_last": True, "chunks": [],
+        }],
     }  # fmt: skip
 
 

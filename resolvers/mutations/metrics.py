@@ -154,8 +154,9 @@ async def _keep(change: Change, task: Document, kept: LastMetrics, reported: Map
     names = len(kept.unique_metrics)
     for pair, points in reported.items():
         kept.reach(pair[0], int(points["iterations"].max()))
-        if values := points[~np.isnan(points["values"])].tolist():
-            metrics[f"last_metrics.{metric_key(pair[0])}.{metric_key(pair[1])}"] = kept.take(pair, values)
+        values = points[~np.isnan(points["values"])].tolist()
+        if values and (found := kept.take(pair, values)):
+            metrics[f"last_metrics.{metric_key(pair[0])}.{metric_key(pair[1])}"] = found
     if not _is_sound(task.get("last_metrics", {})):
         metrics = {"last_metrics": kept.last_metrics}
     if len(kept.unique_metrics) > names:
