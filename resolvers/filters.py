@@ -88,6 +88,19 @@ def _conditions(value: Any) -> int:
     return 0 if value is None else 1
 
 
+def patterned(given: Mapping[str, Any], filters: Filters) -> set[str]:
+    """The GraphQL names of the fields of a filter that hold regular expressions."""
+    inner = [*(given.get("and") or ()), *(given.get("or") or ()), *filter(None, [given.get("not")])]
+    own = {field.graphql_name for field in filters.spec.fields if _has_pattern(field.filter, given.get(field.name))}
+    return own.union(*(patterned(part, filters) for part in inner))
+
+
+def _has_pattern(operator: str | None, value: Any) -> bool:
+    if operator == "hyperparams":
+        return any(item.get("matches") for item in value or ())
+    return operator in ("pattern", "insensitive", "all_match", "any_match") and bool(value)
+
+
 def both(*conditions: Query) -> Query:
     """The conjunction; conditions that ask for nothing are left out."""
     said = [condition for condition in conditions if condition]

@@ -45,7 +45,7 @@ class MetricNames(Plan):
     """A page of the names that the tasks of a query have."""
 
     def __init__(self, asked: Asked, page: Page) -> None:
-        self._query, self._identity = asked
+        self._query, self._identity, self.patterned = asked
         self._page = page
 
     async def answer(self, context: Context, tree: Tree, report: Report) -> Any:

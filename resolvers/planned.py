@@ -12,11 +12,12 @@ from typing import Any
 
 from graphql import GraphQLOutputType, GraphQLResolveInfo
 from graphql.pyutils import Path
+from pymongo.errors import PyMongoError
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from models.reading import Document
 from resolvers.context import Context
-from resolvers.errors import ErrorCode, coded
+from resolvers.errors import ErrorCode, InputError, coded
 from resolvers.loaders import LOADERS
 from resolvers.selection import Selected, Tree, projection, read
 from resolvers.shaping import Pending, PendingRelations
@@ -26,7 +27,9 @@ Report = Callable[[Exception, str], None]
 
 
 class Plan(ABC):
-    """What a resolver returns for a derived type."""
+    """What a resolver returns for a derived type. `patterned` are arguments that only the database can read."""
+
+    patterned: Collection[str] = ()
 
     @abstractmethod
     async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
@@ -56,7 +59,19 @@ class PlannedExecution(StrawberryGraphQLCoreExecutionContext):
             self.handle_field_error(error, type_of_part, details, path.add_key(key, None))
 
         type_of_part = getattr(type_, "of_type", type_)
-        return context.carry_out(plan, read(self, context.spec, context.max_page, type_, details), report)
+        tree = read(self, context.spec, context.max_page, type_, details)
+        return _naming(plan.patterned, context.carry_out(plan, tree, report))
+
+
+async def _naming(patterned: Collection[str], work: Awaitable[Any]) -> Any:
+    """What comes of the work; a regular expression that the database refuses is named, if there is only one field."""
+    try:
+        return await work
+    except PyMongoError as error:
+        known = coded(error)
+        if known is None or known.code is not ErrorCode.INVALID_REGEX_ERROR or len(patterned) != 1:
+            raise
+        raise InputError(known.code, str(known), field=next(iter(patterned))) from error
 
 
 async def or_null(work: Awaitable[Any], codes: Collection[ErrorCode], tree: Tree, name: str, report: Report) -> Any:

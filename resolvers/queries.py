@@ -35,7 +35,7 @@ class Listing(Plan):
 
     def __init__(self, collection: str, asked: Asked, order: Order, page: Page) -> None:
         self.collection = collection
-        self._query, self._identity = asked
+        self._query, self._identity, self.patterned = asked
         self._order = order
         self._page = page
 

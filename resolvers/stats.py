@@ -13,7 +13,7 @@ from resolvers.filters import filters_of
 from resolvers.keys import Key, metric_value_key, of_parameter, parameter_key, value_expression
 from resolvers.planned import Plan, Report, answers
 from resolvers.selection import Tree
-from resolvers.subprojects import query_of
+from resolvers.subprojects import Asked, query_of
 from schema.spec import Spec
 
 MAX_GROUPS, MAX_METRICS = 4, 20
@@ -36,9 +36,9 @@ class Stats(Plan):
     """The groups, the largest first."""
 
     def __init__(
-        self, query: Query, groups: Sequence[Group], metrics: Sequence[Mapping[str, Any]], keys: Sequence[Key]
+        self, asked: Asked, groups: Sequence[Group], metrics: Sequence[Mapping[str, Any]], keys: Sequence[Key]
     ) -> None:
-        self._query = query
+        self._query, _, self.patterned = asked
         self._groups = groups
         self._metrics = metrics
         self._keys = keys
@@ -125,8 +125,8 @@ def task_stats(spec: Spec) -> Callable[..., Awaitable[Plan]]:
         groups, metrics = [_group(item) for item in asked["group_by"]], asked.get("metrics") or []
         _refuse_more("groupBy", len(groups), MAX_GROUPS)
         _refuse_more("metrics", len(metrics), MAX_METRICS)
-        query, _ = await query_of(asked.get("filter") or {}, filters, info.context.reader)
-        return Stats(query, groups, metrics, [metric_value_key(metric) for metric in metrics])
+        found = await query_of(asked.get("filter") or {}, filters, info.context.reader)
+        return Stats(found, groups, metrics, [metric_value_key(metric) for metric in metrics])
 
     return resolve
 

@@ -1,11 +1,11 @@
 """Projects within projects: which there are, and filters in which a project stands for all of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from models.reading import Query, Reader
 from resolvers.errors import ErrorCode, LimitError
-from resolvers.filters import Filters, Sides, refuse_large, sides, to_query
+from resolvers.filters import Filters, Sides, patterned, refuse_large, sides, to_query
 
 MAX_SUBPROJECTS = 10_000
 Within = Mapping[str, Sequence[str]]
@@ -24,10 +24,14 @@ async def within(projects: Sequence[str], reader: Reader) -> Within:
 
 
 class Asked(NamedTuple):
-    """The query for a filter, and what tells it from others: the filter itself, whatever projects there are by now."""
+    """The query for a filter, and what tells it from others: the filter itself, whatever projects there are by now.
+
+    `patterned` are the names of its fields with regular expressions, which only the database can read.
+    """
 
     query: Query
     identity: Any
+    patterned: Collection[str]
 
 
 async def query_of(filter_: Mapping[str, Any], filters: Filters, reader: Reader) -> Asked:
@@ -36,10 +40,11 @@ async def query_of(filter_: Mapping[str, Any], filters: Filters, reader: Reader)
     query = to_query(filter_, filters)
     asked = {project for values in _asked(filter_) for side in sides(values) for project in side}
     if not asked:
-        return Asked(query, query)
+        return Asked(query, query, patterned(filter_, filters))
     inside = await within(sorted(asked), reader)
     _refuse_more(sum(len(inside[name]) for values in _asked(filter_) for side in sides(values) for name in side))
-    return Asked(to_query(_widened(filter_, inside), filters), (query, list(_asked(filter_))))
+    wide = to_query(_widened(filter_, inside), filters)
+    return Asked(wide, (query, list(_asked(filter_))), patterned(filter_, filters))
 
 
 def _asked(filter_: Mapping[str, Any]) -> Iterator[Sequence[str]]:

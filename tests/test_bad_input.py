@@ -139,6 +139,8 @@ async def test_what_is_no_regular_expression(client: Client, database: Database,
         {"hyperparams": [LR | {"matches": pattern}]},
     ]
     for filter_ in filters:
+        error = await client.error("query($f: TaskFilter) { tasks(filter: $f) { nodes { id } } }", f={"not": filter_})
+        assert (error["code"], error["field"]) == ("INVALID_REGEX_ERROR", next(iter(filter_)))
         assert await refused(client, LIST, filter=filter_) == "INVALID_REGEX_ERROR"
         assert await refused(client, LIST, filter=filter_, orderBy=[{"field": "ID"}]) == "INVALID_REGEX_ERROR"
         query = "query($filter: TaskFilter) { tasks(filter: $filter) { totalCount } }"

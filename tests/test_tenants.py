@@ -69,6 +69,8 @@ QUESTIONS = [
     } } }""",
     '{ queue(id: "q") { entries { task { id name status } } } }',
     '{ model(id: "m") { task { id name } project { id name } parent { id name } } }',
+    "{ metricNames { totalCount nodes { metric variant taskCount } } }",
+    '{ metricNames(filter: {project: ["p"]}, last: 1) { nodes { metric } pageInfo { hasPreviousPage startCursor } } }',
 ]  # fmt: skip
 
 
