@@ -506,7 +506,6 @@ def test_a_refused_export_is_one_paragraph_and_leaves_the_file_as_it_was(mongodb
     place.write_text("before")
     for arguments, said in (
         (["{ tasks { nodes { nothing } } }"], "VALIDATION_FAILED: Cannot query field 'nothing'"),
-        ([VARIED, "--variables", '{"name": "["}'], "INVALID_REGEX_ERROR"),
         ([VARIED, "--variables", "[]"], "BAD_REQUEST: variables is to be an object."),
         ([f"@{tmp_path / 'nothing'}"], "Can't read"),
     ):  # fmt: skip
@@ -532,6 +531,7 @@ def test_a_reader_that_leaves_and_an_end_by_signal_are_no_success(tmp_path: Path
                 process.stdout.readline()
                 if ends == "signal":
                     process.terminate()
+                    process.stdout.read()
                 process.stdout.close()
                 said = process.stderr.read()
                 status = process.wait(30)
