@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_path
+
 from schema.dialect import NAME, RESERVED, checked, highest
 from schema.fields import Fields, camel, description_of, pascal, sort_field
 from schema.sources import At, Node, SchemaError, Sources
@@ -23,6 +25,7 @@ from schema.spec import (
 )  # fmt: skip
 
 FOLDER = Path(__file__).parent
+KEPT = user_cache_path("taskql")
 
 
 @cache
@@ -32,7 +35,7 @@ def load(folder: Path = FOLDER) -> Spec:
     Definitions of all files share one namespace: a file may add properties and enum values to another's.
     Files are read in the order of their names; those that start with `_` only serve to be included.
     """
-    sources = Sources(folder)
+    sources = Sources(folder, KEPT if folder == FOLDER else None)
     spec = _Loader(sources).spec()
     if sources.mistakes:
         raise SchemaError(sources.mistakes)

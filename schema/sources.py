@@ -1,13 +1,18 @@
 """HOCON files → plain trees, their definitions merged into one namespace; every mistake with its file and path."""
 
+import hashlib
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import orjson
 from pyhocon import ConfigFactory
 from pyhocon.exceptions import ConfigException
 from pyparsing import ParseBaseException
@@ -40,10 +45,16 @@ class SchemaError(Exception):
 
 
 class Sources:
-    """The files of a folder: `definitions` of all of them together, `services` the rest, by file name."""
+    """The files of a folder: `definitions` of all of them together, `services` the rest, by file name.
 
-    def __init__(self, folder: Path) -> None:
+    pyhocon takes a second for ours; what it makes of files without a mistake is kept in the folder `kept`, if given.
+    """
+
+    def __init__(self, folder: Path, kept: Path | None = None) -> None:
         self.mistakes: list[Mistake] = []
+        place = kept and kept / f"{_digest(folder)}.json"
+        self._trees: dict[str, Node] = _kept(place) if place else {}
+        was_kept = bool(self._trees)
         self.services: dict[str, Node] = {}
         self.definitions: dict[str, Any] = {}
         self._files: dict[At, str] = {}
@@ -51,6 +62,8 @@ class Sources:
             self._read(path)
         if not self.services and not self.mistakes:
             self.mistake((), f"no .conf file in {folder}")
+        if place and not was_kept and not self.mistakes:
+            _keep(place, self._trees)
 
     def mistake(self, at: At, message: str) -> None:
         """Note a mistake at a path; the file is the one that said the innermost known part of it."""
@@ -63,7 +76,7 @@ class Sources:
         """Parse one file and merge its definitions into the common namespace."""
         self._check_includes(path, {path})
         try:
-            tree = parse(path)
+            tree = self._trees[path.name] = self._trees.get(path.name) or parse(path)
         except (ConfigException, ParseBaseException, OSError, UnicodeDecodeError) as error:
             self.mistakes.append(Mistake(path.name, "", _short(" ".join(str(error).split()))))
             return
@@ -121,6 +134,34 @@ def _short(message: str) -> str:
     if len(message) <= LONGEST or place < 0:
         return message[:LONGEST]
     return f"{message[:120]}… {message[place:]}"
+
+
+def _digest(folder: Path) -> str:
+    """Of all that the trees of the files are made of."""
+    found = hashlib.sha256(version("pyhocon").encode())
+    for path in sorted(folder.glob("*.conf")):
+        found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def _kept(place: Path) -> dict[str, Node]:
+    try:
+        trees = orjson.loads(place.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return trees if isinstance(trees, dict) else {}
+
+
+def _keep(place: Path, trees: Mapping[str, Node]) -> None:
+    """In place of those of other files; without a word where nothing can be written."""
+    written = place.with_suffix(f".{os.getpid()}")
+    with suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        written.write_bytes(orjson.dumps(trees))
+        written.replace(place)
+        for other in place.parent.glob("*.json"):
+            if other != place:
+                other.unlink(missing_ok=True)
 
 
 def parse(path: Path) -> Node:

@@ -578,8 +578,11 @@ def test_ids_and_shown_lists_are_sure_to_be_there(derived: tuple[Spec, GraphQLSc
 
 def test_items_of_lists_are_never_null(derived: tuple[Spec, GraphQLSchema]) -> None:
     spec, schema = derived
-    holes = {("MetricSeries", face.graphql_name) for face in spec.object("metric_series").fields
-             if isinstance(face.type, ListOf) and face.type.holes}  # fmt: skip
+    holes = {
+        (of.graphql_name, face.graphql_name)
+        for of in (spec.object("metric_series"), spec.object("metrics_chunk")) for face in of.fields
+        if isinstance(face.type, ListOf) and face.type.holes
+    }  # fmt: skip
     assert holes == {("MetricSeries", "values"), ("MetricsChunk", "values")}
     kinds = {f"{type_.name}.{name}": field.type for type_, name, field in output_fields(schema)
              if (type_.name, name) not in holes}  # fmt: skip

@@ -187,7 +187,7 @@ async def still(app: Starlette, database: Database) -> AsyncIterator[ExportConte
     opened, viewer = app.state.database, Viewer("u", COMPANY, "admin")
     assert isinstance(opened, Opened)
     async with opened.still(viewer, 60_000) as reader:
-        yield ExportContext(viewer, reader, opened.writer(viewer), load(), 2)
+        yield ExportContext(viewer, reader, opened.writer(viewer), opened.changes, load(), 2)
 
 
 async def test_tasks_that_move_while_they_are_exported_come_once_and_as_they_were(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -235,8 +236,8 @@ def test_a_subscription_shows_what_a_mutation_does(visit: Visit, server: Served)
     stop = visit.page.get_by_role("button", name="Stop query")
     expect(stop).to_be_visible()
     shown = visit.page.locator(".result-window")
-    for number in range(60):  # nothing says when the server began to listen
-        name = f"seen at once {number}"
+    for _ in range(60):  # nothing says when the server began to listen
+        name = f"seen at once {uuid4()}"
         server.data(f'mutation {{ taskCreate(input: {{name: "{name}", type: TESTING}}) {{ id }} }}')
         try:
             expect(shown).to_contain_text(name, timeout=1000)
@@ -245,7 +246,7 @@ def test_a_subscription_shows_what_a_mutation_does(visit: Visit, server: Served)
         break
     expect(shown).to_contain_text('"kind": "CREATED"')
     stop.click()
-    server.data('mutation { taskCreate(input: {name: "seen no more", type: TESTING}) { id } }')
+    server.data(f'mutation {{ taskCreate(input: {{name: "seen no more {uuid4()}", type: TESTING}}) {{ id }} }}')
     expect(visit.page.get_by_role("button", name="Execute query")).to_be_visible()
     expect(shown).not_to_contain_text("seen no more")
 

@@ -817,17 +817,6 @@ def test_clients_that_leave_while_the_database_comes_and_goes_do_not_keep_it_awa
         assert server.stop() == (0, "")
 
 
-@pytest.mark.parametrize("origin", ["", "Origin: http://localhost\r\n", "Origin: http://evil.example\r\n"])
-def test_no_origin_opens_a_web_socket(patient: Served, origin: str) -> None:
-    request = (
-        f"GET /graphql HTTP/1.1\r\nHost: localhost\r\n{origin}Connection: Upgrade\r\nUpgrade: websocket\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        "Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
-    )
-    with speak(patient, request.encode()) as connection:
-        assert connection.recv(10_000).startswith(b"HTTP/1.1 400")
-
-
 def refused(connection: socket.socket) -> tuple[bytes, dict[str, Any]]:
     """The first line and the one error of an answer behind which the connection ends."""
     received = b"".join(iter(lambda: connection.recv(10_000), b""))

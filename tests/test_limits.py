@@ -528,8 +528,10 @@ async def test_a_dashboard_of_500_tasks_with_30_metrics_passes(client: Client) -
 async def test_every_query_of_the_readme_costs_less_than_half_the_budget(client: Client) -> None:
     queries = re.findall(r"```graphql\n(.*?)```", README, re.DOTALL)
     asked = [re.sub(r"\s+", " ", query) for query in re.findall(r'"query":\s*"(.*?)"[,}]', README, re.DOTALL)]
-    assert len(queries) + len(asked) == 12
+    assert len(queries) + len(asked) == 13
     for query in (*queries, *asked, FULL_INTROSPECTION):
+        if query.startswith("subscription"):
+            continue  # it has no one answer that would tell
         # whether or not what it names is there
         answer = await client.http.post("/graphql", json={"query": query, "extensions": {"cost": True}})
         found = answer.json()["extensions"]["cost"]

@@ -10,6 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from starlette.applications import Starlette
 
 from models.reading import Viewer
+from models.series import BLOCK
 from resolvers.context import Context
 from resolvers.root import build_schema
 from resolvers.subscriptions import Subscribed, Subscriptions
@@ -365,16 +366,16 @@ async def test_who_is_too_slow_for_a_curve_misses_its_beginning_and_is_told_so(
 ) -> None:
     """At most 10,000 points are told at once; `offset` tells how many were left out."""
     await database["task"].insert_one(task(_id="it"))
-    await client.data(REPORT, task="it", points=points("loss", "train", *map(float, range(1024))))
+    await client.data(REPORT, task="it", points=points("loss", "train", *map(float, range(BLOCK))))
     block = await database["taskql_series"].find_one({})
     told = await live.subscribe(APPENDED, task="it")
     await begun(app)
     assert block
     key = block["_id"].rpartition("/")[0]
-    more = [block | {"_id": f"{key}/{number:06}", "number": number} for number in range(1, 13)]
+    more = [block | {"_id": f"{key}/{number:06}", "number": number} for number in range(1, 50)]
     await database["taskql_series"].insert_many(more)
     chunk = await told.next()
-    assert (chunk["offset"] + len(chunk["values"]), len(chunk["values"])) == (13 * 1024, 10_000)
+    assert (chunk["offset"] + len(chunk["values"]), len(chunk["values"])) == (50 * BLOCK, 10_000)
 
 
 DEEP = "{ children { nodes " * 6 + "{ id }" + "} }" * 6

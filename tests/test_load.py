@@ -8,7 +8,7 @@ import pytest
 
 from schema.dialect import FILTERS, LOADERS, READS
 from schema.load import load
-from schema.sources import SchemaError
+from schema.sources import SchemaError, Sources
 from schema.spec import EnumSpec, FieldSpec, ListOf, MapSpec, ObjectSpec, Ref, Scalar, Spec
 
 TASKS = """
@@ -638,3 +638,48 @@ def test_mistakes_in_a_mutation_for_many_are_told(tmp_path: Path) -> None:
     (tmp_path / "runs.conf").write_text(MANY.replace("result {", "results {"))
     with pytest.raises(SchemaError, match="unknown key"):
         load(tmp_path)
+
+
+# -- what is kept ----------------------------------------------------------------------------------
+
+
+def read(at: Path, kept: Path) -> Sources:
+    found = Sources(at, kept)
+    assert found.mistakes == []
+    return found
+
+
+def test_what_was_read_once_is_read_again_without_its_files_being_parsed(tmp_path: Path) -> None:
+    """And only as long as every file is as it was, those that are included as well."""
+    kept = tmp_path / "kept"
+    at = folder(tmp_path, things='_definitions { include "_part.conf" }', _part='a { description: "one" }')
+    parsed = read(at, kept)
+    [file] = kept.iterdir()
+    file.write_bytes(file.read_bytes().replace(b"one", b"kept"))
+    assert read(at, kept).definitions == {"a": {"description": "kept"}}
+    assert parsed.definitions == {"a": {"description": "one"}}
+    (at / "_part.conf").write_text('a { description: "two" }')
+    assert read(at, kept).definitions == {"a": {"description": "two"}}
+    assert [other.name for other in kept.iterdir()] != [file.name]
+    assert len(list(kept.iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+def test_what_is_kept_and_can_not_be_read_is_made_anew(tmp_path: Path, content: bytes) -> None:
+    at = folder(tmp_path, things='_definitions { a { description: "one" } }')
+    expected = read(at, tmp_path / "kept").definitions
+    [file] = (tmp_path / "kept").iterdir()
+    file.write_bytes(content)
+    assert read(at, tmp_path / "kept").definitions == expected
+
+
+def test_where_nothing_can_be_kept_nothing_is(tmp_path: Path) -> None:
+    at = folder(tmp_path, things='_definitions { a { description: "one" } }')
+    (tmp_path / "kept").write_text("a file")
+    assert read(at, tmp_path / "kept").definitions == {"a": {"description": "one"}}
+
+
+def test_files_with_mistakes_are_not_kept(tmp_path: Path) -> None:
+    at = folder(tmp_path, things="_definitions { a {")
+    assert Sources(at, tmp_path / "kept").mistakes
+    assert not (tmp_path / "kept").exists()

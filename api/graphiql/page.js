@@ -56,10 +56,11 @@ function Icon() {
     h("path", { d: "M9 5h11M9 12h11M9 19h11M4 5h.01M4 12h.01M4 19h.01" }));
 }
 
-// GraphiQL may still know the operation of the tab before; a name that the query does not have is left out
+// GraphiQL may still know the operation of the tab before; by its name it tells what is a subscription
 function ofThisQuery({ operationName, ...rest }) {
-  const has = operationName && new RegExp(`\\b(query|mutation|subscription)\\s+${operationName}\\b`).test(rest.query);
-  return has ? { operationName, ...rest } : rest;
+  const names = [...rest.query.matchAll(/^\s*(?:query|mutation|subscription)\s+(\w+)/gm)].map(([, name]) => name);
+  const name = names.includes(operationName) ? operationName : names.length === 1 ? names[0] : undefined;
+  return name ? { operationName: name, ...rest } : rest;
 }
 
 async function start() {
