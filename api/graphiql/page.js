@@ -56,11 +56,16 @@ function Icon() {
     h("path", { d: "M9 5h11M9 12h11M9 19h11M4 5h.01M4 12h.01M4 19h.01" }));
 }
 
-// GraphiQL may still know the operation of the tab before; by its name it tells what is a subscription
-function ofThisQuery({ operationName, ...rest }) {
-  const names = [...rest.query.matchAll(/^\s*(?:query|mutation|subscription)\s+(\w+)/gm)].map(([, name]) => name);
-  const name = names.includes(operationName) ? operationName : names.length === 1 ? names[0] : undefined;
-  return name ? { operationName: name, ...rest } : rest;
+// Just after a tab was opened GraphiQL may still know the operation of the tab before, and its kind
+function ofThisQuery({ operationName, ...rest }, options) {
+  const found = [...rest.query.matchAll(/^\s*(query|mutation|subscription)\b[^\S\n]*(\w*)/gm)].map(([, operation, name]) => ({ operation, name }));
+  const named = found.find(({ name }) => name === operationName) ?? (found.length === 1 ? found[0] : undefined);
+  const kind = "OperationDefinition";
+  const definitions = found.map(({ operation, name }) => ({ kind, operation, name: name ? { kind: "Name", value: name } : undefined }));
+  return [
+    named?.name ? { operationName: named.name, ...rest } : rest,
+    { ...options, documentAST: { kind: "Document", definitions } },
+  ];
 }
 
 async function start() {
@@ -73,7 +78,7 @@ async function start() {
   const send = GraphiQL.createFetcher({ url: location.pathname, subscriptionUrl: socket });
   ReactDOM.createRoot(document.getElementById("graphiql")).render(
     h(GraphiQL, {
-      fetcher: (params, options) => send(ofThisQuery(params), options),
+      fetcher: (params, options) => send(...ofThisQuery(params, options)),
       plugins: [list, GraphiQLPluginExplorer.explorerPlugin({ showAttribution: false })],
       onTogglePluginVisibility: (panel) => localStorage.setItem(PANEL, panel ? panel.title : ""),
       defaultTabs: asked.get("query") ? undefined : examples,
