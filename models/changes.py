@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,20 +28,32 @@ KEPT = 10_000  # changes
 MAX_BEHIND = 100_000
 MAX_STEPS = 100  # of the history of one task, told at once
 PAUSE = 1.0  # seconds between attempts to open the stream again
+MANY = 0xFFFFFF  # changes of one time, more than there can be
 NO_REPLICA_SET = 40573
+FORGOTTEN = {280, 286}  # where to go on is not in the oplog any more, or can't be gone on from
 TASKS = "task"
 CREATED, CHANGED, DELETED = "created", "changed", "deleted"
 KINDS: Mapping[str, str] = {"insert": CREATED, "update": CHANGED, "replace": CHANGED, "delete": DELETED}
+WRITTEN = "$updateDescription.updatedFields"
 PIPELINE: Sequence[Mapping[str, Any]] = (
     {"$match": {"ns.coll": {"$in": [TASKS, TRANSITIONS, SERIES]}, "operationType": {"$in": list(KINDS)}}},
-    # values stay where they are: a configuration may be long, and who is told reads what they may see
+    # values stay where they are: a configuration may be long, and who is told reads what they may see; of the paths
+    # only where they begin is asked for, and one report of metrics writes thousands
     {"$project": {
         "operationType": 1, "clusterTime": 1, "ns.coll": 1, "documentKey._id": 1,
-        "written": {"$map": {"input": {"$objectToArray": "$updateDescription.updatedFields"}, "in": "$$this.k"}},
-        "removed": "$updateDescription.removedFields", "shortened": "$updateDescription.truncatedArrays.field",
+        "fields": {"$setUnion": {"$map": {
+            "input": {"$concatArrays": [
+                {"$ifNull": [{"$map": {"input": {"$objectToArray": WRITTEN}, "in": "$$this.k"}}, []]},
+                {"$ifNull": ["$updateDescription.removedFields", []]},
+                {"$ifNull": ["$updateDescription.truncatedArrays.field", []]},
+            ]},
+            "in": {"$first": {"$split": ["$$this", "."]}},
+        }}},
         "step": {"$cond": [{"$eq": ["$ns.coll", TRANSITIONS]}, "$fullDocument", "$$REMOVE"]},
     }},
 )  # fmt: skip
+
+FORGOTTEN_SAID = "is so old that what came after it is not known any more"
 
 # The database's own time, and how many changes of that time were seen, as hexadecimal text that sorts. MongoDB's resume
 # tokens hold ids of documents, and who is told may not see those of others.
@@ -58,16 +70,16 @@ class PositionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened to one task: the paths that were written, and the steps of its history, each in order."""
+    """What happened to one task: the fields that were written, and the steps of its history, each in order."""
 
     kind: str
-    paths: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
     steps: tuple[Document, ...] = ()
 
     def then(self, later: "Change") -> "Change":
         kind = {(CREATED, CHANGED): CREATED, (DELETED, CREATED): CHANGED}.get((self.kind, later.kind), later.kind)
-        paths = tuple(dict.fromkeys([*self.paths, *later.paths]))
-        return Change(kind, paths, (*self.steps, *later.steps)[-MAX_STEPS:])
+        fields = tuple(dict.fromkeys([*self.fields, *later.fields]))
+        return Change(kind, fields, (*self.steps, *later.steps)[-MAX_STEPS:])
 
 
 class Record(NamedTuple):
@@ -127,28 +139,23 @@ class Stream:
 
     @classmethod
     async def open(cls, database: AsyncDatabase[Document], after: Position | None) -> "Stream":
-        """Raises NoChangesError, PyMongoError."""
+        """Raises NoChangesError, PositionError, PyMongoError."""
         at = Timestamp(int(after[:8], 16), int(after[8:16], 16)) if after else None
         watched = database.with_options(codec_options=TOLERANT).watch(
             list(PIPELINE), start_at_operation_time=at, max_await_time_ms=WINDOW_MS
         )
-        try:
+        with _explained():
             return cls(await watched, after)
-        except OperationFailure as error:
-            if error.code == NO_REPLICA_SET:
-                raise NoChangesError from error
-            raise
 
     async def close(self) -> None:
         await self._stream.close()
 
-    @property
-    def alive(self) -> bool:
-        return self._stream.alive
-
     async def next(self) -> Iterable[Record] | None:
-        """What the next change comes to; None when there was none for a while."""
-        event = await self._stream.try_next()
+        """What the next change comes to; None when there was none for a while. Raises PositionError, PyMongoError."""
+        if not self._stream.alive:  # the database was dropped
+            raise PositionError(FORGOTTEN_SAID)
+        with _explained():
+            event = await self._stream.try_next()
         if event is None:
             self.position = max(self.position, self._here())
             return None
@@ -167,6 +174,18 @@ class Stream:
         return f"{token['_data'][2:18].lower()}{0:06x}"
 
 
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except OperationFailure as error:
+        if error.code == NO_REPLICA_SET:
+            raise NoChangesError from error
+        if error.code in FORGOTTEN:
+            raise PositionError(FORGOTTEN_SAID) from error
+        raise
+
+
 def _position(time: Timestamp, count: int) -> Position:
     return f"{time.time:08x}{time.inc:08x}{count:06x}"
 
@@ -178,8 +197,7 @@ def _records(position: Position, event: Mapping[str, Any]) -> Iterable[Record]:
         step = event.get("step") or {}
         key, change = step.get("task"), Change(CHANGED, (), (step,))
     else:
-        paths = [*(event.get("written") or ()), *(event.get("removed") or ()), *(event.get("shortened") or ())]
-        change = Change(KINDS[event["operationType"]], tuple(paths))
+        change = Change(KINDS[event["operationType"]], tuple(event["fields"]))
     if isinstance(key, str) and (collection != TRANSITIONS or event["operationType"] == "insert"):
         yield Record(position, collection != SERIES, key, change)
 
@@ -197,81 +215,82 @@ class Changes:
     def __init__(self, database: AsyncDatabase[Document]) -> None:
         self._database = database
         self._listeners: set[Listener] = set()
-        self._one_at_a_time = asyncio.Lock()
+        self._starting = asyncio.Lock()
+        self._looking_back = asyncio.Lock()
         self._running: asyncio.Task[None] | None = None
         self._records: list[Record] = []
         self._known_from: Position = ""  # the records have all that is behind it
-        self._position: Position = ""  # up to here
+        self.position: Position = ""  # up to here
 
     @contextlib.asynccontextmanager
-    async def listening(self, listener: Listener) -> AsyncIterator[Position]:
-        """The listener is told everything behind the position that this gives. Raises NoChangesError, PyMongoError."""
-        async with self._one_at_a_time:
+    async def listening(self, listener: Listener) -> AsyncIterator[None]:
+        """The listener is told all behind the position that there is then. Raises NoChangesError, PyMongoError."""
+        async with self._starting:
             if self._running is None:
                 await self._start()
             self._listeners.add(listener)
-            position = self._position
         try:
-            yield position
+            yield
         finally:
             self._listeners.discard(listener)
             if not self._listeners and self._running:
                 self._running.cancel()
                 self._running = None
 
-    async def since(self, after: Position) -> tuple[Position, list[Record]]:
-        """What came after a position, and up to where that is; for those who listen. Raises PositionError."""
-        async with self._one_at_a_time:
-            if after > self._position:
+    async def come_to(self, position: Position) -> None:
+        """Another process may have told of a change before this one comes to it. Raises PositionError, PyMongoError."""
+        if position > self.position:
+            if position > _position(await self._now(), MANY):
                 raise PositionError("lies in the future")
+            while position > self.position and self._running:  # noqa: ASYNC110 - it will be there at once
+                await asyncio.sleep(WINDOW_MS / 1000)
+
+    async def since(self, after: Position) -> list[Record]:
+        """What came after a position, for those who listen. Raises PositionError, PyMongoError."""
+        async with self._looking_back:
             if after < self._known_from:
                 await self._look_back(after)
             start = bisect_right(self._records, after, key=lambda record: record.position)
-            return self._position, self._records[start:]
+            return self._records[start:]
 
     async def _start(self) -> None:
         stream = await Stream.open(self._database, None)
-        self._position = self._known_from = stream.position
+        self.position = self._known_from = stream.position
         self._records = []
         self._running = asyncio.create_task(self._run(stream))
 
     async def _run(self, stream: Stream) -> None:
-        """Until nobody listens. What breaks off is opened again where it was."""
-        while await self._broke_off(stream):
-            opened = await self._open_again()
-            if opened is None:
-                break
-            stream = opened
-        self._running = None
-        for listener in list(self._listeners):
-            listener.end(PositionError("is not known any more"))
+        """Until nobody listens, or there is nothing more to be known."""
+        try:
+            while True:
+                await self._follow(stream)
+                stream = await self._open_again()
+        except Exception as error:  # noqa: BLE001 - who listens is told, whatever it is
+            self._running = None
+            for listener in list(self._listeners):
+                listener.end(error)
 
-    async def _broke_off(self, stream: Stream) -> bool:
-        """Tell what comes until there is no more: True when the connection failed, False when the database is gone."""
+    async def _follow(self, stream: Stream) -> None:
+        """Tell what comes until the connection fails."""
         async with contextlib.AsyncExitStack() as opened:
             opened.push_async_callback(stream.close)
             try:
-                while stream.alive:
+                while True:
                     self._tell(await _window(stream), stream.position)
             except PyMongoError as error:
                 log.warning("changes can't be read at the moment: %s", error)
-                return True
-            return False
 
-    async def _open_again(self) -> Stream | None:
-        """None when MongoDB has forgotten what came there."""
+    async def _open_again(self) -> Stream:
+        """Where it broke off."""
         while True:
             await asyncio.sleep(PAUSE)
             try:
-                return await Stream.open(self._database, self._position)
-            except OperationFailure as error:
-                log.warning("changes are lost: %s", error)
-                return None
+                return await Stream.open(self._database, self.position)
             except PyMongoError as error:
                 log.warning("changes can't be read yet: %s", error)
 
     def _tell(self, records: list[Record], position: Position) -> None:
-        before, self._position = self._position, position
+        before, self.position = self.position, position
         if not records:
             return
         self._records += records
@@ -285,23 +304,26 @@ class Changes:
     async def _look_back(self, after: Position) -> None:
         """Read what the records lack. Meanwhile they may lose more of their beginning."""
         found: list[Record] = []
-        try:
-            stream = await Stream.open(self._database, after)
-        except OperationFailure as error:
-            raise PositionError("is so old that what came after it is not known any more") from error
+        known_from = self._known_from
         async with contextlib.AsyncExitStack() as opened:
+            stream = await Stream.open(self._database, after)
             opened.push_async_callback(stream.close)
             # where nothing is written, the stream does not come to the very place from which the records are
-            last = _position((await self._database.command("ping"))["operationTime"], 0)
+            last = _position(await self._now(), 0)
             while stream.position < self._known_from:
                 records = await stream.next()
                 found += records or ()
-                if records is None and stream.position >= last:
+                if records is None and stream.position >= last and self._known_from == known_from:
                     break
                 if len(found) > MAX_BEHIND:
                     raise PositionError(f"has more than {MAX_BEHIND} changes behind it")
         end = bisect_right(found, self._known_from, key=lambda record: record.position)
         self._records[:0], self._known_from = found[:end], after
+
+    async def _now(self) -> Timestamp:
+        """The database's own time."""
+        found: Timestamp = (await self._database.command("ping"))["operationTime"]
+        return found
 
 
 async def _window(stream: Stream) -> list[Record]:

@@ -32,6 +32,11 @@ class Viewer:
     company: str
     role: str
 
+    @property
+    def sees(self) -> tuple[str, str]:
+        """The companies whose documents are visible."""
+        return self.company, ""
+
 
 class Part(NamedTuple):
     """A stretch of an ordered list: documents that match, in this order.
@@ -68,7 +73,7 @@ class Reader:
         if collection == "company":
             own: Query = {"_id": self.viewer.company}
         else:
-            own = {"company": {"$in": [self.viewer.company, ""]}}
+            own = {"company": {"$in": list(self.viewer.sees)}}
         return {"$and": [own, query]} if query else own
 
     async def by_ids(self, collection: str, ids: Sequence[str], projection: Mapping[str, int]) -> Documents:

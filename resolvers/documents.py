@@ -107,7 +107,7 @@ class Schema(strawberry.Schema):
             self._schema, checked.document, None, context, dict(variables), operation_name,
             hide_suggestions=not self._introspection,
         )  # fmt: skip
-        return executor if isinstance(executor, list) else Subscribed(executor, query, variables)
+        return executor if isinstance(executor, list) else Subscribed(executor, checked.document, query, variables)
 
     def _check(self, text: str) -> Checked:
         document = self._parsed(text)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import strawberry
 
-from models.changes import CREATED, DELETED, Batch, Change, Position
+from models.changes import CHANGED, DELETED, Batch, Change, Position
 from models.reading import Document
 from models.series import BLOCK, SERIES, as_they_came
 from resolvers.arguments import given
@@ -23,6 +23,7 @@ from schema.spec import Spec
 LEFT = "left"
 MAX_POINTS = 10_000  # of one event
 DIGEST = 6  # bytes
+PLACE = 11  # bytes of a position
 Key = str | tuple[str, str]
 
 
@@ -47,13 +48,15 @@ def mark_of(text: str) -> Mark:
     """Raises InputError."""
     try:
         known = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+        digest, packed = known[:DIGEST], known[DIGEST:]
+        upto, after, id_ = packed[:PLACE].hex(), packed[PLACE : 2 * PLACE].hex(), packed[2 * PLACE :]
+        if digest == _digest(packed) and len(packed) == PLACE:
+            return Mark(upto, upto)
+        if digest == _digest(packed) and len(packed) >= 2 * PLACE:
+            return Mark(after, upto, id_.decode("utf-8", "surrogatepass"))
     except ValueError:
-        known = b""
-    digest, packed = known[:DIGEST], known[DIGEST:]
-    if not packed or digest != _digest(packed):
-        raise bad_mark("is damaged")
-    upto, after, id_ = packed[:11].hex(), packed[11:22].hex(), packed[22:].decode("utf-8", "surrogatepass")
-    return Mark(after, upto, id_) if after else Mark(upto, upto)
+        pass
+    raise bad_mark("is damaged")
 
 
 def _digest(packed: bytes) -> bytes:
@@ -173,19 +176,22 @@ class Tasks(Feed):
         # who was not told yet that it was created needs not be told that it is gone
         return Event(later.key, change, later.is_news)
 
-    async def documents(self, context: Context, told: Round) -> list[Document]:  # noqa: ARG002 - the tasks are related
+    async def documents(self, context: Context, told: Round) -> list[Document]:
+        sees = context.viewer.sees
         return [
             {
                 "kind": event.what.kind, "id": key, "task": None if event.what.kind == DELETED else key,
-                "fields": self._fields(event.what), "moves": list(event.what.steps),
+                "fields": self._fields(event.what),
+                "moves": [step for step in event.what.steps if step.get("company") in sees],
                 "resume_token": Mark(told.after, told.upto, None if key == told.last else str(key)).text,
             }
             for key, event in told.events.items()
         ]  # fmt: skip
 
     def _fields(self, change: Change) -> list[str]:
-        roots = dict.fromkeys(path.partition(".")[0] for path in change.paths)
-        return [self._names[root] for root in roots if root in self._names] if change.kind != CREATED else []
+        return [
+            self._names[field] for field in change.fields if field in self._names and change.kind in {CHANGED, LEFT}
+        ]
 
 
 def task_changed(spec: Spec) -> Any:
@@ -229,10 +235,12 @@ class Points(Feed):
 
     async def round(self, context: Context, batch: Batch) -> Round:
         changed = [block for block in batch.blocks if block.startswith(f"{self._task}/")]
-        begun_anew = {self._blocks.pop(block)[0] for block in changed if block in batch.removed & self._blocks.keys()}
-        before = self._totals()
         query = {**self._query, "_id": {"$in": changed}}
-        found = self._note(await context.reader.all(SERIES, query, {"metric": 1, "variant": 1, "points": 1}))
+        blocks = await context.reader.all(SERIES, query, {"metric": 1, "variant": 1, "points": 1})
+        # noted only once the database has answered, for else this is asked again
+        begun_anew = {self._blocks.pop(block)[0] for block in batch.removed & self._blocks.keys()}
+        before = self._totals()
+        found = self._note(blocks)
         totals = self._totals()
         events = []
         for pair in found | begun_anew:

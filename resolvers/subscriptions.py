@@ -7,14 +7,26 @@ A subscriber that is slower than the changes gets them merged, each task or curv
 
 import asyncio
 import logging
-import re
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Hashable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Hashable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple
 
 import orjson
-from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream, execute_subscription_event
+from graphql import (
+    SKIP,
+    ArgumentNode,
+    DocumentNode,
+    ExecutionResult,
+    Executor,
+    GraphQLError,
+    VariableDefinitionNode,
+    VariableNode,
+    Visitor,
+    create_source_event_stream,
+    execute_subscription_event,
+    visit,
+)
 
 from models.changes import Batch, Changes, Listener, NoChangesError, Position, PositionError, batch
 from resolvers.context import Context
@@ -27,8 +39,9 @@ log = logging.getLogger("taskql.subscriptions")
 
 MAX_WAITING = 5000  # tasks or curves of which a subscriber has not been told yet
 PAUSE = 1.0  # seconds between attempts to look changes up
-PASSING = {ErrorCode.DATABASE_UNAVAILABLE, ErrorCode.TIMEOUT}
-RESUMES = re.compile(r"\bresumeAfter\s*:\s*\$(\w+)")
+WAIT = 0.01  # seconds
+AWAY = {ErrorCode.DATABASE_UNAVAILABLE}
+PASSING = {*AWAY, ErrorCode.TIMEOUT}
 NO_REPLICA_SET = (
     "Subscriptions need a MongoDB that is a replica set, and this one is a standalone server: start it with --replSet "
     "rs0 and run rs.initiate() in it once. Its data stays as it is."
@@ -39,18 +52,41 @@ class Subscribed(NamedTuple):
     """A subscription that is to be executed, and what it asks."""
 
     executor: Executor[Any]
+    document: DocumentNode
     query: str
     variables: Mapping[str, Any]
 
     @property
     def identity(self) -> Hashable:
         """The same for all who are told the same from now on, wherever they continue."""
-        found = set(RESUMES.findall(self.query))
-        apart = {name for name in found if len(re.findall(rf"\${name}\b", self.query)) == 2}  # noqa: PLR2004 - declared, used
+        uses = Uses()
+        visit(self.document, uses)
+        apart = uses.as_marks - uses.otherwise
         asked = {name: value for name, value in self.variables.items() if name not in apart}
         name = self.executor.operation.name
         context: Context = self.executor.context_value
         return self.query, name and name.value, orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), context.viewer
+
+
+class Uses(Visitor):
+    """What the variables of a document are used for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.as_marks: set[str] = set()
+        self.otherwise: set[str] = set()
+
+    def enter_variable_definition(self, _node: VariableDefinitionNode, *_: Any) -> Any:
+        return SKIP
+
+    def enter_argument(self, node: ArgumentNode, *_: Any) -> Any:
+        if node.name.value == "resumeAfter" and isinstance(node.value, VariableNode):
+            self.as_marks.add(node.value.name.value)
+            return SKIP
+        return None
+
+    def enter_variable(self, node: VariableNode, *_: Any) -> None:
+        self.otherwise.add(node.name.value)
 
 
 class Subscriptions:
@@ -70,8 +106,9 @@ class Subscriptions:
             return
         self._count += 1
         try:
-            async for result in self._results(subscribed):
-                yield result
+            async with aclosing(self._results(subscribed)) as results:
+                async for result in results:
+                    yield result
         finally:
             self._count -= 1
 
@@ -83,8 +120,12 @@ class Subscriptions:
             return
         feed: Feed = await anext(aiter(found))
         try:
-            async with self._group(subscribed, feed) as group, group.joined(feed.mark) as subscriber:
-                async for result in subscriber.results():
+            async with (
+                self._group(subscribed, feed) as group,
+                group.joined(feed.mark) as subscriber,
+                aclosing(subscriber.results()) as results,
+            ):
+                async for result in results:
                     yield result
         except Exception as error:  # noqa: BLE001 - the view masks what it does not know
             yield _failed(error)
@@ -137,18 +178,30 @@ class Group:
         self._feed = feed
         self._changes: Changes = self._context.changes
         self._subscribers: set[Subscriber] = set()
-        self._inbox: list[Batch] = []
+        self._inbox: Batch | None = None
+        self._telling: Batch | None = None
         self._filled = asyncio.Event()
-        self._heard: Position = ""  # the last that came
-        self._position: Position = ""  # up to here all subscribers are told
+        self._error: Exception | None = None  # that ended it
+
+    @property
+    def _position(self) -> Position:
+        """Up to here all subscribers are told."""
+        untold = self._telling or self._inbox
+        return untold.after if untold else self._changes.position
 
     @asynccontextmanager
     async def joined(self, mark: Mark | None) -> AsyncIterator["Subscriber"]:
         """Raises InputError for a mark behind which it can't continue."""
-        missed = await self._missed(mark) if mark else []
-        subscriber = Subscriber(self, missed)  # and from here on told, for nothing was awaited since
+        if mark:
+            await self._come_to(mark.upto)
+        if self._error:
+            raise self._error
+        # from here on it is told what comes, which waits until it was told what it missed
+        subscriber, position = Subscriber(self), self._position
         self._subscribers.add(subscriber)
         try:
+            if mark:
+                subscriber.missed += await self._missed(mark, position)
             yield subscriber
         finally:
             self._subscribers.discard(subscriber)
@@ -166,17 +219,21 @@ class Group:
         return [ExecutionResult({name: value}, result.errors) for value in values]
 
     async def _execute(self, told: Round) -> ExecutionResult:
-        executor = self._executor.build_per_event_executor(Telling(self._feed, told))
-        executor.context_value = self._context.anew()
-        found = execute_subscription_event(executor)
-        return await found if isinstance(found, Awaitable) else found
+        while True:
+            executor = self._executor.build_per_event_executor(Telling(self._feed, told))
+            executor.context_value = self._context.anew()
+            found = execute_subscription_event(executor)
+            result = await found if isinstance(found, Awaitable) else found
+            if not any(_is_any_of(AWAY, error) for error in result.errors or ()):
+                return result
+            log.warning("changes can't be told at the moment: %s", result.errors)
+            await asyncio.sleep(PAUSE)
 
     # -- what comes --------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         try:
-            async with self._changes.listening(Listener(self._receive, self._end)) as position:
-                self._position = self._heard = position
+            async with self._changes.listening(Listener(self._receive, self._end)):
                 await self._feed.begin(self._context)
                 self.ready.set_result(None)
                 while True:
@@ -186,61 +243,59 @@ class Group:
             self._end(error)
 
     def _receive(self, told: Batch) -> None:
-        self._heard = told.upto
         if self._feed.concerns(told):
-            self._inbox.append(told)
+            self._inbox = self._inbox.then(told) if self._inbox else told
             self._filled.set()
-        elif not self._filled.is_set():
-            self._position = told.upto
 
     def _end(self, error: Exception) -> None:
         self.running.cancel()
+        self._error = _known(error)
         if not self.ready.done():
-            self.ready.set_exception(_known(error))
+            self.ready.set_exception(self._error)
             self.ready.exception()  # nobody may be there any more to ask for it
         for subscriber in self._subscribers:
-            subscriber.end(_known(error))
+            subscriber.end(self._error)
 
     async def _tell(self) -> None:
         """What came since the last time, as one."""
-        first, *others = self._inbox
-        self._inbox = []
-        for other in others:
-            first = first.then(other)
-        found = await _patiently(self._feed, self._context, first)
+        assert self._inbox
+        self._telling, self._inbox = self._inbox, None
+        self._filled.clear()
+        found = await _patiently(self._feed, self._context, self._telling)
         if found.events:
             told = Told(found, await self.answer(found))
             for subscriber in self._subscribers:
                 subscriber.tell(told)
-        self._position = first.upto if self._inbox else self._heard
-        if not self._inbox:
-            self._filled.clear()
+        self._telling = None
 
-    async def _missed(self, mark: Mark) -> list[Told]:
-        """What was told up to now behind a mark: the rest of its round, and what came after that."""
+    async def _come_to(self, position: Position) -> None:
+        """Another group may have told of it, while this one is about to. Raises InputError."""
         try:
-            await self._changes.since(mark.upto)  # refuses a mark that can't be
-            while self._position < mark.upto:  # noqa: ASYNC110 - rare, and over at once
-                await asyncio.sleep(0.01)
-            while True:
-                upto = self._position
-                _, records = await self._changes.since(mark.after)
-                rest = [record for record in records if record.position <= mark.upto and record.task > (mark.id or "")]
-                later = [record for record in records if mark.upto < record.position <= upto]
-                batches = [batch(mark.after, mark.upto, rest), batch(mark.upto, upto, later)]
-                found = [await self._feed.round(self._context.anew(), one) for one in batches]
-                if self._position == upto:  # nothing was told meanwhile
-                    return [Told(one) for one in found if one.events]
+            await self._changes.come_to(position)
         except PositionError as error:
             raise bad_mark(str(error)) from error
+        while self._position < position and not self._error:  # noqa: ASYNC110 - rare, and over at once
+            await asyncio.sleep(WAIT)
+
+    async def _missed(self, mark: Mark, position: Position) -> list[Told]:
+        """What was told behind a mark up to a position: the rest of the mark's round, and what came after that."""
+        try:
+            records = await self._changes.since(mark.after)
+        except PositionError as error:
+            raise bad_mark(str(error)) from error
+        rest = [record for record in records if record.position <= mark.upto and record.task > (mark.id or "")]
+        later = [record for record in records if mark.upto < record.position <= position]
+        batches = [batch(mark.after, mark.upto, rest), batch(mark.upto, position, later)]
+        found = [await _patiently(self._feed, self._context, one) for one in batches]
+        return [Told(one) for one in found if one.events]
 
 
 class Subscriber:
     """One of a group: what it was told, and what it waits to be told."""
 
-    def __init__(self, group: Group, missed: Sequence[Told]) -> None:
+    def __init__(self, group: Group) -> None:
+        self.missed: deque[Told] = deque()  # before it came
         self._group = group
-        self._missed = deque(missed)
         self._waiting: Told | None = None
         self._error: Exception | None = None
         self._woken = asyncio.Event()
@@ -260,27 +315,29 @@ class Subscriber:
 
     def end(self, error: Exception) -> None:
         self._error, self._waiting = error, None
-        self._missed.clear()
+        self.missed.clear()
         self._woken.set()
 
     async def results(self) -> AsyncGenerator[ExecutionResult, None]:
         while True:
-            for told in self._taken():
-                found = told.answers or await self._group.answer(told.round)
-                for event, result in zip(told.round.events.values(), found, strict=True):
-                    if self._is_told(event):
-                        yield result
-            if self._error:
-                raise self._error
-            await self._woken.wait()
-            self._woken.clear()
+            told = await self._next()
+            found = told.answers or await self._group.answer(told.round)
+            for event, result in zip(told.round.events.values(), found, strict=True):
+                if self._is_told(event):
+                    yield result
 
-    def _taken(self) -> Sequence[Told]:
-        """What waits, the oldest first."""
-        taken = [*self._missed, *([self._waiting] if self._waiting else [])]
-        self._missed.clear()
-        self._waiting = None
-        return taken
+    async def _next(self) -> Told:
+        """The oldest of what waits; raises what ended it."""
+        while not (self.missed or self._waiting or self._error):
+            self._woken.clear()
+            await self._woken.wait()
+        if self._error:
+            raise self._error
+        if self.missed:
+            return self.missed.popleft()
+        assert self._waiting
+        told, self._waiting = self._waiting, None
+        return told
 
     def _is_told(self, event: Event) -> bool:
         if event.is_news:
@@ -297,11 +354,15 @@ async def _patiently(feed: Feed, context: Context, told: Batch) -> Round:
         try:
             return await feed.round(context.anew(), told)
         except Exception as error:
-            known = coded(error)
-            if known is None or known.code not in PASSING:
+            if not _is_any_of(PASSING, error):
                 raise
-            log.warning("changes can't be looked up at the moment: %s", known)
+            log.warning("changes can't be looked up at the moment: %s", error)
             await asyncio.sleep(PAUSE)
+
+
+def _is_any_of(codes: Collection[ErrorCode], error: Exception) -> bool:
+    known = coded(error)
+    return known is not None and known.code in codes
 
 
 def _known(error: Exception) -> Exception:

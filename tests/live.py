@@ -2,15 +2,24 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
 import httpx
 import uvicorn
+from graphql import ExecutionResult
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
+
+from models.db import Database
+from models.reading import Viewer
+from resolvers.context import Context
+from resolvers.root import build_schema
+from resolvers.subscriptions import Subscribed, Subscriptions
+from schema.load import load
+from tests.factories import COMPANY
 
 PROTOCOL = "graphql-transport-ws"
 SOON = 10.0  # seconds; a machine that is busy with other things takes its time
@@ -42,6 +51,24 @@ async def begun(app: Starlette) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("nobody listens")
+
+
+Take = Callable[..., AsyncGenerator[ExecutionResult, None]]
+
+
+def taker(database: Database, max_time_ms: int = 60_000) -> Take:
+    """What a subscription tells, to be taken when the test is ready for it."""
+    viewer = Viewer(user="somebody", company=COMPANY, role="admin")
+    schema, subscriptions = build_schema(load()), Subscriptions(10)
+
+    def taken(query: str, **variables: Any) -> AsyncGenerator[ExecutionResult, None]:
+        reader, writer = database.reader(viewer, max_time_ms), database.writer(viewer)
+        context = Context(viewer, reader, writer, database.changes, load(), 500)
+        subscribed = schema.subscribed(query, variables, None, context)
+        assert isinstance(subscribed, Subscribed)
+        return subscriptions.results(subscribed)
+
+    return taken
 
 
 class Socket:

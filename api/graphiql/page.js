@@ -56,16 +56,16 @@ function Icon() {
     h("path", { d: "M9 5h11M9 12h11M9 19h11M4 5h.01M4 12h.01M4 19h.01" }));
 }
 
-// Just after a tab was opened GraphiQL may still know the operation of the tab before, and its kind
+// Just after a tab was opened GraphiQL may still know the operation of the tab before, and its kind. What is an operation
+// stands at the beginning of a line; a field of that name does not.
 function ofThisQuery({ operationName, ...rest }, options) {
-  const found = [...rest.query.matchAll(/^\s*(query|mutation|subscription)\b[^\S\n]*(\w*)/gm)].map(([, operation, name]) => ({ operation, name }));
-  const named = found.find(({ name }) => name === operationName) ?? (found.length === 1 ? found[0] : undefined);
-  const kind = "OperationDefinition";
-  const definitions = found.map(({ operation, name }) => ({ kind, operation, name: name ? { kind: "Name", value: name } : undefined }));
-  return [
-    named?.name ? { operationName: named.name, ...rest } : rest,
-    { ...options, documentAST: { kind: "Document", definitions } },
-  ];
+  const found = [...rest.query.matchAll(/^(query|mutation|subscription)\b[^\S\n]*(\w*)/gm)];
+  const [, , name] = found.find(([, , known]) => known === operationName) ?? (found.length === 1 ? found[0] : []);
+  const definitions = found.map(([, operation, value]) => ({
+    kind: "OperationDefinition", operation, name: value ? { kind: "Name", value } : undefined,
+  }));
+  const documentAST = { kind: "Document", definitions };
+  return [name ? { operationName: name, ...rest } : rest, { ...options, documentAST }];
 }
 
 async function start() {
