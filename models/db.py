@@ -56,7 +56,7 @@ class Database:
         object.__setattr__(self, "changes", Changes(self.database))
 
     def reader(self, viewer: Viewer, max_time_ms: int = 5000) -> Reader:
-        return Reader(viewer, {**DOCUMENTS, **OWN}, max_time_ms)
+        return Reader(viewer, self.database, max_time_ms)
 
     @asynccontextmanager
     async def still(self, viewer: Viewer, max_time_ms: int = 5000) -> AsyncIterator[Reader]:

@@ -1,6 +1,7 @@
 """Reading, with tenants apart: nothing leaves a collection that the viewer may not see.
 
-Lists are raw documents with exactly the projected paths, read through the collections of the Beanie documents.
+Lists are raw documents with exactly the projected paths. They are read through the database itself: a Beanie document
+knows only the one that it was bound to last.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pymongo
-from beanie import Document as BeanieDocument
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
 
 Document = dict[str, Any]
 Documents = list[Document]
@@ -64,7 +65,7 @@ class Reader:
     """The only way to read stored documents; `max_time_ms` bounds every command, `snapshot` shows all at one moment."""
 
     viewer: Viewer
-    documents: Mapping[str, type[BeanieDocument]]
+    database: AsyncDatabase[Document]
     max_time_ms: int = field(default=5000)
     snapshot: AsyncClientSession | None = field(default=None)
 
@@ -129,7 +130,7 @@ class Reader:
 
     async def server(self) -> Document:
         """The `version` of the database server, and its `topology`: standalone, replica_set or sharded."""
-        admin = self._collection("task").database.client.admin
+        admin = self.database.client.admin
         with self._in_time():
             hello = await admin.command("hello", maxTimeMS=self.max_time_ms)
             build = await admin.command("buildInfo", maxTimeMS=self.max_time_ms)
@@ -164,4 +165,4 @@ class Reader:
         yield {"$sort": dict(part.sort)}
 
     def _collection(self, name: str) -> AsyncCollection[dict[str, Any]]:
-        return self.documents[name].get_pymongo_collection().with_options(codec_options=TOLERANT)
+        return self.database[name].with_options(codec_options=TOLERANT)
