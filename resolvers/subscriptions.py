@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Hashable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from itertools import count
 from typing import Any, NamedTuple
 
 import orjson
@@ -42,6 +43,7 @@ PAUSE = 1.0  # seconds between attempts to look changes up
 WAIT = 0.01  # seconds
 AWAY = {ErrorCode.DATABASE_UNAVAILABLE}
 PASSING = {*AWAY, ErrorCode.TIMEOUT}
+ATTEMPTS = 3
 NO_REPLICA_SET = (
     "Subscriptions need a MongoDB that is a replica set, and this one is a standalone server: start it with --replSet "
     "rs0 and run rs.initiate() in it once. Its data stays as it is."
@@ -219,15 +221,19 @@ class Group:
         return [ExecutionResult({name: value}, result.errors) for value in values]
 
     async def _execute(self, told: Round) -> ExecutionResult:
-        while True:
+        """The result once the database is there. What takes too long again and again is told so."""
+        for attempt in count(1):
             executor = self._executor.build_per_event_executor(Telling(self._feed, told))
             executor.context_value = self._context.anew()
             found = execute_subscription_event(executor)
             result = await found if isinstance(found, Awaitable) else found
-            if not any(_is_any_of(AWAY, error) for error in result.errors or ()):
-                return result
+            # to somebody who waits, a database that is away and one that takes too long look alike
+            passing = PASSING if attempt < ATTEMPTS else AWAY
+            if not any(_is_any_of(passing, error) for error in result.errors or ()):
+                break
             log.warning("changes can't be told at the moment: %s", result.errors)
             await asyncio.sleep(PAUSE)
+        return result
 
     # -- what comes --------------------------------------------------------------------------------
 
