@@ -20,6 +20,7 @@ METHODS = "GET, POST"
 MAX_URL_QUERY = 8192  # bytes
 MAX_NESTING = 512  # as deep as can be read safely; how deep a variable may be is a limit of the schema
 PARAMETERS = {"query": str, "operationName": str, "variables": dict, "extensions": dict}
+NO_NUMBER = re.compile(r"[^-]?(NaN|-?Infinity)")
 QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
 
 
@@ -163,8 +164,15 @@ def strict_json(data: bytes, what: str) -> Any:
         # orjson takes the last of equal keys, another reader the first
         json.loads(data, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise RefusedError(400, f"{what} is no JSON: {error}.") from None
+        raise RefusedError(400, f"{what} is no JSON: {_reason(error)}.") from None
     return value
+
+
+def _reason(error: Exception) -> str:
+    """What an error of reading JSON says; of the numbers that Python writes and JSON lacks, what to do."""
+    near = error.doc[max(error.pos - 1, 0) :] if isinstance(error, json.JSONDecodeError) else ""
+    found = NO_NUMBER.match(near)
+    return f"it has no {found[1]}; send null instead" if found else str(error)
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
