@@ -79,13 +79,18 @@ def _liking(offered: str, ranges: Iterable[tuple[str, float]]) -> tuple[float, i
     return quality, narrowest
 
 
-async def read_request(request: HttpRequest) -> Asked:
-    """The GraphQL request in an HTTP request; raises RefusedError."""
+async def read_request(request: HttpRequest, in_address: Iterable[str] = ()) -> Asked:
+    """The GraphQL request in an HTTP request; raises RefusedError, as for a body with what is to be in the address."""
     if len(request.url_query) > MAX_URL_QUERY:
         raise RefusedError(
             414, f"Behind the ? there are at most {MAX_URL_QUERY} bytes; send this by POST.", ErrorCode.LIMIT_EXCEEDED
         )
-    asked = _from_url(request.url_query) if request.method == "GET" else await _from_body(request)
+    if request.method == "GET":
+        return asked_for(_from_url(request.url_query))
+    asked = await _from_body(request)
+    for name in in_address:
+        if name in asked:
+            raise RefusedError(400, f"{name} belongs in the address, as in /export?format=jsonl.")
     return asked_for(asked)
 
 
