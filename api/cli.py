@@ -232,13 +232,16 @@ def import_(
         sys.exit(1)
 
 
+FORMAT_HELP = "What to write; csv when omitted, or jsonl for a file whose name ends so."
+
+
 @cli.command("export")
 @with_settings(*DATABASE, "company", "user", "max_time_ms")
 def export_(
     settings: Settings,
     query: Annotated[str, typer.Argument(help="A GraphQL query of one list with nodes, or @ and a file with one.")],
     variables: Annotated[str, typer.Option(help="Its variables: a JSON object, or @ and a file with one.")] = "{}",
-    form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.CSV,
+    form: Annotated[Format | None, typer.Option("--format", help=FORMAT_HELP)] = None,
     output: Annotated[Path | None, typer.Option(help="File to write, standard output otherwise.")] = None,
 ) -> None:
     """Export all that a query such as '{ tasks { nodes { id name } } }' lists, as CSV or JSON lines.
@@ -251,11 +254,15 @@ def export_(
         values = strict_json(_text_or_file(variables).encode(), "variables")
         asked = asked_for({"query": _text_or_file(query), "variables": values})
         with with_mongodb(settings) as found, _whole(output) as file:
-            asyncio.run(_export(found, asked, form, file))
+            asyncio.run(_export(found, asked, form or _format_of(output), file))
     except (NotExportedError, ApiError) as refused:
         errors = refused.errors if isinstance(refused, NotExportedError) else [refused]
         told = [shown(error) for error in errors]
         raise CommandError(" ".join(f"{error['extensions']['code']}: {error['message']}" for error in told)) from None
+
+
+def _format_of(output: Path | None) -> Format:
+    return Format.JSONL if output and output.suffix == ".jsonl" else Format.CSV
 
 
 async def _export(settings: Settings, asked: Asked, form: Format, file: BinaryIO) -> None:
@@ -273,7 +280,9 @@ async def _export(settings: Settings, asked: Asked, form: Format, file: BinaryIO
 def _text_or_file(given: str) -> str:
     try:
         return Path(given[1:]).read_text("utf-8") if given.startswith("@") else given
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise CommandError(f"Can't read {given[1:]}: {os.strerror(error.errno or 0)}.") from None
+    except UnicodeDecodeError as error:
         raise CommandError(f"Can't read {given[1:]}: {error}.") from None
 
 
@@ -285,6 +294,8 @@ def _whole(output: Path | None) -> Iterator[BinaryIO]:
         sys.stdout.flush()
         return
     place = output.resolve()
+    if not place.parent.exists():
+        raise CommandError(f"Can't write {output}: There is no folder {output.parent}.")
     partial = place.with_name(f".{place.name}.{os.getpid()}") if place.is_file() or not place.exists() else place
     try:
         with partial.open("wb") as file:

@@ -78,7 +78,7 @@ class Exported(NamedTuple):
 
 async def export(schema: strawberry.Schema, asked: Asked, context: ExportContext, form: Format) -> Exported:
     """The list that is asked for, once its beginning has been read; raises RefusedError and NotExportedError."""
-    with one_operation("POST"):
+    with one_operation("POST", "Only a query can be exported."):
         result = await schema.execute(
             asked.query,
             variable_values=asked.variables,
@@ -179,7 +179,7 @@ class ExportView:
         try:
             check_method(request.method)
             form = wanted(request)
-            asked = await read_request(received(request, self._limits))
+            asked = await read_request(received(request, self._limits), ["format"])
             with self._at_once.one_more():
                 await while_connected(receive, self._send(request, asked, form, send))
         except ClientDisconnect:

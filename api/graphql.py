@@ -75,12 +75,12 @@ async def respond(request: HttpRequest, execute: Execute) -> Answer:
 
 
 @contextmanager
-def one_operation(method: str) -> Iterator[None]:
-    """Raises RefusedError unless the document has one operation to execute, and of a kind that may be."""
+def one_operation(method: str, only: str = "") -> Iterator[None]:
+    """Raises RefusedError, which says what `only` is served, unless there is one operation of a kind that may be."""
     try:
         yield
     except InvalidOperationTypeError:
-        raise _not_by(method) from None
+        raise (RefusedError(400, only) if only else _not_by(method)) from None
     except CannotGetOperationTypeError:
         message = "The document has no operation of that name, or several and none was named."
         raise RefusedError(400, message) from None

@@ -20,6 +20,7 @@ METHODS = "GET, POST"
 MAX_URL_QUERY = 8192  # bytes
 MAX_NESTING = 512  # as deep as can be read safely; how deep a variable may be is a limit of the schema
 PARAMETERS = {"query": str, "operationName": str, "variables": dict, "extensions": dict}
+NO_NUMBER = re.compile(r"[^-]?(NaN|-?Infinity)")
 QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
 
 
@@ -78,13 +79,18 @@ def _liking(offered: str, ranges: Iterable[tuple[str, float]]) -> tuple[float, i
     return quality, narrowest
 
 
-async def read_request(request: HttpRequest) -> Asked:
-    """The GraphQL request in an HTTP request; raises RefusedError."""
+async def read_request(request: HttpRequest, in_address: Iterable[str] = ()) -> Asked:
+    """The GraphQL request in an HTTP request; raises RefusedError, as for a body with what is to be in the address."""
     if len(request.url_query) > MAX_URL_QUERY:
         raise RefusedError(
             414, f"Behind the ? there are at most {MAX_URL_QUERY} bytes; send this by POST.", ErrorCode.LIMIT_EXCEEDED
         )
-    asked = _from_url(request.url_query) if request.method == "GET" else await _from_body(request)
+    if request.method == "GET":
+        return asked_for(_from_url(request.url_query))
+    asked = await _from_body(request)
+    for name in in_address:
+        if name in asked:
+            raise RefusedError(400, f"{name} belongs in the address, as in /export?format=jsonl.")
     return asked_for(asked)
 
 
@@ -163,8 +169,15 @@ def strict_json(data: bytes, what: str) -> Any:
         # orjson takes the last of equal keys, another reader the first
         json.loads(data, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise RefusedError(400, f"{what} is no JSON: {error}.") from None
+        raise RefusedError(400, f"{what} is no JSON: {_reason(error)}.") from None
     return value
+
+
+def _reason(error: Exception) -> str:
+    """What an error of reading JSON says; of the numbers that Python writes and JSON lacks, what to do."""
+    near = error.doc[max(error.pos - 1, 0) :] if isinstance(error, json.JSONDecodeError) else ""
+    found = NO_NUMBER.match(near)
+    return f"it has no {found[1]}; send null instead" if found else str(error)
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

@@ -22,15 +22,17 @@ SECTIONS = ("hyperparams", "configuration", "script", "requirements", "last_metr
 class Comparison(Plan):
     """Every piece that one of the tasks has, or only those that are not alike."""
 
-    def __init__(self, ids: Sequence[str], *, only_differences: bool) -> None:
-        self._ids = ids  # the baseline first
+    def __init__(self, ids: Sequence[str], baseline: str | None, *, only_differences: bool) -> None:
+        self.ids = list(dict.fromkeys([*([] if baseline is None else [baseline]), *ids]))  # the baseline first
+        self._beside = None if baseline in ids else baseline
         self._only_differences = only_differences
 
     async def answer(self, context: Context, tree: Tree, _report: Report) -> Any:
-        found = await context.documents("task", self._ids, dict.fromkeys(FIELDS, 1))
-        for id_, task in zip(self._ids, found, strict=True):
+        found = await context.documents("task", self.ids, dict.fromkeys(FIELDS, 1))
+        for id_, task in zip(self.ids, found, strict=True):
             if task is None:
-                raise InputError(ErrorCode.INVALID_TASK_ID, f"There is no task {id_!r}.", field="ids", task=id_)
+                field = "baseline" if id_ == self._beside else "ids"
+                raise InputError(ErrorCode.INVALID_TASK_ID, f"There is no task {id_!r}.", field=field, task=id_)
         # parsing takes time, in which others are to be answered
         taken = await asyncio.to_thread(lambda: [pieces(task) for task in found if task])
         return (await answers(context, tree, [self._compared(taken)]))[0]
@@ -42,10 +44,10 @@ class Comparison(Plan):
         items = [_item(piece, [task.get(piece) for task in tasks]) for piece in every]
         changes = [Counter(item["values"][place]["change"] for item in items) for place in range(len(tasks))]
         return {
-            "baseline": self._ids[0],
+            "baseline": self.ids[0],
             "tasks": [
                 {"task": id_, **{name: counted[name] for name in ("added", "removed", "changed")}}
-                for id_, counted in zip(self._ids, changes, strict=True)
+                for id_, counted in zip(self.ids, changes, strict=True)
             ],
             "items": [item for item in items if not (self._only_differences and _is_alike(item))],
         }
@@ -73,13 +75,14 @@ def _is_alike(item: Document) -> bool:
 def compare_tasks() -> Callable[..., Plan]:
     def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:  # noqa: ARG001 - given by Strawberry
         asked = given(arguments)
-        baseline = [asked["baseline"]] if asked.get("baseline") is not None else []
-        ids = list(dict.fromkeys([*baseline, *asked["ids"]]))
         if not asked["ids"]:
             raise InputError(ErrorCode.VALIDATION_ERROR, "ids names at least one task.", field="ids")
-        if len(ids) > MAX_TASKS:
+        comparison = Comparison(
+            asked["ids"], asked.get("baseline"), only_differences=asked.get("only_differences") is not False
+        )
+        if (actual := len(comparison.ids)) > MAX_TASKS:
             message = f"At most {MAX_TASKS} tasks are compared."
-            raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field="ids", maximum=MAX_TASKS, actual=len(ids))
-        return Comparison(ids, only_differences=asked.get("only_differences") is not False)
+            raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field="ids", maximum=MAX_TASKS, actual=actual)
+        return comparison
 
     return resolve

@@ -49,7 +49,7 @@ class ErrorCode(StrEnum):
     INVALID_FIELDS = "A field path names nothing that can be used there."
     FIELDS_VALUE_ERROR = "A value can't be read, or can't be used here."
     INVALID_REGEX_ERROR = "The database refuses the regular expression."
-    BAD_CURSOR = "The cursor is damaged, or belongs to another filter, order or viewer."
+    BAD_CURSOR = "The cursor or token is damaged or too old, or the cursor belongs to another filter, order or viewer."
     INVALID_TASK_ID = "There is no such task, or it is not the viewer's to see."
     INVALID_QUEUE_ID = "There is no such queue in the viewer's company."
     INVALID_MODEL_ID = "There is no such model, or it is not the viewer's to change."

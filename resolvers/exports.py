@@ -9,7 +9,10 @@ from resolvers.paging import PAGING, Page
 from resolvers.queries import Listing
 from resolvers.selection import Tree
 
-ONE_LIST = "An export is one list, with `nodes` and nothing beside it: { tasks(filter: {…}) { nodes { id name } } }."
+ONE_LIST = (
+    "An export is one list of tasks, projects, queues, models or users, with `nodes` and nothing beside it: "
+    "{ tasks(filter: {…}) { nodes { id name } } }."
+)
 
 
 class ExportContext(Context):

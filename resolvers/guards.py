@@ -186,7 +186,8 @@ def refuse_public(task: Document, viewer: Viewer) -> ApiError | None:
 def refuse_queues(found: Sequence[Document], asked: str | None) -> ApiError | None:
     """What is against taking the one queue that was found for the id asked for, or as the default one."""
     if not found and asked is not None:
-        return InputError(ErrorCode.INVALID_QUEUE_ID, f"There is no queue {asked!r}.", field="queue", queue=asked)
+        message = f"There is no queue with the id {asked!r}."
+        return InputError(ErrorCode.INVALID_QUEUE_ID, message, field="queue", queue=asked)
     if not found:
         return ConflictError(ErrorCode.NO_DEFAULT_QUEUE, "There is no default queue; name one.", field="queue")
     if len(found) > 1:

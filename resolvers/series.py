@@ -8,7 +8,7 @@ from models.reading import Document, Query
 from models.series import SERIES, columns
 from resolvers.context import Context
 from resolvers.curves import at_best, shown
-from resolvers.errors import ErrorCode, LimitError
+from resolvers.errors import ErrorCode, InputError, LimitError
 from resolvers.selection import Tree
 
 MIN_POINTS, MAX_POINTS = 10, 10_000
@@ -21,10 +21,12 @@ Curves = list[Document]
 async def series(
     context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], _tree: Tree
 ) -> list[Curves]:
-    """For each task its curves, by metric and variant; raises LimitError for more points than are shown."""
+    """For each task its curves, by metric and variant; raises InputError and LimitError for a wrong maxPoints."""
     most = MAX_POINTS if arguments["max_points"] is None else arguments["max_points"]
-    if not MIN_POINTS <= most <= MAX_POINTS:
-        message = f"maxPoints is from {MIN_POINTS} to {MAX_POINTS}."
+    message = f"maxPoints is from {MIN_POINTS} to {MAX_POINTS}."
+    if most < MIN_POINTS:
+        raise InputError(ErrorCode.VALIDATION_ERROR, message, field="maxPoints")
+    if most > MAX_POINTS:
         raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field="maxPoints", maximum=MAX_POINTS, actual=most)
     names = {name: arguments[name] for name in ("metric", "variant") if arguments[name] is not None}
     window = (arguments["iteration_from"], arguments["iteration_to"], most, arguments["method"] or USUAL_METHOD)

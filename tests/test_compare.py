@@ -204,3 +204,10 @@ async def test_what_can_not_be_compared_is_refused(
 ) -> None:
     await database.task.insert_many([task(_id="a"), task(_id="foreign", company=OTHER_COMPANY)])
     assert (await client.error(COMPARE, **arguments))["code"] == code
+
+
+async def test_an_unknown_task_is_told_with_the_argument_that_named_it(client: Client, database: Database) -> None:
+    await database.task.insert_one(task(_id="a"))
+    assert (await client.error(COMPARE, ids=["a"], baseline="gone"))["field"] == "baseline"
+    assert (await client.error(COMPARE, ids=["a", "gone"], baseline="a"))["field"] == "ids"
+    assert (await client.error(COMPARE, ids=["a", "gone"], baseline="gone"))["field"] == "ids"

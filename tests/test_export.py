@@ -327,7 +327,7 @@ async def test_numbers_are_numbers_and_what_is_none_is_empty(client: Client, dat
      400, "LIMIT_EXCEEDED"),
     ({"query": f"{{ tasks {{ nodes {{ {' '.join(f'a{number}: id' for number in range(101))} }} }} }}"},
      400, "LIMIT_EXCEEDED"),
-    ({"query": "{ tasks { nodes { series(maxPoints: 1) { metric } } } }"}, 400, "LIMIT_EXCEEDED"),
+    ({"query": "{ tasks { nodes { series(maxPoints: 10001) { metric } } } }"}, 400, "LIMIT_EXCEEDED"),
 ])  # fmt: skip
 async def test_what_can_not_be_exported_is_refused_before_the_first_byte(
     client: Client, database: Database, asked: dict[str, str], status: int, code: str
@@ -342,6 +342,26 @@ async def test_an_error_names_what_is_wrong_and_where(client: Client) -> None:
     assert (error["path"], error["extensions"]["field"]) == (["tasks"], "first")
     response = await client.http.get("/export", params={"query": "{ tasks { nodes { a b } } }"})
     assert len(response.json()["errors"]) == 2
+
+
+@pytest.mark.parametrize(("query", "said"), [
+    ('mutation { taskPing(input: {task: "a"}) { __typename } }', "Only a query can be exported."),
+    ("subscription { taskChanged { kind } }", "Only a query can be exported."),
+    ("{ metricNames { nodes { metric } } }", "one list of tasks, projects, queues, models or users"),
+])  # fmt: skip
+async def test_what_can_be_exported_is_told_by_the_refusal(client: Client, query: str, said: str) -> None:
+    for response in (
+        await client.http.get("/export", params={"query": query}),
+        await client.http.post("/export", json={"query": query}),
+    ):
+        assert response.status_code == 400
+        assert said in response.json()["errors"][0]["message"]
+
+
+async def test_a_format_in_the_body_is_refused_and_not_ignored(client: Client) -> None:
+    response = await client.http.post("/export", json={"query": QUERY, "format": "jsonl"})
+    assert_refused(response, 400, "BAD_REQUEST")
+    assert "/export?format=jsonl" in response.text
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "HEAD", "PATCH"])
@@ -507,7 +527,8 @@ def test_a_refused_export_is_one_paragraph_and_leaves_the_file_as_it_was(mongodb
     for arguments, said in (
         (["{ tasks { nodes { nothing } } }"], "VALIDATION_FAILED: Cannot query field 'nothing'"),
         ([VARIED, "--variables", "[]"], "BAD_REQUEST: variables is to be an object."),
-        ([f"@{tmp_path / 'nothing'}"], "Can't read"),
+        ([f"@{tmp_path / 'nothing'}"], "nothing: No such file or directory."),
+        (["mutation { taskPing { id } }"], "Only a query can be exported."),
     ):  # fmt: skip
         refused = run("export", *arguments, "--output", place, **options)
         assert (refused.returncode, refused.stdout) == (1, ""), said
@@ -515,7 +536,14 @@ def test_a_refused_export_is_one_paragraph_and_leaves_the_file_as_it_was(mongodb
         assert said in refused.stderr
         assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
     refused = run("export", QUERY, "--output", tmp_path / "no" / "tasks.csv", **options)
-    assert (refused.returncode, "Can't write" in refused.stderr) == (1, True)
+    assert (refused.returncode, "There is no folder" in refused.stderr) == (1, True)
+
+
+def test_a_file_gets_the_format_of_its_name_unless_told(mongodb_uri: str, tmp_path: Path) -> None:
+    options = {"mongodb_uri": mongodb_uri, "mongodb_database": NAME + "_empty"}
+    for name, form, written in (("a.jsonl", [], ""), ("a.csv", [], "id\n"), ("b.jsonl", ["--format", "csv"], "id\n")):
+        told = run("export", "{ tasks { nodes { id } } }", "--output", tmp_path / name, *form, **options)
+        assert (told.returncode, (tmp_path / name).read_text()) == (0, written)
 
 
 def test_a_reader_that_leaves_and_an_end_by_signal_are_no_success(tmp_path: Path) -> None:

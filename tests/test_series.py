@@ -194,7 +194,7 @@ async def test_a_stride_tells_how_many_points_one_stands_for(client: Client, dat
 
 
 @pytest.mark.parametrize(("arguments", "code"), [
-    ({"most": 9}, "LIMIT_EXCEEDED"), ({"most": 10_001}, "LIMIT_EXCEEDED"), ({"from": "x"}, "VALIDATION_FAILED"),
+    ({"most": 9}, "VALIDATION_ERROR"), ({"most": 10_001}, "LIMIT_EXCEEDED"), ({"from": "x"}, "VALIDATION_FAILED"),
     ({"method": "BEST"}, "VALIDATION_FAILED"),
 ])  # fmt: skip
 async def test_what_can_not_be_drawn_is_refused(
