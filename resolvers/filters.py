@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from models.reading import Query
 from resolvers.errors import ErrorCode, InputError, LimitError
-from resolvers.keys import Key, field_key, has_value, metric_value_key, of_parameter, parameter_key, spellings
+from resolvers.keys import SPELLED, Key, field_key, has_value, metric_value_key, of_parameter, parameter_key, spellings
 from schema.spec import EnumSpec, FieldSpec, ListOf, ObjectSpec, Ref, Scalar, Spec
 
 MAX_PATTERN = 256
@@ -250,7 +250,7 @@ def _hyperparam(value: Mapping[str, Any], name: str) -> list[Query]:
         conditions.append(_is_one_of(value["in"]))
     if value.get("matches"):
         pattern = {"$literal": _checked(value["matches"], name)}
-        conditions.append({"$regexMatch": {"input": "$$text", "regex": pattern}})
+        conditions.append({"$regexMatch": {"input": SPELLED, "regex": pattern}})
     bounds = _comparison({**value, "eq": None})
     if bounds:  # null is less than every number
         conditions += [{"$ne": ["$$number", None]}, *({name: ["$$number", bound]} for name, bound in bounds.items())]

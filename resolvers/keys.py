@@ -159,6 +159,20 @@ def of_parameter(key: Key, expression: Any) -> Any:
     return {"$let": {"vars": {"stored": _parameter(key)}, "in": {"$let": {"vars": known, "in": expression}}}}
 
 
+# What is shown of a hyperparameter, also of a number of an older server. MongoDB writes six digits of one that is not
+# whole: what has more is not known as a text.
+SPELLED: Query = {"$switch": {
+    "branches": [
+        {"case": {"$in": [{"$type": "$$stored"}, ["int", "long"]]}, "then": {"$toString": "$$stored"}},
+        {"case": {"$ne": [{"$type": "$$stored"}, "double"]}, "then": "$$text"},
+        {"case": {"$and": [{"$eq": ["$$stored", {"$trunc": "$$stored"}]}, {"$lt": [{"$abs": "$$stored"}, 1e16]}]},
+         "then": {"$concat": [{"$toString": {"$toLong": "$$stored"}}, ".0"]}},
+        {"case": {"$eq": [{"$toDouble": {"$toString": "$$stored"}}, "$$stored"]}, "then": {"$toString": "$$stored"}},
+    ],
+    "default": None,
+}}  # fmt: skip
+
+
 def spellings(text: str) -> list[Any]:
     """What may be stored of a hyperparameter that is shown as this text: older servers keep other types than text."""
     found: list[Any] = [text]

@@ -1,6 +1,7 @@
 """Filters: what each becomes as a query, and which rows it finds."""
 
 import itertools
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -499,6 +500,18 @@ async def test_parameters_of_older_servers_are_found_and_sorted_as_they_are_show
     query = "query($orderBy: [TaskOrder!]) { tasks(orderBy: $orderBy) { nodes { id } } }"
     tasks = (await client.data(query, orderBy=[{"hyperparam": lr}, {"field": "ID"}]))["tasks"]
     assert [node["id"] for node in tasks["nodes"]] == ["f", "b", "a", "c", "d", "e"]
+
+
+async def test_a_pattern_looks_at_numbers_of_older_servers_as_they_are_shown(
+    client: Client, database: Database
+) -> None:
+    stored = {"whole": 5, "long": 2**40, "double": 2.0, "large": 1e15, "broken": 0.25, "small": 1e-7, "huge": 1.5e300}
+    await database.task.insert_many([
+        old_task(_id=id_, execution={"parameters": {"lr": value}}) for id_, value in (stored | {"none": None}).items()
+    ])  # fmt: skip
+    for id_, value in stored.items():
+        pattern = f"^{re.escape(str(value))}$"
+        assert await found(client, {"hyperparams": [{"section": "Args", "name": "lr", "matches": pattern}]}) == [id_]
 
 
 # -- together --------------------------------------------------------------------------------------
