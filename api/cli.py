@@ -113,7 +113,6 @@ def _settings(given: dict[str, Any]) -> Settings:
 
 
 DATABASE = ("data_dir", "mongodb_uri", "mongodb_database")
-ACTING = ("company", "user", "max_page", "max_time_ms")
 
 
 @cli.callback()
