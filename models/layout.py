@@ -14,6 +14,7 @@ from typing import Any
 LEGACY_SECTION = "Args"
 LEGACY_TYPE = "legacy"
 TF_DEFINE = "TF_DEFINE"
+DELETED_MARK = "__DELETED__"  # before the id of a document that is gone
 
 _ESCAPES = {"%%": "%", "%2E": ".", "%24": "$", "%_": "_"}
 _ESCAPE = re.compile("|".join(_ESCAPES))

@@ -7,9 +7,11 @@ from uuid import uuid4
 
 from beanie import Document
 from bson.dbref import DBRef
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 TOLERANT = ConfigDict(extra="allow", populate_by_name=True)
+MIN_NAME = 3  # characters
+TOO_SHORT = f"a name has at least {MIN_NAME} characters, not counting the blanks around it"
 
 
 def new_id() -> str:
@@ -20,6 +22,16 @@ def now() -> datetime:
     """Naive UTC in whole milliseconds: what the database keeps."""
     moment = datetime.now(UTC).replace(tzinfo=None)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def trimmed_name(name: str) -> str:
+    """Strip the blanks around a name.
+
+    :raises ValueError: fewer than 3 characters are left
+    """
+    if len(name := name.strip()) < MIN_NAME:
+        raise ValueError(TOO_SHORT)
+    return name
 
 
 def _named(value: Any) -> Any:
@@ -38,7 +50,7 @@ def _opened(value: Any) -> Any:
     return value.as_doc() if isinstance(value, DBRef) else value
 
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3)]
+Name = Annotated[str, AfterValidator(trimmed_name)]
 Free = Annotated[dict[str, Any], BeforeValidator(_opened), AfterValidator(_named)]
 
 

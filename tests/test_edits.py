@@ -269,6 +269,53 @@ async def test_a_bad_value_is_refused_with_a_code_and_nothing_is_stored(client: 
     assert [(error["code"], error.get("field")) for error in errors] == [(code, field)] * 3
 
 
+MORE_BAD = {
+    "a parent that was deleted": given(parent="__DELETED__gone"),
+    "a model that was deleted": executing(model="__DELETED__gone"),
+    "a queue that was deleted": executing(queue="__DELETED__gone"),
+    "a project that was deleted": given(project="__DELETED__gone"),
+    "an empty parent": given(parent=""),
+    "a parent of the viewer that is a draft": given(parent="draft"),
+    "a public parent that runs": given(parent="running"),
+    "a name that another task has": given(name=" a held name "),
+    "a destination without a scheme": given(outputDest="x"),
+    "several mistakes": given(name="x", parent="no", project="no", execution={"model": "no"}),
+}
+
+
+@pytest.mark.parametrize("bad", [*BAD, *MORE_BAD])
+async def test_task_validate_gives_the_very_error_of_task_create(client: Client, bad: str) -> None:
+    values = MORE_BAD[bad] if bad in MORE_BAD else BAD[bad][0]
+    await with_strangers(client)
+    await insert(client, task=task(_id="running", company=PUBLIC, status="in_progress"))
+    await change(client, "taskCreate", "id", name="a held name", type="TRAINING")
+    made, validated = await refusal(client, "taskCreate", **values), await client.error(VALIDATE, input=values)
+    assert validated["message"].replace("TaskValidateInput", "TaskCreateInput") == made["message"]
+    assert validated | {"message": ""} == made | {"message": ""}
+
+
+@pytest.mark.parametrize(("field", "kind", "values"), [
+    ("parent", "task", {"parent": "__DELETED__gone"}), ("project", "project", {"project": "__DELETED__gone"}),
+    ("execution.model", "model", {"execution": {"model": "__DELETED__gone"}}),
+])  # fmt: skip
+async def test_a_reference_to_what_was_deleted_is_refused_as_such(
+    client: Client, field: str, kind: str, values: dict[str, Any]
+) -> None:
+    """As a read task shows it: a delete marks the ids in its children."""
+    await insert(client, task=task(_id="t", status="created"))
+    errors = [
+        await client.error(VALIDATE, input=given(**values)),
+        await refusal(client, "taskCreate", **given(**values)),
+        await refusal(client, "taskEdit", task="t", **values),
+        await refusal(client, "taskClone", task="t", **values),
+    ]
+    expected = {
+        "message": f"The {kind} with the id 'gone' was deleted; name another one, or none.", "field": field,
+        "code": f"INVALID_{kind.upper()}_ID", kind: "__DELETED__gone",
+    }  # fmt: skip
+    assert errors == [expected] * 4
+
+
 @pytest.mark.parametrize("name", ["a" * 300_000, "$where", "a.b.c", "🚀🚀🚀", "\x00\x00\x00", "<script>", "x\ny"])
 async def test_odd_and_long_texts_come_back_as_they_are(client: Client, name: str) -> None:
     payload = await change(
@@ -642,6 +689,25 @@ async def test_what_is_given_stands_in_place_of_the_originals(client: Client) ->
         {"section": "Args", "name": "lr", "value": "1", "type": None, "description": None}
     ]
     assert made["execution"]["dockerCmd"] == "python:3.11"
+
+
+@pytest.mark.parametrize(("field", "one"), [
+    ("parameters", {"name": "lr", "value": "1"}), ("modelLabels", {"key": "x", "value": 7}),
+    ("artifacts", {"key": "x", "type": "dict", "mode": "INPUT"}),
+])  # fmt: skip
+async def test_a_list_of_one_replaces_the_whole_list_as_the_schema_says(
+    client: Client, field: str, one: dict[str, Any]
+) -> None:
+    """In a clone and in an edit alike."""
+    await insert(client, task=[task(_id="t"), task(_id="draft", status="created")])
+    selected = f"task {{ execution {{ {field} {{ {' '.join(one)} }} }} }}"
+    for mutation_name, id_ in (("taskClone", "t"), ("taskEdit", "draft")):
+        payload = await change(client, mutation_name, selected, task=id_, execution={field: [one]})
+        assert payload["task"]["execution"][field] == [one]
+    types = '{ __type(name: "ExecutionInput") { inputFields { name description } } }'
+    fields = (await client.data(types))["__type"]["inputFields"]
+    [description] = [found["description"] for found in fields if found["name"] == field]
+    assert "replaces all of them" in description
 
 
 async def test_clones_without_a_name_are_numbered(client: Client) -> None:

@@ -48,18 +48,86 @@ async def test_projects_that_are_there_are_used(client: Client) -> None:
     assert len(await all_of(client, "project")) == 2
 
 
-@pytest.mark.parametrize("strange", [OTHER_COMPANY, PUBLIC])
-async def test_projects_of_others_are_none_of_the_viewers(client: Client, strange: str) -> None:
-    await client.database["project"].insert_one(project(_id="v", name="vision", company=strange))
+async def test_projects_of_another_company_are_none_of_the_viewers(client: Client) -> None:
+    await client.database["project"].insert_one(project(_id="v", name="vision", company=OTHER_COMPANY))
     payload = await change(client, "projectCreate", PROJECT, name="vision/digits")
     assert payload["project"]["path"] != ["v"]
     assert await client.database["project"].count_documents({}) == 3
 
 
-@pytest.mark.parametrize("name", ["", "ab", " ab ", "/vision", "vision/", "vision//digits", "/", "ab/digits", " / "])
-async def test_a_name_that_is_none_makes_no_project(client: Client, name: str) -> None:
+@pytest.mark.parametrize("name", ["vision", " vision ", "vision/digits", "vision/digits/mnist", "vision / digits"])
+async def test_neither_the_name_of_a_public_project_nor_a_place_inside_it_is_taken(client: Client, name: str) -> None:
+    """The list would else show two projects of the same full name."""
+    await client.database["project"].insert_one(project(_id="v", name="vision", company=PUBLIC))
     error = await refusal(client, "projectCreate", name=name)
+    assert (error["code"], error["field"]) == ("EXPECTED_UNIQUE_DATA", "name")
+    assert (error["name"], error["project"]) == ("vision", "v")
+    assert error["message"] == "name: the public project 'vision' exists; choose another name."
+
+
+async def test_a_public_project_inside_a_project_of_the_company_has_its_name_alone(client: Client) -> None:
+    await client.database["project"].insert_one(project(_id="v", name="vision/digits", company=PUBLIC))
+    for name in ("vision/digits", "vision/digits/mnist"):
+        error = await refusal(client, "projectCreate", name=name)
+        assert (error["code"], error["name"]) == ("EXPECTED_UNIQUE_DATA", "vision/digits")
+    for name in ("vision", "vision/faces", "Vision/digits", "vision/digits 2"):
+        await change(client, "projectCreate", "id", name=name)
+
+
+async def test_a_project_that_stood_beside_a_public_one_before_still_takes_projects_inside(client: Client) -> None:
+    await client.database["project"].insert_many([
+        project(_id="public", name="vision", company=PUBLIC), project(_id="own", name="vision"),
+    ])  # fmt: skip
+    payload = await change(client, "projectCreate", PROJECT, name="vision/digits")
+    assert payload["project"]["path"] == ["own"]
+
+
+async def test_names_of_queues_models_and_tasks_bind_within_the_company_alone(client: Client) -> None:
+    """A ClearML server refuses the name of something public for projects only."""
+    await client.database["queue"].insert_one(queue(name="same", company=PUBLIC))
+    await client.database["model"].insert_one(model(name="same", company=PUBLIC))
+    await client.database["task"].insert_one(task(name="same", company=PUBLIC, taskql_name="same"))
+    await change(client, "queueCreate", "id", name="same")
+    await change(client, "modelCreate", "id", name="same", uri="x")
+    await change(client, "taskCreate", "id", name="same", type="TRAINING")
+
+
+SLASH = "name: a slash separates the names of two projects; remove one that has no name before or after it."
+SHORT = "name: a name has at least 3 characters, not counting the blanks around it"
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("", f"{SHORT}; '' has 0."), ("  ", f"{SHORT}; '' has 0."), ("ab", f"{SHORT}; 'ab' has 2."),
+    (" ab ", f"{SHORT}; 'ab' has 2."), ("ab/digits", f"{SHORT}; 'ab' has 2."), ("\t\n", f"{SHORT}; '' has 0."),
+    ("/", f"{SHORT}; '' has 0."), (" / ", f"{SHORT}; '' has 0."), ("/vision", SLASH), ("vision/", SLASH),
+    ("vision//digits", SLASH), ("vision/ /digits", SLASH), ("a/", SLASH),
+])  # fmt: skip
+async def test_a_name_that_no_project_can_have_is_refused_with_the_reason(
+    client: Client, name: str, message: str
+) -> None:
+    error = await refusal(client, "projectCreate", name=name)
+    assert (error["code"], error["field"], error["message"]) == ("DATA_VALIDATION_ERROR", "name", message)
+
+
+LEAST: dict[str, dict[str, Any]] = {
+    "projectCreate": {}, "queueCreate": {}, "modelCreate": {"uri": "x"}, "taskCreate": {"type": "TRAINING"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mutation", LEAST)
+@pytest.mark.parametrize("name", ["", " ", "ab", "\u3000ab\u3000", "\n\n\n\n"])
+async def test_a_short_name_is_refused_in_the_same_words_everywhere(client: Client, mutation: str, name: str) -> None:
+    error = await refusal(client, mutation, name=name, **LEAST[mutation])
     assert (error["code"], error["field"]) == ("DATA_VALIDATION_ERROR", "name")
+    assert error["message"].startswith(SHORT)
+
+
+@pytest.mark.parametrize("mutation", LEAST)
+@pytest.mark.parametrize("name", ["abc", "a b", "\0\0\0", "x" * 100_000, "🙂🙂🙂", "${x}", "a.b$c"])
+async def test_any_other_name_comes_back_as_it_is(client: Client, mutation: str, name: str) -> None:
+    kind = mutation.removesuffix("Create")
+    payload = await change(client, mutation, f"{kind} {{ name }}", name=f" {name} ", **LEAST[mutation])
+    assert payload[kind] == {"name": name}
 
 
 async def test_a_hundred_projects_are_inside_one_another_at_most(client: Client) -> None:

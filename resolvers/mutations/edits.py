@@ -148,7 +148,7 @@ async def _kept(change: Change, source: Document) -> Document:
     if isinstance(artifacts, list):
         artifacts = layout.artifact_map(item for item in artifacts if isinstance(item.get("key"), str))
     parent, project = source.get("parent"), source.get("project")
-    is_orphan = not isinstance(parent, str) or not parent or parent.startswith("__DELETED__")
+    is_orphan = not isinstance(parent, str) or not parent or parent.startswith(layout.DELETED_MARK)
     is_there = isinstance(project, str) and await change.tx.own("project", {"_id": project}, {"_id": 1})
     return kept | {
         "hyperparams": layout.hyperparams(source.get("hyperparams"), execution.get("parameters")),

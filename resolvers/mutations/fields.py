@@ -185,9 +185,16 @@ async def _refuse_reference(change: Change, name: str, collection: str, id_: str
     is_lax = collection == "project" and not in_force("project_exists", change.rules)
     if not is_lax and (found is None or (collection == "queue" and not is_own)):
         code = ErrorCode[f"INVALID_{collection.upper()}_ID"]
-        raise InputError(code, f"There is no {collection} with the id {id_!r}.", field=name, **{collection: id_})
+        raise InputError(code, _missing(collection, id_), field=name, **{collection: id_})
     if found and collection == "task" and name == "parent" and in_force("parent_completed", change.rules):
         _refuse_unfinished(found)
+
+
+def _missing(collection: str, id_: str) -> str:
+    if id_.startswith(layout.DELETED_MARK):
+        gone = id_.removeprefix(layout.DELETED_MARK)
+        return f"The {collection} with the id {gone!r} was deleted; name another one, or none."
+    return f"There is no {collection} with the id {id_!r}."
 
 
 def _refuse_unfinished(parent: Document) -> None:

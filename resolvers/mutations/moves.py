@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from models.layout import DELETED_MARK
 from models.reading import Document
 from models.series import SERIES
 from models.status import IN_PROGRESS, MOVES, QUEUED
@@ -193,7 +194,7 @@ async def delete(change: Change) -> Payload:
     """Delete a task; its children and ready models keep a mark of it."""
     task = await change.task()
     change.expect_status(task)
-    id_, gone = task["_id"], f"__DELETED__{task['_id']}"
+    id_, gone = task["_id"], f"{DELETED_MARK}{task['_id']}"
     found = await allowed(change, "delete", task)
     await change.note(task, found.target, *_said(change))
     await leave_queues(change, id_)

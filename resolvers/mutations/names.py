@@ -9,13 +9,18 @@ from resolvers.mutations.change import Change
 
 
 async def refuse_taken(change: Change, collection: str, name: str, own: str | None = None) -> None:
-    """Raises ConflictError when another document has the name: of tasks one that this API wrote, of others any."""
+    """Raises ConflictError when another document has the name.
+
+    Of tasks it is one that this API wrote, of queues any of the company, of projects a public one as well.
+    """
     if not _is_unique(change, collection):
         return
     held = {HELD_NAME: name} if collection == "task" else {}
-    others = await change.tx.own(collection, {**held, "name": name, "_id": {"$ne": own}}, {"_id": 1})
+    find = change.tx.visible if collection == "project" else change.tx.own
+    others = await find(collection, {**held, "name": name, "_id": {"$ne": own}}, {"company": 1})
     if others:
-        message = f"There is a {collection} of this name already."
+        kind = collection if others[0]["company"] else f"public {collection}"
+        message = f"name: the {kind} {name!r} exists; choose another name."
         details = {"field": "name", "name": name, collection: others[0]["_id"]}
         raise ConflictError(ErrorCode.EXPECTED_UNIQUE_DATA, message, **details)
 

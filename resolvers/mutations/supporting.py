@@ -5,6 +5,7 @@ from typing import Any
 from models.model import Model
 from models.project import Project
 from models.queue import Queue
+from models.stored import MIN_NAME, TOO_SHORT
 from resolvers.errors import ErrorCode, InputError
 from resolvers.limits import exceeded
 from resolvers.mutations.change import Change, Payload
@@ -16,12 +17,7 @@ MAX_DEPTH = 100
 
 async def create_project(change: Change) -> Payload:
     """The projects around it are made as well, where they are not there yet."""
-    parts = [part.strip() for part in change.asked["name"].split("/")]
-    if not all(parts):
-        message = "name: between two slashes, and at either end, stands the name of a project."
-        raise InputError(ErrorCode.DATA_VALIDATION_ERROR, message, field="name")
-    if len(parts) > MAX_DEPTH:
-        raise exceeded("projects", "projects inside one another", MAX_DEPTH, len(parts))
+    parts = _parts(change.asked["name"])
     path: list[str] = []
     for depth in range(1, len(parts)):
         name = "/".join(parts[:depth])
@@ -30,6 +26,22 @@ async def create_project(change: Change) -> Payload:
     values = {name: value for name, value in change.asked.items() if name != "idempotency_key"}
     id_ = await _add_project(change, "/".join(parts), path, values)
     return {"id": id_, "project": id_}
+
+
+def _parts(name: str) -> list[str]:
+    """Split the full name of a project at its slashes; raises ApiError for a name that no project can have."""
+    parts = [part.strip() for part in name.split("/")]
+    if any(parts) and not all(parts):
+        raise _bad_name("a slash separates the names of two projects; remove one that has no name before or after it")
+    if len(parts[0]) < MIN_NAME:
+        raise _bad_name(f"{TOO_SHORT}; {parts[0]!r} has {len(parts[0])}")
+    if len(parts) > MAX_DEPTH:
+        raise exceeded("projects", "projects inside one another", MAX_DEPTH, len(parts))
+    return parts
+
+
+def _bad_name(reason: str) -> InputError:
+    return InputError(ErrorCode.DATA_VALIDATION_ERROR, f"name: {reason}.", field="name")
 
 
 async def _add_project(change: Change, name: str, path: list[str], values: dict[str, Any]) -> str:
