@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -31,12 +31,12 @@ from api.requests import (
     read_request,
     wants_events,
 )
-from api.streams import events, refuse_foreign
+from api.streams import Bodies, events, refuse_foreign
 from api.working import AtOnce, while_connected
 from resolvers.context import Context
 from resolvers.documents import Schema
 from resolvers.errors import ErrorCode
-from resolvers.subscriptions import Subscriptions
+from resolvers.subscriptions import Ended, Subscriptions
 
 READS = {OperationType.QUERY}
 ALL = {OperationType.QUERY, OperationType.MUTATION}
@@ -101,8 +101,9 @@ def _answered(result: ExecutionResult, media_type: str) -> Answer:
 def _body(result: ExecutionResult) -> dict[str, Any]:
     errors = result.errors or []
     body: dict[str, Any] = {"errors": [shown(error) for error in errors]} if errors else {}
+    is_refused = isinstance(result, PreExecutionError)
     was_executed = result.data is not None or any(error.path for error in errors)
-    if was_executed:
+    if was_executed and not is_refused:
         body["data"] = result.data
     if result.extensions:
         body["extensions"] = result.extensions
@@ -156,21 +157,22 @@ class GraphQLView:
             return
         await response(scope, receive, send)
 
-    async def stream(
-        self, asked: Asked, context: Context, allowed: set[OperationType] = ALL
-    ) -> AsyncGenerator[ExecutionResult, None]:
-        """The results of a subscription, or the one of another operation."""
-        subscribed = self._schema.subscribed(asked.query, asked.variables or {}, asked.operation_name, context)
+    async def stream(self, asked: Asked, context: Context, allowed: set[OperationType] = ALL) -> Bodies:
+        """The answers to a subscription, or the one to another operation."""
+        subscribed = self._schema.subscribed(
+            asked.query, asked.variables or {}, asked.operation_name, context, asked.extensions
+        )
         if isinstance(subscribed, list):
-            yield PreExecutionError(None, subscribed)
+            yield _body(PreExecutionError(None, subscribed))
         elif subscribed is None:
-            yield await self._alone(asked, context, allowed)
+            yield _body(await self._alone(asked, context, allowed))
         else:
-            kind: type[ExecutionResult] = PreExecutionError
+            extensions = subscribed.extensions
             async with aclosing(self._subscriptions.results(subscribed)) as results:
-                async for found in results:
-                    kind = kind if found.data is None else ExecutionResult
-                    yield kind(found.data, found.errors)
+                async for result in results:
+                    kind = PreExecutionError if isinstance(result, Ended) else ExecutionResult
+                    yield _body(kind(result.data, result.errors, extensions))
+                    extensions = {}
 
     async def _alone(self, asked: Asked, context: Context, allowed: set[OperationType]) -> ExecutionResult:
         try:
@@ -195,9 +197,9 @@ class GraphQLView:
         except RefusedError as refusal:
             status, headers, content = _refused(refusal, JSON_TYPE)
             return Response(content, status, headers)
-        results = self.stream(asked, self._new_context(request), READS if http.method == "GET" else ALL)
+        bodies = self.stream(asked, self._new_context(request), READS if http.method == "GET" else ALL)
         content_type = {"content-type": f"{EVENTS_TYPE}; charset=utf-8", "x-accel-buffering": "no"}
-        return StreamingResponse(events(results, _body, self.stopping), headers=content_type)
+        return StreamingResponse(events(bodies, self.stopping), headers=content_type)
 
     async def _execute(self, asked: Asked, allowed: set[OperationType], context: Context) -> ExecutionResult:
         with self.at_once.one_more():

@@ -87,8 +87,19 @@ class Schema(strawberry.Schema):
             errors = [_error(exceeded("cost", "objects to answer with", self.limits.cost, cost))]
         return errors, cost
 
+    def cost_report(self, cost: int | None, asked: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The extensions of an answer; those of a request ask for its cost with `{"cost": true}`."""
+        if cost is None or (asked or {}).get("cost") is not True:
+            return {}
+        return {"cost": {"requested": cost, "budget": self.limits.cost}}
+
     def subscribed(
-        self, query: str, variables: Mapping[str, Any], operation_name: str | None, context: Context
+        self,
+        query: str,
+        variables: Mapping[str, Any],
+        operation_name: str | None,
+        context: Context,
+        extensions: Mapping[str, Any] | None = None,
     ) -> Subscribed | list[GraphQLError] | None:
         """The subscription that is asked for, or what forbids it; None when something else is asked for."""
         try:
@@ -100,14 +111,16 @@ class Schema(strawberry.Schema):
         operation = get_operation_ast(checked.document, operation_name)
         if operation is None or operation.operation is not OperationType.SUBSCRIPTION:
             return None
-        errors, _ = self.refusals(checked, operation.name.value if operation.name else None, variables)
+        errors, cost = self.refusals(checked, operation.name.value if operation.name else None, variables)
         if errors:
             return errors
         executor = PlannedExecution.build(
             self._schema, checked.document, None, context, dict(variables), operation_name,
             hide_suggestions=not self._introspection,
         )  # fmt: skip
-        return executor if isinstance(executor, list) else Subscribed(executor, checked.document, query, variables)
+        if isinstance(executor, list):
+            return executor
+        return Subscribed(executor, checked.document, query, variables, self.cost_report(cost, extensions))
 
     def _check(self, text: str) -> Checked:
         document = self._parsed(text)
@@ -124,7 +137,8 @@ class Schema(strawberry.Schema):
     def _parsed(self, text: str) -> DocumentNode:
         most = self.limits.tokens
         try:
-            return parse(text, max_tokens=most)
+            # the edition of September 2025 has no empty selection sets
+            return parse(text, max_tokens=most, allow_empty_selection_sets=False)
         except GraphQLSyntaxError as error:
             if error.message == f"Syntax Error: Document contains more than {most} tokens. Parsing aborted.":
                 raise exceeded("tokens", "tokens", most) from None
@@ -144,7 +158,7 @@ class Schema(strawberry.Schema):
 
 
 class _Checks(SchemaExtension):
-    """Takes the place of parsing and validation. `extensions: {"cost": true}` of a request asks for its cost."""
+    """Takes the place of parsing and validation."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
@@ -164,10 +178,7 @@ class _Checks(SchemaExtension):
         yield
 
     def get_results(self) -> dict[str, Any]:
-        asked = self.execution_context.operation_extensions or {}
-        if asked.get("cost") is not True or self._cost is None:
-            return {}
-        return {"cost": {"requested": self._cost, "budget": self._schema.limits.cost}}
+        return self._schema.cost_report(self._cost, self.execution_context.operation_extensions)
 
 
 def _error(error: ApiError) -> GraphQLError:

@@ -1,11 +1,11 @@
 """Subscriptions: which there are, and which of them ask the same, so that they are told by one group."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Hashable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, NamedTuple
 
-import orjson
 from graphql import (
     SKIP,
     ArgumentNode,
@@ -27,12 +27,13 @@ from resolvers.groups import Group
 
 
 class Subscribed(NamedTuple):
-    """A subscription that is to be executed, and what it asks."""
+    """A subscription to execute, what it asks, and the extensions of its first result."""
 
     executor: Executor[Any]
     document: DocumentNode
     query: str
     variables: Mapping[str, Any]
+    extensions: dict[str, Any]
 
     @property
     def identity(self) -> Hashable:
@@ -43,7 +44,11 @@ class Subscribed(NamedTuple):
         asked = {name: value for name, value in self.variables.items() if name not in apart}
         name = self.executor.operation.name
         context: Context = self.executor.context_value
-        return self.query, name and name.value, orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), context.viewer
+        return self.query, name and name.value, json.dumps(asked, sort_keys=True), context.viewer
+
+
+class Ended(ExecutionResult):
+    """The error that ends a subscription, or does not let it begin. It is the last result, and of no event."""
 
 
 class Uses(Visitor):
@@ -76,7 +81,7 @@ class Subscriptions:
         self._groups: dict[Hashable, Group] = {}
 
     async def results(self, subscribed: Subscribed) -> AsyncGenerator[ExecutionResult, None]:
-        """What is told, until the client leaves. An error that ends it comes last, and has no data."""
+        """The results of its events, until the client leaves; Ended where the server ends it."""
         if self._count >= self._most:
             message = f"This server has {self._most} subscriptions at once, and as many are open; try again later."
             error = LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit="subscriptions", maximum=self._most)
@@ -94,7 +99,7 @@ class Subscriptions:
         source = create_source_event_stream(subscribed.executor)
         found = await source if isinstance(source, Awaitable) else source
         if isinstance(found, ExecutionResult):
-            yield found
+            yield Ended(None, found.errors)
             return
         feed: Feed = await anext(aiter(found))
         try:
@@ -126,5 +131,5 @@ class Subscriptions:
                 group.running.cancel()
 
 
-def _failed(error: Exception) -> ExecutionResult:
-    return ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
+def _failed(error: Exception) -> Ended:
+    return Ended(None, [GraphQLError(str(error), original_error=error)])

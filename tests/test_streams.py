@@ -59,6 +59,11 @@ def subscribe(id_: Any = "1", query: Any = QUERY, **more: Any) -> str:
         (('{"type": 1}',), 4400),
         ((b"\x00\x01",), 4400),
         (('{"type": "connection_init", "payload": []}',), 4400),
+        (('{"type": "ping", "payload": []}',), 4400),
+        (('{"type": "pong", "payload": "x"}',), 4400),
+        ((json.dumps({"type": "x" * 500}),), 4400),
+        ((INIT, '{"type": "next", "id": "1", "payload": {}}'), 4400),
+        ((INIT, '{"type": "complete", "id": 1}'), 4400),
         (('{"type": "connection_init", "type": "ping"}',), 4400),
         ((INIT, "[" * 2000 + "]" * 2000), 4400),
         ((INIT, '{"type": "subscribe", "id": "1"}'), 4400),
@@ -70,7 +75,10 @@ def subscribe(id_: Any = "1", query: Any = QUERY, **more: Any) -> str:
         ((INIT, '{"type": "complete"}'), 4400),
         ((subscribe(),), 4401),
         ((INIT, INIT), 4429),
+        ((INIT, '{"type": "connection_init", "payload": null}'), 4429),
         ((INIT, subscribe(), subscribe()), 4409),
+        ((INIT, subscribe("i" * 500), subscribe("i" * 500)), 4409),
+        ((INIT, subscribe("ü" * 60), subscribe("ü" * 60)), 4409),
     ],
 )
 async def test_what_breaks_the_protocol_closes_the_socket(address: str, messages: tuple[str, ...], code: int) -> None:
@@ -82,7 +90,7 @@ async def test_what_breaks_the_protocol_closes_the_socket(address: str, messages
     [
         {"query": None}, {"query": 1}, {"query": ""}, {"query": QUERY, "variables": []},
         {"query": QUERY, "variables": "x"}, {"query": QUERY, "operationName": 1},
-        {"query": QUERY, "operationName": "none"},
+        {"query": QUERY, "operationName": "none"}, {"query": QUERY, "extensions": [1]},
     ],
 )  # fmt: skip
 async def test_what_is_no_request_is_refused_and_the_socket_goes_on(address: str, payload: dict[str, Any]) -> None:
@@ -94,6 +102,78 @@ async def test_what_is_no_request_is_refused_and_the_socket_goes_on(address: str
     assert {message["type"] for message in said} == {"connection_ack", "error", "pong"}
     [refusal] = [message for message in said if message["type"] == "error"]
     assert refusal["payload"][0]["extensions"]["code"] == "BAD_REQUEST"
+
+
+async def answers(address: str, *messages: str) -> list[dict[str, Any]]:
+    """What a socket sends after these messages, up to the end of an operation."""
+    found = []
+    async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as connection:
+        for message in messages:
+            await connection.send(message)
+        while not found or found[-1]["type"] not in {"complete", "error"}:
+            found.append(json.loads(await asyncio.wait_for(connection.recv(), SOON)))
+    return found
+
+
+async def test_null_is_as_good_as_absent_wherever_the_protocol_allows_it(address: str) -> None:
+    nulls = {"variables": None, "operationName": None, "extensions": None}
+    said = await answers(
+        address,
+        '{"type": "connection_init", "payload": null}',
+        '{"type": "ping", "payload": null}',
+        '{"type": "pong", "payload": null}',
+        subscribe(query="{ __typename }", **nulls),
+    )
+    assert said == [
+        {"type": "connection_ack"},
+        {"type": "pong"},
+        {"id": "1", "type": "next", "payload": {"data": {"__typename": "Query"}}},
+        {"id": "1", "type": "complete"},
+    ]
+
+
+async def test_an_id_can_be_used_again_once_its_operation_is_over(address: str) -> None:
+    """Whoever ended it; the end of an operation that nobody knows is no misuse."""
+    async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as connection:
+        await connection.send(INIT)
+        assert json.loads(await connection.recv()) == {"type": "connection_ack"}
+        await connection.send('{"type": "complete", "id": "unknown"}')
+        for _ in range(3):
+            await connection.send(subscribe())
+            await connection.send('{"type": "complete", "id": "1"}')
+        for _ in range(3):
+            await connection.send(subscribe(query="{ __typename }"))
+            answer, end = [json.loads(await asyncio.wait_for(connection.recv(), SOON)) for _ in range(2)]
+            assert answer["payload"] == {"data": {"__typename": "Query"}}
+            assert end == {"id": "1", "type": "complete"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["{ tasks(first: 7) { nodes { id } } }", 'mutation { taskPing(input: {task: "none"}) { __typename } }'],
+)
+async def test_a_socket_says_what_an_operation_costs(address: str, query: str) -> None:
+    """As over HTTP."""
+    asked = {"query": query, "extensions": {"cost": True}}
+    async with httpx.AsyncClient() as http:
+        by_http = (await http.post(f"http://{address}/graphql", json=asked)).json()
+    [_, answer, _] = await answers(address, INIT, subscribe(**asked))
+    assert answer["payload"] == by_http
+    assert by_http["extensions"]["cost"]["requested"] > 0
+
+
+async def test_the_first_result_of_a_subscription_says_what_it_costs(
+    app: Starlette, address: str, database: Database
+) -> None:
+    async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as connection:
+        await connection.send(INIT)
+        assert json.loads(await connection.recv()) == {"type": "connection_ack"}
+        await connection.send(subscribe(extensions={"cost": True}))
+        await begun(app)
+        await database["task"].insert_many([task(_id="first"), task(_id="second")])
+        first, second = [json.loads(await asyncio.wait_for(connection.recv(), SOON))["payload"] for _ in range(2)]
+    assert first["extensions"]["cost"]["requested"] > 0
+    assert "extensions" not in second
 
 
 async def test_nobody_speaks_the_old_protocol(address: str) -> None:
@@ -214,6 +294,35 @@ async def test_a_server_that_stops_lets_go_of_all_who_listen(other_mongod: str) 
             assert closing.value.rcvd.code == 1012
     assert (status, said) == (0, "")
     assert time.monotonic() - begun < 10
+
+
+MISUSE: list[tuple[str | bytes, ...]] = [
+    ("no JSON",),
+    ('{"type": "' + "x" * 500 + '"}',),
+    ('{"type": {"a": 1}}',),
+    (b"\x00\xff",),
+    (subscribe(),),
+    (INIT, INIT),
+    (INIT, subscribe(), subscribe()),
+    (INIT, subscribe("i" * 500), subscribe("i" * 500)),
+    (INIT, *[subscribe(str(number)) for number in range(50)], subscribe("7")),
+    (INIT, *[subscribe(str(number), "{ tasks { totalCount } }") for number in range(50)], "no JSON"),
+]
+
+
+async def test_misuse_of_the_protocol_writes_nothing_to_the_log(other_mongod: str) -> None:
+    """Whether the client waits for the socket to be closed or is gone by then."""
+    with served(mongodb_uri=other_mongod) as server:
+        address = server.address.removeprefix("http://").removesuffix("/graphql")
+        for messages in MISUSE:
+            assert await closed_with(address, *messages) >= 4400
+            async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as connection:
+                for message in messages:
+                    await connection.send(message)
+                connection.transport.abort()
+        async with socket(address) as live:
+            assert await (await live.subscribe("{ __typename }")).next() == "Query"
+        assert server.stop() == (0, "")
 
 
 async def test_a_standalone_server_says_what_it_takes(tmp_path: Path) -> None:
