@@ -57,6 +57,7 @@ class Schema(strawberry.Schema):
         self, *, limits: Limits, sizes: Mapping[tuple[str, str], int], introspection: bool, **options: Any
     ) -> None:
         super().__init__(**options, extensions=[lambda: _Checks(self), OneOperation])
+        self._schema.type_map = dict(sorted(self._schema.type_map.items()))  # the order that introspection gives
         self.limits = limits
         self._introspection = introspection
         self._pricing = Pricing(self._schema, sizes, limits.page)

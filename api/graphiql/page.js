@@ -2,6 +2,7 @@
 "use strict";
 
 const { useEditorContext, usePluginStore } = GraphiQL.React;
+const { parse } = GraphiQL.GraphQL;
 const h = React.createElement;
 const PANEL = "taskql:panel"; // the title of the panel that was open last; empty when none was
 
@@ -37,18 +38,55 @@ function Examples({ examples }) {
     h("ol", { className: "examples-list" }, examples.map(item)));
 }
 
-function Brand({ panel }) {
+function Brand({ panel, examples }) {
   const { queryEditor } = useEditorContext({ nonNull: true });
-  const { plugins } = usePluginStore();
   const wrap = () => queryEditor?.setOption("lineWrapping", true); // comments are prose
-  const show = () => {
-    // GraphiQL 4.1 leaves the panel of its prop visiblePlugin folded
+  React.useEffect(wrap, [queryEditor]);
+  useOpenPanel(panel);
+  useTabTitles(examples);
+  useVariablesPane();
+  return "taskql";
+}
+
+// GraphiQL 4.1 leaves the panel of its prop visiblePlugin folded.
+function useOpenPanel(panel) {
+  const { plugins } = usePluginStore();
+  const open = () => {
     const index = plugins.findIndex(({ title }) => title === panel);
     document.querySelector(`.graphiql-sidebar [data-index="${index}"]`)?.click();
   };
-  React.useEffect(wrap, [queryEditor]);
-  React.useEffect(show, [plugins]);
-  return "taskql";
+  React.useEffect(open, [plugins]);
+}
+
+// The tab of an example has the title of the example, where GraphiQL shows the name of the operation.
+function useTabTitles(examples) {
+  const { tabs } = useEditorContext({ nonNull: true });
+  const titleOf = ({ query, title }) => examples.find((example) => isOf(example, query))?.title ?? title;
+  React.useLayoutEffect(() => tabs.forEach((tab, index) => {
+    const button = document.getElementById(`graphiql-session-tab-${index}`);
+    if (button) button.textContent = button.title = titleOf(tab);
+  }));
+}
+
+function isOf(example, query) {
+  return Boolean(query?.startsWith(`# ${example.title}\n`));
+}
+
+// The pane of variables is open where a tab has some, and closed in every other tab until somebody opens it.
+function useVariablesPane() {
+  const { tabs, activeTabIndex } = useEditorContext({ nonNull: true });
+  const tab = tabs[activeTabIndex];
+  const hasVariables = Boolean(tab?.variables?.trim());
+  const follow = () => toggleTools(hasVariables);
+  const open = () => {
+    if (hasVariables) toggleTools(true);
+  };
+  React.useEffect(follow, [tab?.id]);
+  React.useEffect(open, [hasVariables]);
+}
+
+function toggleTools(isOpen) {
+  document.querySelector(`.graphiql-toggle-editor-tools[aria-label^="${isOpen ? "Show" : "Hide"}"]`)?.click();
 }
 
 function Icon() {
@@ -56,16 +94,25 @@ function Icon() {
     h("path", { d: "M9 5h11M9 12h11M9 19h11M4 5h.01M4 12h.01M4 19h.01" }));
 }
 
-// Just after a tab was opened GraphiQL may still know the operation of the tab before, and its kind. What is an operation
-// stands at the beginning of a line; a field of that name does not.
-function ofThisQuery({ operationName, ...rest }, options) {
-  const found = [...rest.query.matchAll(/^(query|mutation|subscription)\b[^\S\n]*(\w*)/gm)];
-  const [, , name] = found.find(([, , known]) => known === operationName) ?? (found.length === 1 ? found[0] : []);
-  const definitions = found.map(([, operation, value]) => ({
-    kind: "OperationDefinition", operation, name: value ? { kind: "Name", value } : undefined,
-  }));
-  const documentAST = { kind: "Document", definitions };
+// Just after an edit GraphiQL may still know the operations of the text before, so the text itself decides: the name that
+// is sent is one of its operations. A text that is no document goes as it is, and the server says what is wrong with it.
+function matchQuery(params, options) {
+  const documentAST = parseQuery(params.query);
+  if (!documentAST) return [params, { ...options, documentAST }];
+  const { operationName, ...rest } = params;
+  const operations = documentAST.definitions.filter(({ kind }) => kind === "OperationDefinition");
+  const known = operations.find(({ name }) => name && name.value === operationName);
+  const chosen = known ?? (operations.length === 1 ? operations[0] : undefined);
+  const name = chosen?.name?.value;
   return [name ? { operationName: name, ...rest } : rest, { ...options, documentAST }];
+}
+
+function parseQuery(query) {
+  try {
+    return parse(query);
+  } catch {
+    return undefined;
+  }
 }
 
 async function start() {
@@ -78,17 +125,17 @@ async function start() {
   const send = GraphiQL.createFetcher({ url: location.pathname, subscriptionUrl: socket });
   ReactDOM.createRoot(document.getElementById("graphiql")).render(
     h(GraphiQL, {
-      fetcher: (params, options) => send(...ofThisQuery(params, options)),
+      fetcher: (params, options) => send(...matchQuery(params, options)),
       plugins: [list, GraphiQLPluginExplorer.explorerPlugin({ showAttribution: false })],
       onTogglePluginVisibility: (panel) => localStorage.setItem(PANEL, panel ? panel.title : ""),
-      defaultTabs: asked.get("query") ? undefined : examples,
+      defaultTabs: asked.get("query") ? undefined : examples.slice(0, 1),
       defaultQuery: "",
       query: asked.get("query") ?? undefined,
       variables: asked.get("variables") ?? undefined,
-      defaultEditorToolsVisibility: "variables",
+      defaultEditorToolsVisibility: false,
       inputValueDeprecation: true,
       schemaDescription: true,
-    }, h(GraphiQL.Logo, null, h(Brand, { panel }))));
+    }, h(GraphiQL.Logo, null, h(Brand, { panel, examples }))));
 }
 
 start();
