@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -30,17 +30,33 @@ MAX_STEPS = 100  # of the history of one task, told at once
 PAUSE = 1.0  # seconds between attempts to open the stream again
 MANY = 0xFFFFFF  # changes of one time, more than there can be
 NO_REPLICA_SET = 40573
-FORGOTTEN = {280, 286}  # where to go on is not in the oplog any more, or can't be gone on from
+# where to go on is not in the oplog any more, or can't be gone on from, such as an event of more than 16 MB
+FORGOTTEN = {280, 286, 10334}
+MAX_ID = 10_000  # bytes of an id with its name; an event holds it three times
+MAX_STEP = 16_000_000  # bytes of a step, which leave room for the rest of its event
 TASKS = "task"
+EVERY_BLOCK = ""  # instead of the id of a block
 CREATED, CHANGED, DELETED = "created", "changed", "deleted"
 KINDS: Mapping[str, str] = {"insert": CREATED, "update": CHANGED, "replace": CHANGED, "delete": DELETED}
 WRITTEN = "$updateDescription.updatedFields"
+REPLACING = ("drop", "rename")  # what happens to a collection, its own documents or those of another in its place
+IS_STEP: Mapping[str, Any] = {
+    "$and": [{"$eq": ["$ns.coll", TRANSITIONS]}, {"$lte": [{"$bsonSize": "$fullDocument"}, MAX_STEP]}]
+}
 PIPELINE: Sequence[Mapping[str, Any]] = (
-    {"$match": {"ns.coll": {"$in": [TASKS, TRANSITIONS, SERIES]}, "operationType": {"$in": list(KINDS)}}},
+    {"$match": {
+        "$or": [{"ns.coll": {"$in": [TASKS, TRANSITIONS, SERIES]}}, {"to.coll": {"$in": [TASKS, SERIES]}}],
+        "operationType": {"$in": [*KINDS, *REPLACING]},
+    }},
+    # a document whose id is not text can't be named; one whose id is too long would make the stream fail
+    {"$match": {"$or": [
+        {"operationType": {"$in": REPLACING}},
+        {"documentKey._id": {"$type": "string"}, "$expr": {"$lte": [{"$bsonSize": "$documentKey"}, MAX_ID]}},
+    ]}},
     # values stay where they are: a configuration may be long, and who is told reads what they may see; of the paths
     # only where they begin is asked for, and one report of metrics writes thousands
     {"$project": {
-        "operationType": 1, "clusterTime": 1, "ns.coll": 1, "documentKey._id": 1,
+        "operationType": 1, "clusterTime": 1, "ns.coll": 1, "to.coll": 1, "documentKey._id": 1,
         "fields": {"$setUnion": {"$map": {
             "input": {"$concatArrays": [
                 {"$ifNull": [{"$map": {"input": {"$objectToArray": WRITTEN}, "in": "$$this.k"}}, []]},
@@ -49,7 +65,7 @@ PIPELINE: Sequence[Mapping[str, Any]] = (
             ]},
             "in": {"$first": {"$split": ["$$this", "."]}},
         }}},
-        "step": {"$cond": [{"$eq": ["$ns.coll", TRANSITIONS]}, "$fullDocument", "$$REMOVE"]},
+        "step": {"$cond": [IS_STEP, "$fullDocument", "$$REMOVE"]},
     }},
 )  # fmt: skip
 
@@ -83,7 +99,7 @@ class Change:
 
 
 class Record(NamedTuple):
-    """One change as the stream brings it. `key` is the id of a task, or of a block of one of its curves."""
+    """One change as the stream brings it. `key` is the id of a task, of a block of its curves, or EVERY_BLOCK."""
 
     position: Position
     is_task: bool
@@ -152,7 +168,7 @@ class Stream:
 
     async def next(self) -> Iterable[Record] | None:
         """What the next change comes to; None when there was none for a while. Raises PositionError, PyMongoError."""
-        if not self._stream.alive:  # the database was dropped
+        if not self._stream.alive:  # the database was dropped, and had no tasks
             raise PositionError(FORGOTTEN_SAID)
         with _explained():
             event = await self._stream.try_next()
@@ -191,15 +207,32 @@ def _position(time: Timestamp, count: int) -> Position:
 
 
 def _records(position: Position, event: Mapping[str, Any]) -> Iterable[Record]:
-    """The change in an event; none of a document whose id is no text, which nobody can name."""
-    collection, key = event["ns"]["coll"], event["documentKey"]["_id"]
+    """The change in an event; none of what nobody can name. Raises PositionError when all tasks are others now."""
+    operation, collection = event["operationType"], event["ns"]["coll"]
+    if operation in REPLACING:
+        return _of_collections(position, {collection, event.get("to", {}).get("coll")})
     if collection == TRANSITIONS:
-        step = event.get("step") or {}
-        key, change = step.get("task"), Change(CHANGED, (), (step,))
-    else:
-        change = Change(KINDS[event["operationType"]], tuple(event["fields"]))
-    if isinstance(key, str) and (collection != TRANSITIONS or event["operationType"] == "insert"):
-        yield Record(position, collection != SERIES, key, change)
+        return _of_step(position, operation, event.get("step"))
+    change = Change(KINDS[operation], tuple(event["fields"]))
+    return _named(position, collection == TASKS, event["documentKey"]["_id"], change)
+
+
+def _of_collections(position: Position, collections: Collection[str | None]) -> Iterable[Record]:
+    if TASKS in collections:
+        raise PositionError(FORGOTTEN_SAID)
+    return [Record(position, False, EVERY_BLOCK, Change(DELETED))] if SERIES in collections else ()
+
+
+def _of_step(position: Position, operation: str, step: Any) -> Iterable[Record]:
+    # a document with `$ref` and `$id` is decoded as a DBRef
+    if operation != "insert" or not isinstance(step, dict):
+        return ()
+    return _named(position, True, step.get("task"), Change(CHANGED, (), (step,)))
+
+
+def _named(position: Position, is_task: bool, key: Any, change: Change) -> Iterable[Record]:
+    # JavaScript is decoded as a kind of text that can't be a key
+    return [Record(position, is_task, key, change)] if type(key) is str else ()
 
 
 class Listener(NamedTuple):

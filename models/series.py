@@ -67,6 +67,23 @@ class Columns(NamedTuple):
         return Columns(self.iterations[places], self.values[places], self.timestamps[places])
 
 
+def is_counted(block: Document) -> bool:
+    """Whether the block says of which curve it is and how many points it has. One that does not is not from here."""
+    names, points = [block.get("metric"), block.get("variant")], block.get("points")
+    return all(type(name) is str for name in names) and isinstance(points, int) and 0 <= points <= BLOCK
+
+
+def is_readable(block: Document) -> bool:
+    """Whether the points of a block can be read."""
+    chunks = block.get("chunks")
+    return (
+        is_counted(block)
+        and isinstance(block.get("number"), int)
+        and isinstance(chunks, list)
+        and all(isinstance(chunk, bytes) and len(chunk) % POINT.itemsize == 0 for chunk in chunks)
+    )
+
+
 def columns(blocks: Sequence[Document]) -> Columns:
     """One curve of its blocks, whatever their order."""
     found = as_they_came(blocks)

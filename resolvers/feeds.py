@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import strawberry
+from pymongo.errors import PyMongoError
 
-from models.changes import CHANGED, DELETED, Batch, Change, Position
-from models.reading import Document
-from models.series import BLOCK, SERIES, as_they_came
+from models.changes import CHANGED, DELETED, EVERY_BLOCK, Batch, Change, Position
+from models.reading import Document, Query
+from models.series import BLOCK, SERIES, as_they_came, is_counted, is_readable
 from resolvers.arguments import given
 from resolvers.context import Context
 from resolvers.curves import listed
-from resolvers.errors import ErrorCode, InputError
+from resolvers.errors import ErrorCode, InputError, coded
 from resolvers.filters import Filters, both, filters_of
 from resolvers.subprojects import query_of
 from schema.spec import Spec
@@ -162,8 +163,7 @@ class Tasks(Feed):
         asked = self._asked(batch)
         there = [id_ for id_ in asked if batch.tasks[id_].kind != DELETED]
         query = (await query_of(self._filter, self._filters, context.reader)).query  # there may be new sub-projects
-        found = await context.reader.all("task", both(query, {"_id": {"$in": there}}), {"_id": 1}) if there else []
-        fitting = {document["_id"] for document in found}
+        fitting = await _fitting(context, query, there) if there else set()
         return _round(batch.after, batch.upto, [self._event(id_, batch.tasks[id_], id_ in fitting) for id_ in asked])
 
     def _event(self, id_: str, change: Change, is_fitting: bool) -> Event:
@@ -194,6 +194,21 @@ class Tasks(Feed):
         ]
 
 
+async def _fitting(context: Context, query: Query, ids: Sequence[str]) -> set[str]:
+    """Those of these tasks that a filter finds. It does not find a task whose text its patterns can't be tried on."""
+    try:
+        found = await context.reader.all("task", both(query, {"_id": {"$in": ids}}), {"_id": 1})
+    except PyMongoError as error:
+        known = coded(error)
+        if known is None or known.code is not ErrorCode.INVALID_REGEX_ERROR:
+            raise
+        if len(ids) == 1:
+            return set()
+        half = len(ids) // 2
+        return await _fitting(context, query, ids[:half]) | await _fitting(context, query, ids[half:])
+    return {document["_id"] for document in found}
+
+
 def task_changed(spec: Spec) -> Any:
     filters = filters_of(spec, "task")
     names: dict[str, str] = {}
@@ -222,7 +237,7 @@ class Points(Feed):
 
     def __init__(self, task: str, metric: str | None, variant: str | None) -> None:
         self._task = task
-        self._query = {"task": task} | {
+        self._query: dict[str, Any] = {"task": task} | {
             name: value for name, value in (("metric", metric), ("variant", variant)) if value is not None
         }
         self._blocks: dict[str, tuple[tuple[str, str], int]] = {}  # id → curve and number of points
@@ -231,14 +246,16 @@ class Points(Feed):
         self._note(await context.reader.all(SERIES, self._query, {"metric": 1, "variant": 1, "points": 1}))
 
     def concerns(self, batch: Batch) -> bool:
-        return any(block.startswith(f"{self._task}/") for block in batch.blocks)
+        return EVERY_BLOCK in batch.blocks or any(block.startswith(f"{self._task}/") for block in batch.blocks)
 
     async def round(self, context: Context, batch: Batch) -> Round:
         changed = [block for block in batch.blocks if block.startswith(f"{self._task}/")]
-        query = {**self._query, "_id": {"$in": changed}}
+        is_all = EVERY_BLOCK in batch.removed
+        query = self._query if is_all else {**self._query, "_id": {"$in": changed}}
         blocks = await context.reader.all(SERIES, query, {"metric": 1, "variant": 1, "points": 1})
         # noted only once the database has answered, for else this is asked again
-        begun_anew = {self._blocks.pop(block)[0] for block in batch.removed & self._blocks.keys()}
+        removed = frozenset(self._blocks) if is_all else batch.removed & self._blocks.keys()
+        begun_anew = {self._blocks.pop(block)[0] for block in removed}
         before = self._totals()
         found = self._note(blocks)
         totals = self._totals()
@@ -251,9 +268,10 @@ class Points(Feed):
         return _round(batch.after, batch.upto, events)
 
     def _note(self, blocks: Sequence[Document]) -> set[tuple[str, str]]:
-        for block in blocks:
-            self._blocks[block["_id"]] = ((block["metric"], block["variant"]), block["points"])
-        return {(block["metric"], block["variant"]) for block in blocks}
+        counted = {block["_id"]: block for block in blocks if type(block["_id"]) is str and is_counted(block)}
+        for id_, block in counted.items():
+            self._blocks[id_] = ((block["metric"], block["variant"]), block["points"])
+        return {(block["metric"], block["variant"]) for block in counted.values()}
 
     def _totals(self) -> dict[tuple[str, str], int]:
         totals: dict[tuple[str, str], int] = {}
@@ -272,7 +290,8 @@ class Points(Feed):
             {"metric": metric, "variant": variant, "number": {"$gte": first}} for (metric, variant), first in numbers
         ]
         found = await context.reader.all(SERIES, {"task": self._task, "$or": wanted}, {}) if wanted else []
-        return [self._chunk(pair, stretch, found) for pair, stretch in _stretches(told)]
+        blocks = [block for block in found if is_readable(block)]
+        return [self._chunk(pair, stretch, blocks) for pair, stretch in _stretches(told)]
 
     def _chunk(self, pair: tuple[str, str], stretch: Stretch, blocks: Sequence[Document]) -> Document:
         first = stretch.start // BLOCK * BLOCK

@@ -5,7 +5,7 @@ from typing import Any
 
 from models.metrics import Pair
 from models.reading import Document, Query
-from models.series import SERIES, columns
+from models.series import SERIES, columns, is_readable
 from resolvers.context import Context
 from resolvers.curves import at_best, shown
 from resolvers.errors import ErrorCode, InputError, LimitError
@@ -59,10 +59,11 @@ async def metric_at(
 
 
 async def _blocks(context: Context, tasks: Sequence[str], query: Query) -> Mapping[str, dict[Pair, list[Document]]]:
-    """Of each task the blocks of the curves that match."""
+    """Of each task the blocks of the curves that match; an odd one hides no other."""
     curves: dict[str, dict[Pair, list[Document]]] = {task: {} for task in tasks}
     for block in await context.reader.all(SERIES, {"task": {"$in": list(tasks)}, **query}, {}):
-        curves[block["task"]].setdefault((block["metric"], block["variant"]), []).append(block)
+        if is_readable(block) and type(block["task"]) is str:
+            curves[block["task"]].setdefault((block["metric"], block["variant"]), []).append(block)
     return curves
 
 

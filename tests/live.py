@@ -43,14 +43,12 @@ async def listening(app: Starlette) -> AsyncIterator[str]:
         app.state.stopping.clear()
 
 
-async def begun(app: Starlette) -> None:
+async def begun(app: Starlette, groups: int = 1) -> None:
     """Until what was asked for is listened to."""
     changes = app.state.database.changes
-    for _ in range(500):
-        if changes._listeners:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("nobody listens")
+    async with asyncio.timeout(SOON):
+        while len(changes._listeners) < groups:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.01)
 
 
 Take = Callable[..., AsyncGenerator[ExecutionResult, None]]

@@ -151,13 +151,14 @@ async def test_what_fails_for_another_reason_than_forgetting_is_tried_again(
     await subscription.aclose()
 
 
+@pytest.mark.parametrize("code", [286, 10334])
 async def test_who_can_not_go_on_is_told_so_and_the_next_begins_anew(
-    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail
+    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail, code: int
 ) -> None:
-    """The database has forgotten what came."""
+    """The database has forgotten what came, or can't put it into an event."""
     subscription = take(CHANGED)
     first = await told(database, subscription)
-    fail("getMore", mode={"times": 1}, errorCode=286)
+    fail("getMore", mode={"times": 1}, errorCode=code)
     [error] = (await asyncio.wait_for(first, SOON)).errors
     assert error.original_error.extensions["code"] == "DATABASE_UNAVAILABLE"
     again = take(CHANGED)
