@@ -16,6 +16,9 @@ LEGACY_TYPE = "legacy"
 TF_DEFINE = "TF_DEFINE"
 DELETED_MARK = "__DELETED__"  # before the id of a document that is gone
 
+BLANKS = " \t\r\n"  # around a command
+Written = dict[str, Any]  # stored path → value, None for what is removed
+
 _ESCAPES = {"%%": "%", "%2E": ".", "%24": "$", "%_": "_"}
 _ESCAPE = re.compile("|".join(_ESCAPES))
 
@@ -57,13 +60,34 @@ def escape_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     return escaped
 
 
-def with_first_model(items: Any, legacy: Any, model: str, at: datetime) -> list[dict[str, Any]]:
+def with_first_model(model: str | None, at: datetime, items: Any, legacy: Any) -> Written:
     """Put a model in the first place of ``models.input``; the name is the one that ClearML's own servers give it."""
+    if model is None:
+        return {"models.input": None}
     _, *others = model_items(items, legacy) or [{}]
-    return [
-        {"name": "Input Model", "model": model, "updated": at},
-        *(item for item in others if _id(item.get("model"))),
-    ]
+    first = {"name": "Input Model", "model": model, "updated": at}
+    return {"models.input": [first, *(item for item in others if _id(item.get("model")))]}
+
+
+def with_docker_cmd(command: str | None, _at: datetime, _container: Any, _legacy: Any) -> Written:
+    """Write a command as the image and the arguments of the container, whose other settings stay."""
+    parts = _command_parts(command) or dict.fromkeys(("image", "arguments"))
+    return {f"container.{name}": text for name, text in parts.items()}
+
+
+def with_model_desc(texts: Mapping[str, Any] | None, _at: datetime, items: Any, _legacy: Any) -> Written:
+    """Write texts as the configurations of the type legacy; those of other types stay.
+
+    :raises ValueError: a name is empty, two names are the same without the blanks around them, or a value is no text
+    """
+    if not all(isinstance(text, str) for text in (texts or {}).values()):
+        raise ValueError("all its values are texts")
+    gone = [key for key, item in configuration(items, None).items() if item.get("type") == LEGACY_TYPE]
+    new = {
+        key: {"name": unescape(key), "value": text, "type": LEGACY_TYPE}
+        for key, text in escape_keys(texts or {}).items()
+    }
+    return {f"configuration.{key}": item for key, item in (dict.fromkeys(gone) | new).items()}
 
 
 def artifact_map(artifacts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -87,6 +111,44 @@ def hyperparams(new: Any, legacy: Any) -> dict[str, dict[str, Any]]:
             if isinstance(items, dict):
                 shown[section] = shown.get(section, {}) | _items(items)
     return shown
+
+
+def container(new: Any, legacy: Any) -> dict[str, Any]:
+    """Show the settings of the container, keys escaped.
+
+    :param new: ``container``; when it names an image, only it counts
+    :param legacy: ``execution.docker_cmd``, the image and its arguments on one line
+    """
+    shown = new if isinstance(new, dict) else {}
+    return shown if _text(shown.get("image")) else shown | _command_parts(legacy)
+
+
+def docker_cmd(new: Any, legacy: Any) -> str | None:
+    """Show the image of the container and its arguments on one line; None without an image."""
+    shown = container(new, legacy)
+    image, arguments = _text(shown.get("image")), _text(shown.get("arguments"))
+    return f"{image} {arguments}" if image and arguments else image
+
+
+def configuration(new: Any, legacy: Any) -> dict[str, dict[str, Any]]:
+    """Show the configurations as name → item, names escaped.
+
+    :param new: ``configuration``; its items win
+    :param legacy: ``execution.model_desc``, a flat map of name → text
+    """
+    shown = {
+        escape(name): {"name": name, "value": _legacy_text(value), "type": LEGACY_TYPE}
+        for name, value in (legacy.items() if isinstance(legacy, dict) else ())
+        if name.strip()
+    }
+    return shown | (_items(new) if isinstance(new, dict) else {})
+
+
+def model_desc(new: Any, legacy: Any) -> dict[str, str | None] | None:
+    """Show the texts of the configurations of the type legacy, by name; None when there are none."""
+    items = [(unescape(key), item) for key, item in configuration(new, legacy).items()]
+    texts = {name: item.get("value") for name, item in items if item.get("type") == LEGACY_TYPE}
+    return {name: text if type(text) is str else None for name, text in texts.items()} or None
 
 
 def legacy_name(section: str, name: str) -> str | None:
@@ -132,11 +194,26 @@ def _legacy_hyperparams(parameters: dict[str, Any]) -> dict[str, dict[str, Any]]
         prefixed = path.startswith(f"{TF_DEFINE}/")
         section, name = (TF_DEFINE, path.removeprefix(f"{TF_DEFINE}/")) if prefixed else (LEGACY_SECTION, path)
         if name.strip():
-            is_shown = isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
-            text = str(value) if is_shown else None
-            item = {"section": section, "name": name, "value": text, "type": LEGACY_TYPE}
+            item = {"section": section, "name": name, "value": _legacy_text(value), "type": LEGACY_TYPE}
             shown.setdefault(escape(section), {})[escape(name)] = item
     return shown
+
+
+def _legacy_text(value: Any) -> str | None:
+    """Show a value of an older server as the text that newer ones store."""
+    is_shown = isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return str(value) if is_shown else None
+
+
+def _command_parts(command: Any) -> dict[str, str]:
+    """Split a command into the image, which ends at the first blank, and the arguments; empty without an image."""
+    image, _, arguments = (_text(command) or "").strip(BLANKS).partition(" ")
+    return {"image": image, "arguments": arguments} if image else {}
+
+
+def _text(value: Any) -> str | None:
+    """Read a text that is not empty; the driver's Code is a str as well, and none."""
+    return value if type(value) is str and value else None
 
 
 def _model_ids(items: Any) -> list[str]:

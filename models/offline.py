@@ -210,6 +210,7 @@ def _zipped(member: ZipInfo) -> datetime:
 def _layouts(task: dict[str, Any]) -> dict[str, Any]:
     execution = {name: value for name, value in task.get("execution", {}).items() if value not in (None, "")}
     parameters, model = execution.pop("parameters", None), execution.pop("model", None)
+    texts, command = execution.pop("model_desc", None), execution.pop("docker_cmd", None)
     if "model_labels" in execution:
         execution["model_labels"] = layout.escape_keys(execution["model_labels"])
     if isinstance(execution.get("artifacts"), list):
@@ -223,6 +224,6 @@ def _layouts(task: dict[str, Any]) -> dict[str, Any]:
         "execution": execution,
         "models": task.get("models", {"input": layout.model_items(None, model), "output": []}),
         "hyperparams": escaped or layout.hyperparams(None, parameters),
-        "configuration": layout.escape_keys(task.get("configuration", {})),
-        "container": layout.escape_keys(task.get("container", {})),
+        "configuration": layout.configuration(None, texts) | layout.escape_keys(task.get("configuration", {})),
+        "container": layout.container(layout.escape_keys(task.get("container", {})), command),
     }

@@ -28,23 +28,20 @@ class Artifact(Part):
 
 
 class Execution(Part):
-    """`model` and `parameters` are where older servers keep what now is in `models.input` and `hyperparams`."""
+    """Older servers keep here what now is in other places.
+
+    `model` is in `models.input`, `parameters` in `hyperparams`, `model_desc` in `configuration` and `docker_cmd` in
+    `container`.
+    """
 
     queue: str | None = None
     parameters: dict[str, Any] | None = None
     model: str | None = None
-    model_desc: Free = {}
+    model_desc: dict[str, Any] | None = None
     model_labels: dict[str, int | None] = {}
     framework: str | None = None
     docker_cmd: str | None = None
     artifacts: dict[str, Artifact] = {}
-
-    @field_validator("model_desc")
-    @classmethod
-    def _texts(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if not all(isinstance(text, str) for text in value.values()):
-            raise ValueError("all its values are texts")
-        return value
 
     @field_validator("model_labels")
     @classmethod

@@ -8,7 +8,17 @@ from typing import Any, NamedTuple
 
 from models.reading import Query
 from resolvers.errors import ErrorCode, InputError, LimitError
-from resolvers.keys import SPELLED, Key, field_key, has_value, metric_value_key, of_parameter, parameter_key, spellings
+from resolvers.keys import (
+    SPELLED,
+    VIEWS,
+    Key,
+    field_key,
+    has_value,
+    metric_value_key,
+    of_parameter,
+    parameter_key,
+    spellings,
+)
 from schema.spec import EnumSpec, FieldSpec, ListOf, ObjectSpec, Ref, Scalar, Spec
 
 MAX_PATTERN = 256
@@ -25,12 +35,15 @@ DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\
 COMPARISONS = {">=": "$gte", ">": "$gt", "<=": "$lte", "<": "$lt", None: "$eq"}
 
 
+Text = str | Query  # the stored path of a text, or an expression of it
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """A filter input: its fields, the texts that patterns may name, and the fields that can be set or unset."""
 
     spec: ObjectSpec
-    texts: Mapping[str, str]
+    texts: Mapping[str, Text]
     sortable: Mapping[str, FieldSpec]
     nesting: int = 0
 
@@ -107,15 +120,17 @@ def both(*conditions: Query) -> Query:
     return {"$and": said} if len(said) > 1 else said[0] if said else {}
 
 
-def text_paths(spec: Spec, of: ObjectSpec) -> dict[str, str]:
-    """GraphQL path → stored path of every text below a definition: strings, ids, enums and lists of them."""
+def text_paths(spec: Spec, of: ObjectSpec) -> dict[str, Text]:
+    """GraphQL path → where every text below a definition is: strings, ids, enums and lists of them."""
     return dict(_texts(spec, of, "", "", {of.name}))
 
 
-def _texts(spec: Spec, of: ObjectSpec, shown: str, stored: str, seen: set[str]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+def _texts(spec: Spec, of: ObjectSpec, shown: str, stored: str, seen: set[str]) -> list[tuple[str, Text]]:
+    found: list[tuple[str, Text]] = []
     for name, face in of.outputs.items():
         inner = spec.definitions.get(face.type.name) if isinstance(face.type, Ref) else None
+        if face.read and face.read in VIEWS:
+            found.append((shown + name, VIEWS[face.read]))
         if face.read or face.shown or face.relation or face.loader:
             continue
         path = face.stored[0] if face.stored else stored + face.name
@@ -208,10 +223,16 @@ def _match(combine: str) -> Operator:
             if field not in filters.texts:
                 message = f"{field!r} is no text field of a task; those are {', '.join(filters.texts)}."
                 raise InputError(ErrorCode.INVALID_FIELDS, message, field=name)
-        regex = {"$regex": _checked(pattern, name), "$options": "i"}
-        return [{combine: [{filters.texts[field]: regex} for field in fields]}] if fields else []
+        checked = _checked(pattern, name)
+        return [{combine: [_matching(filters.texts[field], checked) for field in fields]}] if fields else []
 
     return match
+
+
+def _matching(text: Text, pattern: str) -> Query:
+    if isinstance(text, str):
+        return {text: {"$regex": pattern, "$options": "i"}}
+    return {"$expr": {"$regexMatch": {"input": text, "regex": {"$literal": pattern}, "options": "i"}}}
 
 
 def _date_range(path: str, _name: str, value: Mapping[str, Any], _filters: Filters) -> list[Query]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bson.datetime_ms import DatetimeMS
 
-from models.layout import escape, legacy_name, metric_key
+from models.layout import BLANKS, escape, legacy_name, metric_key
 from models.reading import Document, Query
 from resolvers.errors import ErrorCode, InputError
 from schema.spec import FieldSpec, Scalar
@@ -214,3 +214,27 @@ def _finite(value: str) -> Query:
 
 def _is_finite(value: str) -> Query:
     return {"$and": [{"$gt": [value, -math.inf]}, {"$lt": [value, math.inf]}]}
+
+
+def _text_or_null(value: Any) -> Query:
+    """The value where it is a text that is not empty."""
+    return {"$cond": [{"$and": [_is_a(value, "string"), {"$gt": [value, ""]}]}, value, None]}
+
+
+# of texts that are shown of several places: name of the reader (models/layout.py) → the same text in MongoDB
+VIEWS: Mapping[str, Query] = {
+    "docker_cmd": {"$let": {
+        "vars": {
+            "image": _text_or_null("$container.image"),
+            "arguments": _text_or_null("$container.arguments"),
+            "old": {"$trim": {"input": _text_or_null("$execution.docker_cmd"), "chars": BLANKS}},
+        },
+        "in": {"$switch": {
+            "branches": [
+                {"case": {"$eq": ["$$image", None]}, "then": _text_or_null("$$old")},
+                {"case": {"$eq": ["$$arguments", None]}, "then": "$$image"},
+            ],
+            "default": {"$concat": ["$$image", " ", "$$arguments"]},
+        }},
+    }},
+}  # fmt: skip

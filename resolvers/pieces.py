@@ -17,7 +17,9 @@ SCRIPT = {
     "entry_point": "entryPoint", "working_dir": "workingDir", "diff": "diff",
 }  # fmt: skip
 STATS = {"value": "last", "min_value": "min", "max_value": "max"}
-FIELDS = ("hyperparams", "execution.parameters", "configuration", "script", "last_metrics")
+FIELDS = (
+    "hyperparams", "execution.parameters", "configuration", "execution.model_desc", "script", "last_metrics",
+)  # fmt: skip
 MAX_HOCON = 16_384  # characters; parsing takes some 20 microseconds for each
 INCLUDE = re.compile(r"\binclude\b")  # HOCON would read files for it
 REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(.*?)\s*(?:#.*)?")
@@ -52,7 +54,8 @@ def _hyperparams(task: Document) -> Parts:
 
 
 def _configuration(task: Document) -> Parts:
-    for name, item in _part(task, "configuration").items():
+    shown = layout.configuration(task.get("configuration"), _part(task, "execution").get("model_desc"))
+    for name, item in shown.items():
         if isinstance(item, dict) and isinstance(text := item.get("value"), str):
             for path, value in _leaves(_parsed(text)):
                 yield (layout.unescape(name), *path), value

@@ -123,7 +123,7 @@ def _narrowed(selected: Selected, place: str) -> Iterator[str]:
     """Paths into a stored map: all of it, or just the keys that the arguments name."""
     assert selected.face
     assert selected.face.shown
-    levels = map_keys(selected) if selected.face.shown.key in IN_PATHS else [None]
+    levels = [None] if _is_read_whole(selected.face) else map_keys(selected)
     keys: list[list[str]] = [
         level for level in itertools.takewhile(lambda level: level is not None, levels) if level is not None
     ]
@@ -137,6 +137,12 @@ def _narrowed(selected: Selected, place: str) -> Iterator[str]:
     for path in itertools.product(*keys):
         inside = ".".join((place, *path))
         yield from _inside(selected.tree, inside) if exact and selected.tree else (inside,)
+
+
+def _is_read_whole(face: FieldSpec) -> bool:
+    """Whether one entry decides what is shown of another, as the image of a container does of the arguments."""
+    assert face.shown
+    return face.shown.key not in IN_PATHS or (face.shown.entries and face.read is not None)
 
 
 def map_keys(selected: Selected) -> list[list[str] | None]:

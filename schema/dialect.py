@@ -18,7 +18,11 @@ SCALARS: Mapping[tuple[str, str | None], str] = {
 }
 # what an annotation may say, where that is a closed set
 OVERRIDES = ("ID", "Long", "JSON")
-READS = ("hyperparams", "first_model", "last_model", "model_items", "numbered")
+READS = (
+    "hyperparams", "first_model", "last_model", "model_items", "numbered", "container", "docker_cmd", "configuration",
+    "model_desc",
+)  # fmt: skip
+WRITES = ("with_first_model", "with_docker_cmd", "with_model_desc")
 LOADERS = ("subprojects", "task_counts", "children", "transitions", "available_transitions", "series", "metric_at")
 KEYS = ("md5", "escaped", "artifact", "plain")
 FILTERS = (
@@ -41,9 +45,9 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "additionalProperties": "flag or property", "minimum": "number", "maximum": "number", "pattern": "text",
         "dependencies": "anything", "$ref": "text",
         "x-name": "text", "x-scalar": "text", "x-relation": "text", "x-list": "list annotation",
-        "x-stored": "text or texts", "x-read": "text", "x-filter": "text", "x-sortable": "flag", "x-index": "flag",
-        "x-size": "number", "x-holes": "flag", "x-loader": "text", "x-arguments": "property",
-        "x-values": "texts by name",
+        "x-stored": "text or texts", "x-read": "text", "x-write": "text", "x-filter": "text",
+        "x-sortable": "flag", "x-index": "flag", "x-size": "number", "x-holes": "flag", "x-loader": "text",
+        "x-arguments": "property", "x-values": "texts by name",
     },
     "list annotation": {"of": "text", "by": "texts", "key": "text", "entries": "flag"},
     "definition": {

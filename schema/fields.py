@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from schema.dialect import ENUM_VALUE, FILTERS, KEYS, LOADERS, NAME, OVERRIDES, READS, SCALARS, Tell
+from schema.dialect import ENUM_VALUE, FILTERS, KEYS, LOADERS, NAME, OVERRIDES, READS, SCALARS, WRITES, Tell
 from schema.sources import At, Node
 from schema.spec import (
     Definition,
@@ -128,6 +128,7 @@ class Fields:
             shown=shown,
             stored=(stored,) if isinstance(stored, str) else tuple(stored),
             read=self._one_of(node, "x-read", READS, at),
+            write=self._one_of(node, "x-write", WRITES, at),
             filter=self._one_of(node, "x-filter", FILTERS, at),
             sortable=bool(node.get("x-sortable")),
             indexed=bool(node.get("x-index")),

@@ -54,6 +54,9 @@ class ShownAsList:
 class FieldSpec:
     """A property, an argument, or one face of a relation.
 
+    `read` names the function of the stored layout that brings the values at `stored` together, and `write` the one that
+    puts a value where newer servers keep it.
+
     `stored` holds paths from the root of the document, where they differ from the field's own place; `size` is how many
     items a list is taken to have when the cost of a query is worked out. A field with a `loader` is not stored at all.
     """
@@ -68,6 +71,7 @@ class FieldSpec:
     shown: ShownAsList | None = None
     stored: tuple[str, ...] = ()
     read: str | None = None
+    write: str | None = None
     filter: str | None = None
     sortable: bool = False
     indexed: bool = False

@@ -34,8 +34,8 @@ def task(**fields: Any) -> Document:
         "parent": None, "project": None, "tags": ["best", "mnist"], "system_tags": ["development"],
         "output": {"destination": "s3://bucket/out", "result": "success", "error": ""},
         "execution": {
-            "queue": None, "framework": "PyTorch", "docker_cmd": "python:3.11", "model_desc": {"design": "resnet"},
-            "model_labels": {"cat": 1, "do%2Eg": 2}, "artifacts": artifacts(artifact("confusion"), artifact("rows")),
+            "queue": None, "framework": "PyTorch", "model_labels": {"cat": 1, "do%2Eg": 2},
+            "artifacts": artifacts(artifact("confusion"), artifact("rows")),
         },
         "script": {
             "binary": "python3.11", "repository": "https://example.org/digits.git", "tag": "v1", "branch": "main",
@@ -43,7 +43,10 @@ def task(**fields: Any) -> Document:
             "requirements": {"pip": "numpy\n"},
         },
         "hyperparams": hyperparams(("Args", "lr", "0.1"), ("Args", "batch.size", "32"), ("General", "seed", "7")),
-        "configuration": {"model%2Eyaml": {"name": "model.yaml", "value": "a: 1", "type": "yaml", "description": "d"}},
+        "configuration": {
+            "design": {"name": "design", "value": "resnet", "type": "legacy"},
+            "model%2Eyaml": {"name": "model.yaml", "value": "a: 1", "type": "yaml", "description": "d"},
+        },
         "container": {"image": "python:3.11", "arguments": "--rm"},
         "runtime": {"progress": 100, "since": DAY},
         "models": {"input": [], "output": []},
@@ -58,7 +61,7 @@ def old_task(**fields: Any) -> Document:
     newer = ("report", "last_change", "last_changed_by", "active_duration", "hyperparams", "configuration", "container",
              "runtime", "models", "unique_metrics")  # fmt: skip
     execution = {
-        "test_split": 0, "queue": None, "framework": "PyTorch", "docker_cmd": "python:3.11", "model": None,
+        "test_split": 0, "queue": None, "framework": "PyTorch", "docker_cmd": "python:3.11 --rm", "model": None,
         "model_desc": {"design": "resnet"}, "model_labels": {"cat": 1},
         "parameters": {"lr": "0.1", "TF_DEFINE/batch": 32},
         "artifacts": [artifact("confusion"), artifact("rows")],

@@ -688,7 +688,7 @@ async def test_what_is_given_stands_in_place_of_the_originals(client: Client) ->
     assert made["execution"]["parameters"] == [
         {"section": "Args", "name": "lr", "value": "1", "type": None, "description": None}
     ]
-    assert made["execution"]["dockerCmd"] == "python:3.11"
+    assert made["execution"]["dockerCmd"] == "python:3.11 --rm"
 
 
 @pytest.mark.parametrize(("field", "one"), [

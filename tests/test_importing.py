@@ -186,7 +186,7 @@ async def test_a_session_becomes_a_task(database: Database) -> None:
     assert task["configuration"] == source["configuration"]
     [artifact] = source["execution"]["artifacts"]
     assert task["execution"]["artifacts"] == {artifact_key("report", "output"): artifact}
-    assert task["execution"].keys() == {"artifacts", "model_desc", "model_labels"}
+    assert task["execution"].keys() == {"artifacts", "model_labels"}
     assert task["models"] == {"input": [], "output": []}
     assert "offline_output_models" not in task
     assert report.not_mapped["task", "offline_folder"] == 1
@@ -198,7 +198,8 @@ def milliseconds(time: datetime) -> int:
 
 async def test_older_fields_of_a_session_are_put_in_the_new_layout(database: Database, tmp_path: Path) -> None:
     """Legacy parameters and an input model go where a 2.3 server keeps them, and keys are escaped."""
-    execution = {"parameters": {"a.b": 1}, "model": "m", "model_labels": {"_cat": 1}, "docker_cmd": "image"}
+    execution = {"parameters": {"a.b": 1}, "model": "m", "model_labels": {"_cat": 1}, "docker_cmd": "image --rm -it"}
+    execution["model_desc"] = {"a.b": "text"}
     task = TASK | {"execution": execution, "container": {"a.b": "c"}, "configuration": {"$c": {"value": "1"}}}
 
     await imported(database, session(tmp_path, task))
@@ -207,10 +208,12 @@ async def test_older_fields_of_a_session_are_put_in_the_new_layout(database: Dat
     assert found["hyperparams"] == {
         "Args": {"a%2Eb": {"section": "Args", "name": "a.b", "value": "1", "type": "legacy"}}
     }
-    assert found["execution"] == {"model_labels": {"%_cat": 1}, "docker_cmd": "image"}
+    assert found["execution"] == {"model_labels": {"%_cat": 1}}
     assert found["models"] == {"input": [{"model": "m"}], "output": []}
-    assert found["container"] == {"a%2Eb": "c"}
-    assert found["configuration"] == {"%24c": {"value": "1"}}
+    assert found["container"] == {"a%2Eb": "c", "image": "image", "arguments": "--rm -it"}
+    assert found["configuration"] == {
+        "%24c": {"value": "1"}, "a%2Eb": {"name": "a.b", "value": "text", "type": "legacy"},
+    }  # fmt: skip
 
 
 async def test_a_session_without_events_has_the_time_of_its_zip(database: Database, tmp_path: Path) -> None:

@@ -143,7 +143,8 @@ async def test_a_task_answers_with_everything_that_it_holds(client: Client, data
         "branch": "main",
                    "versionNum": "0a1b2c", "entryPoint": "train.py", "workingDir": "src", "diff": "+ x",
                    "requirements": {"pip": "numpy\n"}},
-        "configuration": [{"name": "model.yaml", "value": "a: 1", "type": "yaml", "description": "d"}],
+        "configuration": [{"name": "design", "value": "resnet", "type": "legacy", "description": None},
+                          {"name": "model.yaml", "value": "a: 1", "type": "yaml", "description": "d"}],
         "container": [{"key": "image", "value": "python:3.11"}, {"key": "arguments", "value": "--rm"}],
         "runtime": {"progress": 100, "since": NOW},
         "execution": ..., "lastMetrics": ..., "hyperparams": ..., "models": ...,
@@ -151,7 +152,7 @@ async def test_a_task_answers_with_everything_that_it_holds(client: Client, data
     assert found["models"] == {"input": [], "output": []}
     assert found["execution"] | {"parameters": ..., "artifacts": ...} == {
         "queueId": None, "modelId": None, "modelDesc": {"design": "resnet"}, "framework": "PyTorch",
-        "modelLabels": [{"key": "cat", "value": 1}, {"key": "do.g", "value": 2}], "dockerCmd": "python:3.11",
+        "modelLabels": [{"key": "cat", "value": 1}, {"key": "do.g", "value": 2}], "dockerCmd": "python:3.11 --rm",
         "parameters": ..., "artifacts": ...,
     }  # fmt: skip
     assert found["execution"]["artifacts"][0] == {
@@ -521,6 +522,7 @@ async def test_the_rest_reads_alike_in_both_layouts(client: Client, database: Da
     shared = (
         "name type status tags script { entryPoint requirements } output { destination } lastMetrics { metric value } "
     )
+    shared += 'container { key value } configuration(name: ["design"]) { name value type description } '
     shared += 'execution { framework dockerCmd modelDesc modelLabels(key: ["cat"]) { key value } artifacts { key } }'
     await database.task.insert_many([old_task(_id="old"), task(_id="new")])
     assert await one(client, shared, "old") == await one(client, shared, "new")
@@ -738,9 +740,14 @@ INSIDE = {  # where the items of a map or list are, in a task of these tests
     "configuration": ("configuration.model%2Eyaml",), "container": ("container.image",),
     "execution.model_labels": ("execution.model_labels.cat",), "models.input": ("models.input.0",),
     "models.output": ("models.output.0",), "execution.artifacts": (f"execution.artifacts.{md5('confusion')}_output",),
-    "execution.parameters": ("execution.parameters.lr",),
+    "execution.parameters": ("execution.parameters.lr",), "execution.model_desc": ("execution.model_desc.design",),
 }  # fmt: skip
-OLD_PLACES = ("execution.model", "output.model", "execution.parameters")  # one value, or plain values
+OLD_PLACES = (
+    "execution.model",
+    "output.model",
+    "execution.parameters",
+    "execution.model_desc",
+)  # one value, or plain values
 
 
 def stored_paths(definition: str, at: str = "") -> Iterator[str]:
@@ -783,6 +790,7 @@ def whole_task(id_: str) -> Document:
                  models={"input": [{"name": "in", "model": "m", "updated": DAY}],
                          "output": [{"name": "out", "model": "m", "updated": DAY}]})  # fmt: skip
     found["execution"] |= {"queue": "q", "model": "m", "parameters": {"lr": "old", "more": 3}}
+    found["execution"] |= {"docker_cmd": "old", "model_desc": {"design": "old"}}
     found["output"]["model"] = "m"
     return found
 
@@ -798,7 +806,14 @@ def test_a_whole_task_has_something_at_every_stored_path() -> None:
     assert len(paths()) > 100
 
 
-TOGETHER = {"execution", "output", "models", "hyperparams"}  # one may be read from another's place
+TOGETHER = {
+    "execution",
+    "output",
+    "models",
+    "hyperparams",
+    "container",
+    "configuration",
+}  # one may be read from another's place
 
 
 def touched(path: str) -> set[str]:

@@ -215,6 +215,8 @@ def narrowed(found: Property, place: str, request: Request, node: FieldNode, inn
     """A map is read whole, or only at the keys that are asked for, outer levels first."""
     shown, values = found.node["x-list"], request.values(node)
     paths = [place]
+    if shown.get("entries") and "x-read" in found.node:  # one entry decides about another
+        return {place}
     for level in shown["by"] if shown["key"] in KEYS else []:
         if values.get(level) is None:
             return {*paths}
@@ -307,7 +309,34 @@ def read_models(stored: Any, legacy: Any) -> list[Document]:
     return stored or ([{"model": legacy}] if text_id(legacy) else [])
 
 
+def read_container(new: Any, command: Any) -> Document:
+    """The command of an old server counts where there is no image."""
+    image, _, arguments = (command or "").strip().partition(" ")
+    old = {"image": image, "arguments": arguments} if image else {}
+    return (new or {}) | ({} if (new or {}).get("image") else old)
+
+
+def read_command(new: Any, command: Any) -> str | None:
+    shown = read_container(new, command)
+    return " ".join(filter(None, [shown["image"], shown.get("arguments")])) if shown.get("image") else None
+
+
+def read_configuration(new: Any, texts: Any) -> Document:
+    return {escape(name): {"name": name, "value": text, "type": "legacy"} for name, text in (texts or {}).items()} | (
+        new or {}
+    )
+
+
+def read_texts(new: Any, texts: Any) -> Document | None:
+    shown = read_configuration(new, texts).values()
+    return {item["name"]: item["value"] for item in shown if item["type"] == "legacy"} or None
+
+
 READERS: dict[str, Any] = {
+    "container": read_container,
+    "docker_cmd": read_command,
+    "configuration": read_configuration,
+    "model_desc": read_texts,
     "hyperparams": read_hyperparams,
     "model_items": read_models,
     "first_model": lambda stored, legacy: next(iter([item["model"] for item in stored or []]), legacy),
@@ -531,6 +560,8 @@ OLD = old_task(_id="3" * 32, user="u", parent="1" * 32, project="p")
 OLD = put(put(put(OLD, "execution.model", "m"), "output.model", "n"), "execution.queue", "q")
 BOTH = RICH | {"_id": "6" * 32, "hyperparams": hyperparams(("General", "seed", "1"))}
 BOTH = put(BOTH, "execution.parameters", {"lr": "9", "TF_DEFINE/batch": 3})
+BOTH = put(put(BOTH, "execution.docker_cmd", "old --old"), "execution.model_desc", {"design": "old", "more": "x"})
+BOTH = put(BOTH, "container", {"arguments": "--new", "setup_shell_script": "apt"})
 PLAIN = task(
     _id="4" * 32, status="melted", type="hologram", started=None, last_update=ABSENT, script=ABSENT, name=ABSENT
 )

@@ -22,11 +22,17 @@ def echo(spec: Spec, written: Mapping[str, Any]) -> dict[str, Any]:
     fields, shaping, root = _by_path(spec), Shaping(spec), _nested(written)
     answer = {}
     for path in written:
-        if shown := fields.get(path):
+        if shown := fields.get(path) or _view(fields, path):
             tree = Tree(shown.of, (Selected("value", shown.face, {}, _all_of(spec, shown.face)),))
             inner = at_path(root, shown.at) if shown.at else root
             answer[shown.name] = shaping.shape(tree)(inner, root, {}).get("value")
     return answer
+
+
+def _view(fields: Mapping[str, Shown], path: str) -> Shown | None:
+    """The field that shows a part of what is stored in another place, such as the image of a container."""
+    shown = fields.get(path.rpartition(".")[0])
+    return shown if shown and shown.face.write else None
 
 
 def _by_path(spec: Spec) -> dict[str, Shown]:
@@ -39,7 +45,8 @@ def _fields(spec: Spec, of: ObjectSpec, name: str, at: str, seen: tuple[str, ...
         if face.relation or face.loader:
             continue
         path = face.stored[0] if face.stored else at + face.name
-        yield path, Shown(name + graphql_name, face, of, at.removesuffix("."))
+        for place in (path, *(face.stored[1:] if face.write else ())):
+            yield place, Shown(name + graphql_name, face, of, at.removesuffix("."))
         inner = spec.definitions.get(face.type.name) if isinstance(face.type, Ref) else None
         if isinstance(inner, ObjectSpec) and inner.name not in seen:
             yield from _fields(spec, inner, f"{name}{graphql_name}.", f"{path}.", (*seen, inner.name))

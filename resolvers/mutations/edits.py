@@ -21,8 +21,9 @@ from resolvers.mutations.moves import allowed, input_artifacts
 from resolvers.mutations.names import held_name, refuse_taken
 
 MAX_ITEMS = 100
-KEPT = ("type", "comment", "report", "tags", "system_tags", "script", "configuration", "container")
-NOT_KEPT_OF_EXECUTION = ("queue", "parameters", "model", "artifacts")  # the last three in the places of today
+KEPT = ("type", "comment", "report", "tags", "system_tags", "script")
+# all but the queue are in the places of today
+NOT_KEPT_OF_EXECUTION = ("queue", "parameters", "model", "artifacts", "model_desc", "docker_cmd")
 
 
 # -- new tasks -------------------------------------------------------------------------------------
@@ -152,6 +153,8 @@ async def _kept(change: Change, source: Document) -> Document:
     is_there = isinstance(project, str) and await change.tx.own("project", {"_id": project}, {"_id": 1})
     return kept | {
         "hyperparams": layout.hyperparams(source.get("hyperparams"), execution.get("parameters")),
+        "configuration": layout.configuration(source.get("configuration"), execution.get("model_desc")),
+        "container": {**layout.container(source.get("container"), execution.get("docker_cmd"))},
         "models": {"input": layout.model_items(models.get("input"), execution.get("model"))},
         "output": {"destination": output.get("destination")},
         "execution": {name: value for name, value in execution.items() if name not in NOT_KEPT_OF_EXECUTION}

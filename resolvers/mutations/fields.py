@@ -63,19 +63,27 @@ class _Layout(NamedTuple):
             parts = dict.fromkeys(part.name for part in inner.fields) if value is None else value
             yield from self.of(inner, parts, f"{place}.", f"{name}.")
             return
-        yield Given(name, place, self._written(field, value, name), field.relation, value if field.relation else None)
+        written = self._rewritten(field, value, name) if field.write else {place: self._mapped(field, value, name)}
+        for path, part in written.items():
+            yield Given(name, path, part, field.relation, value if field.relation else None)
         for path in older:
             yield Given(name, path, None)
 
-    def _written(self, field: FieldSpec, value: Any, name: str) -> Any:
-        if value is None:
-            return None
-        if field.shown:
-            return _as_map(field.shown, self._with_defaults(field.shown, value), name)
-        if field.read == "first_model":
-            items, legacy = (at_path(self.stored, path) for path in field.stored)
-            return layout.with_first_model(items, legacy, value, self.now)
-        return value
+    def _rewritten(self, field: FieldSpec, value: Any, name: str) -> layout.Written:
+        """The values that newer servers keep of a field of older ones."""
+        assert field.write
+        try:
+            written: layout.Written = getattr(layout, field.write)(
+                value, self.now, *[at_path(self.stored, path) for path in field.stored]
+            )
+        except ValueError as error:
+            raise _wrong(name, str(error)) from error
+        return written
+
+    def _mapped(self, field: FieldSpec, value: Any, name: str) -> Any:
+        if value is None or not field.shown:
+            return value
+        return _as_map(field.shown, self._with_defaults(field.shown, value), name)
 
     def _with_defaults(self, shown: ShownAsList, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
         fields = self.spec.object(shown.of).fields
