@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import inspect
-import logging
 import os
 import signal
 import socket
@@ -19,13 +18,13 @@ import uvicorn
 from pydantic import SecretStr, ValidationError
 from pymongo.errors import PyMongoError
 from rich.console import Console
-from rich.logging import RichHandler
 
 from api.about import VERSION
 from api.app import create_app
 from api.errors import shown
 from api.export import Format, NotExportedError, export, export_context
 from api.imports import SAMPLE, import_with_progress, print_report
+from api.logs import log_to_stderr
 from api.mongod import MongodError
 from api.protocol import Protocol
 from api.requests import Asked, asked_for, strict_json
@@ -50,9 +49,7 @@ class CommandError(Exception):
 
 def main() -> None:
     """Run a command; every foreseen failure is one paragraph on standard error and exit status 1."""
-    logging.basicConfig(
-        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=err, show_path=False)]
-    )
+    log_to_stderr()
     # unlike their defaults these leave the embedded MongoDB cleanly
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
@@ -147,7 +144,7 @@ def serve(settings: Settings) -> None:
         app = create_app(found)
         config = uvicorn.Config(
             app, http=Protocol, ws="websockets-sansio", ws_max_size=found.max_body_bytes,
-            ws_per_message_deflate=False, log_level="warning", lifespan="on", server_header=False,
+            ws_per_message_deflate=False, log_config=None, log_level="warning", lifespan="on", server_header=False,
         )  # fmt: skip
         try:
             address = f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql"

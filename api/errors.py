@@ -37,12 +37,20 @@ def masked(error: Exception) -> ApiError:
 
 
 def _refusal(error: Exception) -> ApiError | None:
+    """The request that GraphQL itself refuses; None for faults of ours, whose text may be in the message."""
     if not isinstance(error, GraphQLError):
         return None
     if not all(isinstance(cause, GraphQLError) for cause in _originals(error)):
-        return None
+        return _unread(error)
     code = ErrorCode.PARSE_FAILED if isinstance(error, GraphQLSyntaxError) else ErrorCode.VALIDATION_FAILED
     return RequestError(code, error.message)
+
+
+def _unread(error: GraphQLError) -> ApiError | None:
+    """The refusal of a value that made a type fail to read it, before anything was executed."""
+    if error.path is not None or not error.nodes:
+        return None
+    return RequestError(ErrorCode.VALIDATION_FAILED, "The request holds a value that its type can't read.")
 
 
 def _originals(error: GraphQLError) -> Iterator[Exception]:

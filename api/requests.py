@@ -162,19 +162,19 @@ async def read_body(chunks: AsyncIterator[bytes], announced: str | None, max_byt
 def strict_json(data: bytes, what: str) -> Any:
     """The JSON value in these bytes, which has one reading only; raises RefusedError."""
     try:
-        value = orjson.loads(data)
-        if _is_deeper(value, MAX_NESTING):
+        if _is_deeper(orjson.loads(data), MAX_NESTING):
             message = f"{what} is nested deeper than {MAX_NESTING} levels."
             raise RefusedError(400, message, ErrorCode.LIMIT_EXCEEDED)
-        # orjson takes the last of equal keys, another reader the first
-        json.loads(data, object_pairs_hook=_once)
+        # orjson is strict, but takes the last of equal keys and makes doubles of long whole numbers
+        return json.loads(data, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise RefusedError(400, f"{what} is no JSON: {_reason(error)}.") from None
-    return value
 
 
 def _reason(error: Exception) -> str:
-    """What an error of reading JSON says; of the numbers that Python writes and JSON lacks, what to do."""
+    """What an error of reading JSON says; for numbers that Python writes and others can't read, what to do."""
+    if "infinity" in str(error):
+        return "a number in it is larger than a double can hold; send a longer id as text"
     near = error.doc[max(error.pos - 1, 0) :] if isinstance(error, json.JSONDecodeError) else ""
     found = NO_NUMBER.match(near)
     return f"it has no {found[1]}; send null instead" if found else str(error)

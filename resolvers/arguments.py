@@ -9,7 +9,8 @@ from typing import Any
 import strawberry
 
 from resolvers.errors import ErrorCode, InputError
-from schema.derive import UNKNOWN, Plain
+from schema.derive import UNKNOWN
+from schema.scalars import Plain
 
 
 def given(value: Any) -> Any:

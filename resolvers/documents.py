@@ -14,6 +14,7 @@ from graphql import (
     GraphQLError,
     GraphQLSyntaxError,
     OperationType,
+    ValuesOfCorrectTypeRule,
     get_operation_ast,
     parse,
     specified_rules,
@@ -29,6 +30,7 @@ from resolvers.context import Context
 from resolvers.cost import Operation, Pricing
 from resolvers.errors import ApiError, ErrorCode, LimitError, RequestError
 from resolvers.limits import Limits, counts, exceeded, in_order, nesting, refusal
+from resolvers.literals import LiteralsFitTypes
 from resolvers.operation import OneOperation
 from resolvers.planned import PlannedExecution
 from resolvers.subscriptions import Subscribed
@@ -36,7 +38,11 @@ from resolvers.subscriptions import Subscribed
 KEPT = 128  # documents
 MAX_KEPT = 20_000  # characters of one, so that long ones don't fill the memory
 MAX_ERRORS = 100
-RULES = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+RULES = (
+    *(LiteralsFitTypes if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules),
+    MaybeNullValidationRule,
+    OneOfInputValidationRule,
+)
 
 
 class Checked(NamedTuple):

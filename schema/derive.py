@@ -3,80 +3,42 @@
 import dataclasses
 import enum
 import keyword
-import re
 import typing
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NewType, cast
 
 import strawberry
-from graphql import GraphQLError
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.arguments import InputContext, StrawberryArgument
 from strawberry.types.field import StrawberryField
+from strawberry.types.scalar import ScalarDefinition
 
+from schema import scalars
+from schema.scalars import Plain
 from schema.spec import EnumSpec, FieldSpec, ListOf, MapSpec, ObjectSpec, OperationSpec, Ref, Scalar, Spec, TypeSpec
 
 UNKNOWN = "UNKNOWN"
-RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z")
 Long = NewType("Long", int)
 DateTime = NewType("DateTime", datetime)
 Resolver = Callable[..., Any]
 
 
-class Plain(dict[str, Any]):
-    """What needs no conversion: free JSON, or an input of scalars that has HOCON's names already."""
-
-
-def _long(value: Any) -> int:
-    if type(value) is not int or not -(2**63) <= value < 2**63:
-        raise GraphQLError(f"Long is a whole number of at most 64 bits, not {value!r}.")
-    return value
-
-
-def _json(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise GraphQLError(f"JSON is an object here, not {value!r}.")
-    return Plain(value)
-
-
-def _date_time(value: Any) -> datetime:
-    """RFC 3339 → naive UTC, as MongoDB's driver stores it; a time without an offset is refused."""
-    if isinstance(value, str) and RFC_3339.match(value):
-        with suppress(ValueError, OverflowError):
-            return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
-    raise GraphQLError(f"DateTime is an RFC 3339 time such as 2026-01-31T12:00:00Z, not {value!r}.")
-
-
 CONFIG = StrawberryConfig(
     auto_camel_case=False,
     scalar_map={
-        Long: strawberry.scalar(
-            name="Long",
-            description="A whole number of up to 64 bits. JavaScript reads it exactly up to 2^53.",
-            specified_by_url="https://scalars.graphql.org/jakobmerrild/long.html",
-            serialize=int,
-            parse_value=_long,
-        ),
-        JSON: strawberry.scalar(
-            name="JSON",
-            description="A free JSON object.",
-            specified_by_url="https://ecma-international.org/publications-and-standards/standards/ecma-404/",
-            serialize=lambda value: value,
-            parse_value=_json,
-        ),
-        DateTime: strawberry.scalar(
-            name="DateTime",
-            description="A point in time in RFC 3339. Answers are in UTC with milliseconds: 2026-01-31T12:00:00.000Z.",
-            specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
-            serialize=str,
-            parse_value=_date_time,
-        ),
+        type_: ScalarDefinition(
+            scalar.name, scalar.description, scalar.specified_by_url,
+            serialize=None, parse_value=None, parse_literal=None, implementation=scalar,
+        )
+        for type_, scalar in (
+            (int, scalars.INT), (float, scalars.FLOAT), (strawberry.ID, scalars.ID), (Long, scalars.LONG),
+            (JSON, scalars.JSON), (DateTime, scalars.DATE_TIME),
+        )
     },
-)
+)  # fmt: skip
 SCALARS: Mapping[str, Any] = {
     "String": str, "ID": strawberry.ID, "Int": int, "Long": Long, "Float": float,
     "Boolean": bool, "DateTime": DateTime, "JSON": JSON,

@@ -1,0 +1,61 @@
+"""The log: a line for each record, below it the traceback of a fault.
+
+Texts in it may be those of clients: each is cut short, costs linear time, and holds nothing that a terminal obeys or
+that begins a line of its own.
+"""
+
+import logging
+import traceback
+from collections.abc import Iterator
+
+MAX_TEXT = 2000  # characters of one text
+MAX_FRAMES = 50  # of one traceback, from the fault outwards
+MAX_CAUSES = 10  # of one fault
+
+
+def log_to_stderr() -> None:
+    """Send all warnings and errors, also those of libraries, to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class LineFormatter(logging.Formatter):
+    """Writes time, level and message, then the traceback, if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = f"{self.formatTime(record)} {record.levelname} {printable(record.getMessage())}"
+        fault = record.exc_info[1] if record.exc_info else None
+        return "\n".join([line, *_traceback(fault)]) if fault else line
+
+
+def printable(text: str) -> str:
+    """The beginning of a text on one line, with escape sequences in place of control characters."""
+    shown = "".join(char if char.isprintable() else _escaped(char) for char in text[:MAX_TEXT])
+    return shown if len(text) <= MAX_TEXT else f"{shown}… ({len(text)} characters)"
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+def _traceback(fault: BaseException) -> Iterator[str]:
+    """The lines of a fault, its causes first."""
+    causes = list(_causes(fault))
+    for cause in reversed(causes):
+        yield from (part.rstrip("\n") for part in traceback.format_tb(cause.__traceback__, -MAX_FRAMES))
+        yield f"{type(cause).__name__}: {printable(str(cause))}"
+
+
+def _causes(fault: BaseException) -> Iterator[BaseException]:
+    """The fault and what it came from, each once; the faults of a group come from it."""
+    waiting, seen = [fault], set[int]()
+    while waiting and len(seen) < MAX_CAUSES:
+        cause = waiting.pop(0)
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        context = None if cause.__suppress_context__ else cause.__context__
+        known = [cause.__cause__, getattr(cause, "original_error", None), context, *getattr(cause, "exceptions", ())]
+        waiting += [one for one in known if isinstance(one, BaseException)]
