@@ -11,19 +11,15 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 import bson
-from bson.binary import Binary
 from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.datetime_ms import DatetimeMS
 from bson.errors import BSONError
-from bson.int64 import Int64
-from bson.objectid import ObjectId
 
 from models.reading import Document, Part, Query
 from resolvers.errors import ErrorCode, InputError, LimitError
+from resolvers.extended_json import as_json
 from resolvers.filters import both
 from resolvers.keys import (
     SCORE,
@@ -37,6 +33,7 @@ from resolvers.keys import (
     value_expression,
     value_of,
 )  # fmt: skip
+from resolvers.limits import nesting
 from schema.spec import FieldSpec
 
 DEFAULT_PAGE = 50
@@ -45,15 +42,20 @@ PAGING = {
 }  # fmt: skip
 MAX_KEYS = 8  # of an order; MongoDB sorts by 32 fields at most
 CURSOR_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
-# the types of ids in MongoDB's order; ClearML's are all strings
-ID_TYPES: Sequence[tuple[tuple[type, ...], str]] = (
-    ((int, Int64, float), "number"),
-    ((str,), "string"),
-    ((dict,), "object"),
-    ((bytes, Binary), "binData"),
-    ((ObjectId,), "objectId"),
-    ((bool,), "bool"),
-    ((datetime, DatetimeMS), "date"),
+MAX_ID_LEVELS = 100  # of objects and lists in the id of a cursor; MongoDB reads a query of 200
+# the types of ids in MongoDB's order, before and after texts, which ClearML's all are
+BEFORE_TEXTS = ("minKey", "null", "number")
+AFTER_TEXTS = (
+    "object",
+    "binData",
+    "objectId",
+    "bool",
+    "date",
+    "timestamp",
+    "dbPointer",
+    "javascript",
+    "javascriptWithScope",
+    "maxKey",
 )
 Numbered = Sequence[tuple[int, Key]]
 Place = tuple[list[Any], Any]  # the values of an order's keys, None for a null, and an id
@@ -202,19 +204,14 @@ def position(text: str, order: Order, seal: bytes) -> Place:
             found["s"] == seal
             and isinstance(values, list)
             and all(value is None or kind_of(value) in key.kinds for key, value in zip(order.keys, values, strict=True))
+            and nesting(as_json(id_)) <= MAX_ID_LEVELS
         )
-    except (ValueError, KeyError, TypeError, BSONError):
+    except (ValueError, KeyError, TypeError, RecursionError, BSONError):
         is_whole = False
-    if not is_whole or not _is_id(id_):
+    if not is_whole:
         message = "This cursor is damaged, or belongs to another filter, order or viewer."
         raise InputError(ErrorCode.BAD_CURSOR, message)
     return values, id_
-
-
-def _is_id(value: Any) -> bool:
-    if isinstance(value, dict):
-        return not any(name.startswith("$") for name in value)
-    return any(type(value) in kinds for kinds, _ in ID_TYPES)
 
 
 # -- parts -----------------------------------------------------------------------------------------
@@ -301,10 +298,9 @@ def _rank(number: int) -> str:
 
 
 def _past_id(order: Order, id_: Any) -> Query:
-    """Behind an id. A comparison stays within one type, so the types behind it are named."""
-    place = next((number for number, (kinds, _) in enumerate(ID_TYPES) if type(id_) in kinds), None)
-    past: Query = {"_id": {"$gt" if order.id_ascending else "$lt": id_}}
-    if place is None:
-        return past
-    behind = ID_TYPES[place + 1 :] if order.id_ascending else ID_TYPES[:place]
-    return {"$or": [past, {"_id": {"$type": [name for _, name in behind]}}]} if behind else past
+    """Behind an id, in MongoDB's order of all types."""
+    past = "$gt" if order.id_ascending else "$lt"
+    if type(id_) is str:  # older servers have no index for an expression, and a comparison stays within one type
+        types = AFTER_TEXTS if order.id_ascending else BEFORE_TEXTS
+        return {"$or": [{"_id": {past: id_}}, {"_id": {"$type": list(types)}}]}
+    return {"$expr": {past: ["$_id", {"$literal": id_}]}}

@@ -6,17 +6,16 @@ The answers are final: plain dicts, lists and JSON scalars, ready to be written 
 
 import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from functools import lru_cache
 from operator import itemgetter
 from types import CodeType
 from typing import Any, NamedTuple
 
-from bson.datetime_ms import DatetimeMS
 from bson.dbref import DBRef
 
 from models import layout
 from models.reading import Document
+from resolvers.extended_json import as_json, cell_text, id_text, moment
 from resolvers.selection import OWNER, Selected, Tree, map_keys
 from schema.derive import UNKNOWN
 from schema.spec import EnumSpec, FieldSpec, ListOf, Ref, Scalar, Spec, TypeSpec
@@ -54,11 +53,6 @@ def text(value: Any) -> str | None:
     return value if type(value) is str else None  # the driver's Code is a str as well
 
 
-def text_of_any(value: Any) -> str:
-    """Cells of a table are text, whatever they are stored as."""
-    return value if isinstance(value, str) else "" if value is None else str(value)
-
-
 def whole(bits: int) -> Convert:
     limit = 2 ** (bits - 1)
 
@@ -82,45 +76,14 @@ def boolean(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def moment(value: Any) -> str | None:
-    """RFC 3339 in UTC with milliseconds; the driver's datetimes are naive UTC."""
-    if not isinstance(value, datetime):
-        return None
-    naive = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
-    return naive.isoformat(timespec="milliseconds") + "Z"
-
-
-def identifier(value: Any) -> str | None:
-    """A document's own id, which other programs may make of any type."""
-    return None if value is None else str(value)
-
-
 def reference(value: Any) -> str | None:
     """The id of another document; a blank one refers to nothing."""
     return value if type(value) is str and value else None
 
 
 def free(value: Any) -> Any:
-    """A stored object as JSON; null when it is no object."""
-    shown = as_json(value)
-    return shown if isinstance(shown, dict) else None
-
-
-def as_json(value: Any) -> Any:  # noqa: PLR0911 - one for each kind of value
-    match value:
-        case DBRef():  # what the driver makes of an object with the keys $ref and $id
-            return as_json(value.as_doc())
-        case Mapping():
-            return {str(key): as_json(inner) for key, inner in value.items()}
-        case list():
-            return [as_json(inner) for inner in value]
-        case None | bool() | str():
-            return value
-        case int() | float():
-            return number(value)
-        case datetime() | DatetimeMS():
-            return moment(value)
-    return str(value)
+    """A stored object as JSON; null when it is no object. The driver makes a DBRef of some."""
+    return as_json(value) if isinstance(value, Mapping | DBRef) else None
 
 
 SCALARS: Mapping[str, Convert] = {
@@ -191,8 +154,8 @@ class Shaping:
             elif selected.face:
                 scope[f"value{number}"] = self._value(selected.face)
                 is_own = selected.face.stored == ("_id",)
-                scope[f"convert{number}"] = identifier if is_own else self._convert(selected.face.type)
-                value = _source(selected.face, number)
+                scope[f"convert{number}"] = id_text if is_own else self._convert(selected.face.type)
+                value = _own_id(number) if is_own else _source(selected.face, number)
             items.append(f"{selected.key!r}: {value}")
         lines = ["get = document.get", f"answer = {{{', '.join(items)}}}", *fills, "return answer"]
         exec(_compiled("\n    ".join(["def shape(document, root, pending):", *lines])), scope)  # noqa: S102 - names are checked
@@ -204,7 +167,7 @@ class Shaping:
             case Scalar(name):
                 return SCALARS[name]
             case ListOf(ListOf(Scalar("String"))):
-                return values_of(lambda row: [*map(text_of_any, row)] if isinstance(row, list) else None)
+                return values_of(lambda row: [*map(cell_text, row)] if isinstance(row, list) else None)
             case ListOf(item, holes=True):
                 return items_of(self._convert(item))
             case ListOf(item):
@@ -340,6 +303,11 @@ def _entries(value: Any, keys: list[str] | None, name: Callable[[str], str]) -> 
         return []
     asked = value if keys is None else [key for key in keys if key in value]
     return [{"key": name(key), "value": value[key]} for key in asked]
+
+
+def _own_id(number: int) -> str:
+    """The expression for a document's own id, which is a text whatever is stored."""
+    return f"v if type(v := value{number}(document, root)) is str else convert{number}(v)"
 
 
 def _source(face: FieldSpec, number: int) -> str:

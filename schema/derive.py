@@ -30,15 +30,24 @@ CONFIG = StrawberryConfig(
     auto_camel_case=False,
     scalar_map={
         type_: ScalarDefinition(
-            scalar.name, scalar.description, scalar.specified_by_url,
-            serialize=None, parse_value=None, parse_literal=None, implementation=scalar,
+            scalar.name,
+            scalar.description,
+            scalar.specified_by_url,
+            serialize=None,
+            parse_value=None,
+            parse_literal=None,
+            implementation=scalar,
         )
         for type_, scalar in (
-            (int, scalars.INT), (float, scalars.FLOAT), (strawberry.ID, scalars.ID), (Long, scalars.LONG),
-            (JSON, scalars.JSON), (DateTime, scalars.DATE_TIME),
+            (int, scalars.INT),
+            (float, scalars.FLOAT),
+            (strawberry.ID, scalars.ID),
+            (Long, scalars.LONG),
+            (JSON, scalars.JSON),
+            (DateTime, scalars.DATE_TIME),
         )
     },
-)  # fmt: skip
+)
 SCALARS: Mapping[str, Any] = {
     "String": str, "ID": strawberry.ID, "Int": int, "Long": Long, "Float": float,
     "Boolean": bool, "DateTime": DateTime, "JSON": JSON,

@@ -174,33 +174,54 @@ def _scalar(
 
 
 INT = _scalar(
-    "Int", "Int is a whole number of at most 32 bits", whole_number(32), {IntValueNode: _digits},
-    description=GraphQLInt.description, coerce_output_value=GraphQLInt.coerce_output_value,
-)  # fmt: skip
+    "Int",
+    "Int is a whole number of at most 32 bits",
+    whole_number(32),
+    {IntValueNode: _digits},
+    description=GraphQLInt.description,
+    coerce_output_value=GraphQLInt.coerce_output_value,
+)
 FLOAT = _scalar(
-    "Float", "Float is a number that a double can hold", _finite, {IntValueNode: _digits, FloatValueNode: _double},
-    description=GraphQLFloat.description, coerce_output_value=GraphQLFloat.coerce_output_value,
-)  # fmt: skip
+    "Float",
+    "Float is a number that a double can hold",
+    _finite,
+    {IntValueNode: _digits, FloatValueNode: _double},
+    description=GraphQLFloat.description,
+    coerce_output_value=GraphQLFloat.coerce_output_value,
+)
 ID = _scalar(
-    "ID", "ID is a text or a whole number", _identifier, {StringValueNode: _text, IntValueNode: _text},
-    description=GraphQLID.description, coerce_output_value=GraphQLID.coerce_output_value,
+    "ID",
+    "ID is a text or a whole number",
+    _identifier,
+    {StringValueNode: _text, IntValueNode: _text},
+    description=GraphQLID.description,
+    coerce_output_value=GraphQLID.coerce_output_value,
     value_to_literal=lambda value: StringValueNode(value=str(value), block=False),
-)  # fmt: skip
+)
 LONG = _scalar(
-    "Long", "Long is a whole number of at most 64 bits", whole_number(64), {IntValueNode: _digits},
+    "Long",
+    "Long is a whole number of at most 64 bits",
+    whole_number(64),
+    {IntValueNode: _digits},
     description="A whole number of up to 64 bits. JavaScript reads it exactly up to 2^53.",
     specified_by_url="https://scalars.graphql.org/jakobmerrild/long.html",
     coerce_output_value=int,
-)  # fmt: skip
+)
 JSON = _scalar(
-    "JSON", "JSON is an object whose whole numbers have at most 64 bits", _object, {ObjectValueNode: _json},
+    "JSON",
+    "JSON is an object whose whole numbers have at most 64 bits",
+    _object,
+    {ObjectValueNode: _json},
     description="A free JSON object.",
     specified_by_url="https://ecma-international.org/publications-and-standards/standards/ecma-404/",
     coerce_output_value=lambda value: value,
-)  # fmt: skip
+)
 DATE_TIME = _scalar(
-    "DateTime", "DateTime is an RFC 3339 time such as 2026-01-31T12:00:00Z", _moment, {StringValueNode: _text},
+    "DateTime",
+    "DateTime is an RFC 3339 time such as 2026-01-31T12:00:00Z",
+    _moment,
+    {StringValueNode: _text},
     description="A point in time in RFC 3339. Answers are in UTC with milliseconds: 2026-01-31T12:00:00.000Z.",
     specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
     coerce_output_value=str,
-)  # fmt: skip
+)

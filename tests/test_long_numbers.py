@@ -44,9 +44,12 @@ PLACES = {
     "default of an input": f"query ($v: TaskFilter = {{metrics: [{{{METRIC}, gt: N}}]}}) {LISTED.format('filter: $v')}",
 }
 NUMBERS = {
-    "whole": LONG, "negative": f"-{LONG}", "with an exponent": "1e999999999", "with a fraction": f"{LONG}.{LONG}",
+    "whole": LONG,
+    "negative": f"-{LONG}",
+    "with an exponent": "1e999999999",
+    "with a fraction": f"{LONG}.{LONG}",
     "with a long exponent": f"-1e{LONG}",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS)
