@@ -203,7 +203,7 @@ LONG = _scalar(
     "Long is a whole number of at most 64 bits",
     whole_number(64),
     {IntValueNode: _digits},
-    description="A whole number of up to 64 bits. JavaScript reads it exactly up to 2^53.",
+    description="A whole number of up to 64 bits; 10.0 as a variable is 10. JavaScript reads it exactly up to 2^53.",
     specified_by_url="https://scalars.graphql.org/jakobmerrild/long.html",
     coerce_output_value=int,
 )
@@ -212,7 +212,11 @@ JSON = _scalar(
     "JSON is an object whose whole numbers have at most 64 bits",
     _object,
     {ObjectValueNode: _json},
-    description="A free JSON object.",
+    description=(
+        "A free JSON object. A variable inside a literal is the value that was sent; an absent one leaves its key out "
+        "and is null in a list. Stored values that JSON lacks are MongoDB's relaxed extended JSON, such as "
+        '`{"$oid": "6b0bdf19a60e4b2b4ec03e26"}`; times are RFC 3339, UUIDs texts, NaN and infinity null.'
+    ),
     specified_by_url="https://ecma-international.org/publications-and-standards/standards/ecma-404/",
     coerce_output_value=lambda value: value,
 )
@@ -221,7 +225,10 @@ DATE_TIME = _scalar(
     "DateTime is an RFC 3339 time such as 2026-01-31T12:00:00Z",
     _moment,
     {StringValueNode: _text},
-    description="A point in time in RFC 3339. Answers are in UTC with milliseconds: 2026-01-31T12:00:00.000Z.",
+    description=(
+        "A point in time in RFC 3339. Answers are in UTC with milliseconds: 2026-01-31T12:00:00.000Z. Finer digits are "
+        "cut off when a time is stored and count when it bounds a range; a leap second is the second that follows it."
+    ),
     specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
     coerce_output_value=str,
 )
