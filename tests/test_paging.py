@@ -428,7 +428,7 @@ async def test_a_list_where_a_sub_document_belongs_has_no_value_to_order_by(
 async def test_ids_of_several_types_are_paged_through_as_well(client: Client, database: Database, field: str) -> None:
     found: list[Any] = ["a", "b", 5, 7.5, ObjectId("0" * 23 + "1"), ObjectId("0" * 23 + "2"), True]
     await database.task.insert_many([{"_id": id_, "company": COMPANY} for id_ in found])
-    expected = ["5", "7.5", "a", "b", "0" * 23 + "1", "0" * 23 + "2", "True"]  # by type, as MongoDB sorts
+    expected = ["5", "7.5", "a", "b", "0" * 23 + "1", "0" * 23 + "2", "true"]  # by type, as MongoDB sorts
     assert await walk(client, 2, orderBy=[{"field": field}]) == expected
     assert await walk_back(client, 2, orderBy=[{"field": field}]) == expected
 
