@@ -27,6 +27,7 @@ from models.reading import Viewer
 from resolvers.context import Context
 from resolvers.errors import ErrorCode
 from resolvers.exports import ExportContext
+from resolvers.paging import Rows
 from resolvers.root import build_schema
 from schema.load import load
 
@@ -48,10 +49,12 @@ def create_app(settings: Settings) -> Starlette:
 
     def new_context(asked: HTTPConnection) -> Context:
         database, max_time_ms = asked.app.state.database, settings.max_time_ms
-        reader, writer = database.reader(viewer, max_time_ms), database.writer(viewer, max_time_ms)
+        reader = database.reader(viewer, max_time_ms, settings.max_commands)
+        writer = database.writer(viewer, max_time_ms)
         return Context(
-            viewer, reader, writer, database.changes, spec, settings.max_page, settings.rules, settings.storages
-        )
+            viewer, reader, writer, database.changes, spec, settings.max_page, settings.rules, settings.storages,
+            Rows(settings.max_rows, settings.max_rows_sorted),
+        )  # fmt: skip
 
     @asynccontextmanager
     async def new_export(request: Request) -> AsyncIterator[ExportContext]:

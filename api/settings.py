@@ -130,6 +130,20 @@ class Settings(BaseSettings):
         description="Most lists and objects, one inside the other, in a variable or an argument.",
     )  # fmt: skip
     max_cost: int = Field(default=DEFAULTS.cost, ge=1, description="Most objects that an answer may come to.")
+    max_values: int = Field(
+        default=DEFAULTS.values, ge=1, description="Maximum number of values in a list, such as the ids of a filter."
+    )
+    max_rows: int = Field(
+        default=DEFAULTS.rows, ge=0,
+        description="Maximum number of rows before a page that is asked for by its number, in an order with an index.",
+    )  # fmt: skip
+    max_rows_sorted: int = Field(
+        default=DEFAULTS.rows_sorted, ge=0,
+        description="Maximum number of rows before a page that is asked for by its number, in any other order.",
+    )  # fmt: skip
+    max_commands: int = Field(
+        default=DEFAULTS.commands, ge=1, description="Maximum number of database commands of one request at once."
+    )
     introspection: bool = Field(
         default=True,
         description="Whether clients may ask for the schema, and errors suggest names from it.",

@@ -15,6 +15,7 @@ from pymongo.errors import ConfigurationError, DuplicateKeyError, OperationFailu
 from models.changes import Changes
 from models.company import Company
 from models.history import TRANSITIONS, Transition
+from models.indexes import Indexes
 from models.model import Model
 from models.project import Project
 from models.queue import Queue
@@ -23,8 +24,9 @@ from models.series import SERIES, Block
 from models.stand_ins import DEFAULT, replace_stand_ins, stand_in
 from models.stored import now
 from models.task import Task
+from models.turns import COMMANDS, Turns
 from models.user import User
-from models.writing import Common, Writer
+from models.writing import KEYS, Common, Writer
 
 log = logging.getLogger("taskql.db")
 
@@ -51,17 +53,20 @@ class Database:
     database: AsyncDatabase[dict[str, Any]]
     writing: Common = field(default_factory=Common)
     changes: Changes = field(init=False)
+    indexes: Indexes = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "changes", Changes(self.database))
+        object.__setattr__(self, "indexes", Indexes(self.database, [*DOCUMENTS, *OWN, KEYS]))
 
-    def reader(self, viewer: Viewer, max_time_ms: int = 5000) -> Reader:
-        return Reader(viewer, self.database, max_time_ms)
+    def reader(self, viewer: Viewer, max_time_ms: int = 5000, commands: int = COMMANDS) -> Reader:
+        """A reader for one request, which has so many commands at once."""
+        return Reader(viewer, self.database, max_time_ms, indexes=self.indexes, turns=Turns(commands))
 
     @asynccontextmanager
-    async def still(self, viewer: Viewer, max_time_ms: int = 5000) -> AsyncIterator[Reader]:
+    async def still(self, viewer: Viewer, max_time_ms: int = 5000, commands: int = COMMANDS) -> AsyncIterator[Reader]:
         """A reader to whom nothing changes from its first look on; a standalone server can't keep still."""
-        reader = self.reader(viewer, max_time_ms)
+        reader = self.reader(viewer, max_time_ms, commands)
         if (await reader.server())["topology"] == "standalone":
             yield reader
             return
@@ -69,7 +74,7 @@ class Database:
             yield replace(reader, snapshot=session)
 
     def writer(self, viewer: Viewer, max_time_ms: int = 5000) -> Writer:
-        return Writer(viewer, self.database, max_time_ms, self.writing)
+        return Writer(viewer, self.database, max_time_ms, self.writing, self.indexes)
 
     async def ping(self) -> None:
         """Raises PyMongoError unless the server answers within two seconds."""
@@ -90,11 +95,13 @@ class Database:
             await self._ensure_user(company, user)
         await self.database[MARK].update_one({"_id": "prepared"}, {"$setOnInsert": {"at": now()}}, upsert=True)
         await self._ensure_default_queue(company)
-        return [
+        failures = [
             failure
             for document in (*DOCUMENTS.values(), *OWN.values())
             for failure in await self._build_indexes(document)
         ]
+        await self.indexes.read()
+        return failures
 
     async def settle_import(self, company: str) -> None:
         """What imported documents entail for those that taskql had made in their place."""
@@ -147,6 +154,7 @@ async def connect(uri: str, name: str) -> AsyncIterator[Database]:
         await init_beanie(database=database, document_models=[*DOCUMENTS.values(), *OWN.values()], skip_indexes=True)
         found = Database(database)
         await found.ping()
+        await found.indexes.read()
     except OperationFailure as error:
         await client.close()
         reason = (error.details or {}).get("errmsg", error)

@@ -4,20 +4,25 @@ Lists are raw documents with exactly the projected paths. They are read through 
 knows only the one that it was bound to last.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
+
+from models.indexes import Indexes, Sort, is_bad_hint
+from models.turns import Turns
 
 Document = dict[str, Any]
 Documents = list[Document]
 Query = Mapping[str, Any]
+Hint = Mapping[str, Any]  # an argument of the driver's methods, or none
+Result = TypeVar("Result")
 BATCH = 100_000  # a batch larger than the answer closes the cursor with the first reply
 # dates outside Python's years and broken UTF-8 must not take a whole batch down
 TOLERANT: CodecOptions[dict[str, Any]] = CodecOptions(
@@ -62,12 +67,17 @@ def tallied(query: Query, by: Mapping[str, Any]) -> list[Query]:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """The only way to read stored documents; `max_time_ms` bounds every command, `snapshot` shows all at one moment."""
+    """The only way to read stored documents; `max_time_ms` bounds every command, `snapshot` shows all at one moment.
+
+    One request has one reader, whose commands wait for their `turns`.
+    """
 
     viewer: Viewer
     database: AsyncDatabase[Document]
     max_time_ms: int = field(default=5000)
     snapshot: AsyncClientSession | None = field(default=None)
+    indexes: Indexes = field(default_factory=Indexes)
+    turns: Turns = field(default_factory=Turns)
 
     def visible(self, collection: str, query: Query) -> Query:
         """The query, held to what the viewer may see. A company sees itself."""
@@ -82,12 +92,25 @@ class Reader:
 
     async def all(self, collection: str, query: Query, projection: Mapping[str, Any], *, limit: int = 0) -> Documents:
         """Everything that matches, in no order; 0 is no limit."""
-        with self._in_time():
+        visible = self.visible(collection, query)
+
+        async def find(hint: Hint) -> Documents:
             cursor = self._collection(collection).find(
-                self.visible(collection, query), projection, limit=limit, batch_size=BATCH,
-                max_time_ms=self.max_time_ms, session=self.snapshot,
-            )  # fmt: skip
+                visible,
+                projection,
+                limit=limit,
+                batch_size=BATCH,
+                max_time_ms=self.max_time_ms,
+                session=self.snapshot,
+                **hint,
+            )
             return await cursor.to_list()
+
+        return await self._hinted(collection, visible, find)
+
+    def is_served(self, collection: str, query: Query, sort: Sort) -> bool:
+        """Whether an index has the documents that match in this order."""
+        return self.indexes.is_served(collection, self.visible(collection, query), sort)
 
     async def list(
         self, collection: str, parts: Sequence[Part], *, skip: int, limit: int, projection: Mapping[str, int]
@@ -99,7 +122,8 @@ class Reader:
         )
         unions = [{"$unionWith": {"coll": collection, "pipeline": other}} for other in others]
         ends = [{"$skip": skip}] if skip else []
-        return await self._aggregate(collection, [*first, *unions, *ends, {"$limit": limit}])
+        sort = {} if parts[0].computed else parts[0].sort
+        return await self._aggregate(collection, [*first, *unions, *ends, {"$limit": limit}], sort)
 
     async def first_of_each(
         self, collection: str, path: str, values: Sequence[str], *,
@@ -131,7 +155,7 @@ class Reader:
     async def server(self) -> Document:
         """The `version` of the database server, and its `topology`: standalone, replica_set or sharded."""
         admin = self.database.client.admin
-        with self._in_time():
+        async with self._turn():
             hello = await admin.command("hello", maxTimeMS=self.max_time_ms)
             build = await admin.command("buildInfo", maxTimeMS=self.max_time_ms)
         is_sharded, is_replicated = hello.get("msg") == "isdbgrid", "setName" in hello
@@ -139,22 +163,45 @@ class Reader:
         return {"version": build["version"], "topology": topology}
 
     async def count(self, collection: str, query: Query) -> int:
-        found = self.visible(collection, query)
-        with self._in_time():
+        visible = self.visible(collection, query)
+
+        async def count(hint: Hint) -> int:
             return await self._collection(collection).count_documents(
-                found, session=self.snapshot, maxTimeMS=self.max_time_ms
+                visible, session=self.snapshot, maxTimeMS=self.max_time_ms, **hint
             )
 
-    async def _aggregate(self, collection: str, pipeline: Sequence[Query]) -> Documents:
-        with self._in_time():
+        return await self._hinted(collection, visible, count)
+
+    async def _aggregate(self, collection: str, pipeline: Sequence[Query], sort: Sort | None = None) -> Documents:
+        """`sort` is the order in which an index may have what the first stage, a `$match`, finds."""
+
+        async def aggregate(hint: Hint) -> Documents:
             cursor = await self._collection(collection).aggregate(
-                pipeline, self.snapshot, batchSize=BATCH, maxTimeMS=self.max_time_ms
+                pipeline, self.snapshot, batchSize=BATCH, maxTimeMS=self.max_time_ms, **hint
             )
             return await cursor.to_list()
 
-    def _in_time(self) -> AbstractContextManager[None]:
-        """Bounds what the server can't: a server that does not answer at all. It gets a second more than a command."""
-        return pymongo.timeout(self.max_time_ms / 1000 + 1)
+        return await self._hinted(collection, pipeline[0]["$match"], aggregate, sort)
+
+    async def _hinted(
+        self, collection: str, query: Query, work: Callable[[Hint], Awaitable[Result]], sort: Sort | None = None
+    ) -> Result:
+        """A command with the hint that is right for its query; without one when the index is gone meanwhile."""
+        name = self.indexes.hint(collection, query, sort)
+        async with self._turn():
+            if name is None:
+                return await work({})
+            try:
+                return await work({"hint": name})
+            except OperationFailure as error:
+                if not is_bad_hint(error):
+                    raise
+            await self.indexes.refuse(collection, name)
+            return await work({})
+
+    def _turn(self) -> AbstractAsyncContextManager[None]:
+        """Bounds what the server can't: it gets a second more than a command."""
+        return self.turns.turn(self.max_time_ms / 1000 + 1)
 
     def _stages(self, collection: str, part: Part) -> Iterable[Mapping[str, Any]]:
         yield {"$match": self.visible(collection, part.query)}

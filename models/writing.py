@@ -17,12 +17,13 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from models.history import TRANSITIONS, Transition
-from models.reading import BATCH, TOLERANT, Document, Query, Viewer, tallied
+from models.indexes import Indexes, Sort, is_bad_hint
+from models.reading import BATCH, TOLERANT, Document, Hint, Query, Viewer, tallied
 from models.series import SERIES, Block
 
 log = logging.getLogger("taskql.writing")
@@ -55,10 +56,34 @@ class Writer:
     database: AsyncDatabase[Document]
     max_time_ms: int
     common: Common
+    indexes: Indexes
 
     async def transact(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
         """All that `work` does, or nothing. It may be called several times, when others write at the same time."""
         await self._prepare()
+        return await self._unhinted_if_refused(lambda hints: self._transact(work, hints))
+
+    async def look(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
+        """What only looks needs no transaction, and no replica set."""
+
+        async def attempt(hints: "Hints") -> Result:
+            with pymongo.timeout(self._seconds):
+                return await work(Transaction(self.viewer, self.database, None, hints))
+
+        return await self._unhinted_if_refused(attempt)
+
+    async def _unhinted_if_refused(self, attempt: Callable[["Hints"], Awaitable[Result]]) -> Result:
+        """Again, without hints, when MongoDB refuses one: an index is gone meanwhile. Nothing was done then."""
+        hints = Hints(self.indexes)
+        try:
+            return await attempt(hints)
+        except OperationFailure as error:
+            if hints.last is None or not is_bad_hint(error):
+                raise
+        await self.indexes.refuse(*hints.last)
+        return await attempt(Hints(Indexes()))
+
+    async def _transact(self, work: Callable[["Transaction"], Awaitable[Result]], hints: "Hints") -> Result:
         with pymongo.timeout(self._seconds):
             async with AsyncExitStack() as line, self.database.client.start_session() as session:
                 attempts = count()
@@ -68,7 +93,7 @@ class Writer:
                         # Who met another writer waits for its turn: fifty that try again at random take seconds.
                         # What was begun is only a word until the first command.
                         await line.enter_async_context(self.common.line)
-                    return await work(Transaction(self.viewer, self.database, session))
+                    return await work(Transaction(self.viewer, self.database, session, hints))
 
                 return await session.with_transaction(
                     attempt, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
@@ -88,11 +113,6 @@ class Writer:
                 )
         except PyMongoError as error:
             log.warning("the last update of the project %s was not set: %s", project, error)
-
-    async def look(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
-        """What only looks needs no transaction, and no replica set."""
-        with pymongo.timeout(self._seconds):
-            return await work(Transaction(self.viewer, self.database, None))
 
     async def _prepare(self) -> None:
         """The indexes of our own collections, once; raises StandaloneError where there are no transactions."""
@@ -115,12 +135,28 @@ class Writer:
                     unique=True,
                     partialFilterExpression={HELD_NAME: {"$exists": True}},
                 )
+        await self.indexes.read()
         self.common.is_prepared = True
 
     @property
     def _seconds(self) -> float:
         """A second more than the server has for a command: for one that does not answer at all."""
         return self.max_time_ms / 1000 + 1
+
+
+@dataclass(slots=True)
+class Hints:
+    """The hints that the commands of a transaction get, and the last one: collection and index."""
+
+    indexes: Indexes
+    last: tuple[str, str] | None = None
+
+    def hint(self, collection: str, query: Query, sort: Sort | None = None) -> Hint:
+        name = self.indexes.hint(collection, query, sort)
+        if name is None:
+            return {}
+        self.last = collection, name
+        return {"hint": name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +166,7 @@ class Transaction:
     viewer: Viewer
     database: AsyncDatabase[Document]
     session: AsyncClientSession | None
+    hints: Hints
 
     async def visible(
         self, collection: str, query: Query, projection: Mapping[str, Any] | None = None
@@ -138,14 +175,18 @@ class Transaction:
 
     async def tally(self, collection: str, query: Query, by: Mapping[str, Any]) -> list[Document]:
         """How many visible documents have which values of these expressions."""
-        pipeline = tallied(self._visible(query), by)
-        return await (await self._collection(collection).aggregate(pipeline, session=self.session)).to_list()
+        visible = self._visible(query)
+        hint = self.hints.hint(collection, visible)
+        cursor = await self._collection(collection).aggregate(tallied(visible, by), session=self.session, **hint)
+        return await cursor.to_list()
 
     async def own(self, collection: str, query: Query, projection: Mapping[str, int] | None = None) -> list[Document]:
         return await self._found(collection, self._own(query), projection)
 
     async def last(self, collection: str, query: Query, by: str) -> Document | None:
-        return await self._collection(collection).find_one(self._own(query), sort=[(by, -1)], session=self.session)
+        own = self._own(query)
+        hint = self.hints.hint(collection, own, {by: -1})
+        return await self._collection(collection).find_one(own, sort=[(by, -1)], session=self.session, **hint)
 
     async def insert(self, collection: str, document: Document) -> None:
         """Raises DuplicateKeyError, which ends the transaction."""
@@ -154,13 +195,17 @@ class Transaction:
 
     async def update(self, collection: str, query: Query, update: Update | Sequence[Update]) -> Document | None:
         """The one document of ours that matches as it is afterwards; None when there is none."""
+        own = self._own(query)
+        hint = self.hints.hint(collection, own)
         return await self._collection(collection).find_one_and_update(
-            self._own(query), update, return_document=ReturnDocument.AFTER, session=self.session
+            own, update, return_document=ReturnDocument.AFTER, session=self.session, **hint
         )
 
     async def update_all(self, collection: str, query: Query, update: Update) -> int:
         """How many matched."""
-        found = await self._collection(collection).update_many(self._own(query), update, session=self.session)
+        own = self._own(query)
+        hint = self.hints.hint(collection, own)
+        found = await self._collection(collection).update_many(own, update, session=self.session, **hint)
         return found.matched_count
 
     async def insert_all(self, collection: str, documents: Sequence[Document]) -> None:
@@ -171,18 +216,24 @@ class Transaction:
 
     async def update_each(self, collection: str, updates: Sequence[tuple[Any, Update]]) -> None:
         """An update for each of some ids, by one command."""
-        own = [UpdateOne({"_id": id_, "company": self.viewer.company}, update) for id_, update in updates]
+        own = [self._own_update(collection, id_, update) for id_, update in updates]
         if own:
             await self._collection(collection).bulk_write(own, session=self.session)
 
+    def _own_update(self, collection: str, id_: Any, update: Update) -> UpdateOne:
+        own = {"_id": id_, "company": self.viewer.company}
+        return UpdateOne(own, update, **self.hints.hint(collection, own))
+
     async def delete(self, collection: str, query: Query) -> int:
-        found = await self._collection(collection).delete_many(self._own(query), session=self.session)
+        own = self._own(query)
+        hint = self.hints.hint(collection, own)
+        found = await self._collection(collection).delete_many(own, session=self.session, **hint)
         return found.deleted_count
 
     async def _found(self, collection: str, query: Query, projection: Mapping[str, Any] | None) -> list[Document]:
-        return await self._collection(collection).find(
-            query, projection, session=self.session, batch_size=BATCH
-        ).to_list()  # fmt: skip
+        hint = self.hints.hint(collection, query)
+        cursor = self._collection(collection).find(query, projection, session=self.session, batch_size=BATCH, **hint)
+        return await cursor.to_list()
 
     def _visible(self, query: Query) -> Query:
         return {"$and": [{"company": {"$in": [self.viewer.company, ""]}}, query]}

@@ -9,7 +9,7 @@ from models.changes import Changes
 from models.reading import Document, Reader, Viewer
 from models.status import DOCUMENTED
 from models.writing import Writer
-from resolvers.paging import Page, page_of
+from resolvers.paging import Page, Rows, page_of, refuse_deep
 from resolvers.selection import Tree
 from resolvers.shaping import Shaping
 from schema.spec import Spec
@@ -37,8 +37,9 @@ class Context:
         max_page: int,
         rules: str = DOCUMENTED,
         storages: Sequence[str] = (),
+        rows: Rows = Rows(),  # noqa: B008 - frozen
     ) -> None:
-        self._made_of = (viewer, reader, writer, changes, spec, max_page, rules, storages)
+        self._made_of = (viewer, reader, writer, changes, spec, max_page, rules, storages, rows)
         self.viewer = viewer
         self.reader = reader
         self.writer = writer
@@ -47,6 +48,7 @@ class Context:
         self.storages = storages
         self.spec = spec
         self.max_page = max_page
+        self.rows = rows
         self.shaping = Shaping(spec)
         self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}
 
@@ -56,7 +58,9 @@ class Context:
 
     def page(self, asked: Mapping[str, Any]) -> Page:
         """The page of a list that its arguments ask for; raises InputError and LimitError."""
-        return page_of(asked, self.max_page)
+        page = page_of(asked, self.max_page)
+        refuse_deep(page, self.rows, is_served=True)
+        return page
 
     async def documents(self, collection: str, ids: Sequence[str], fields: Mapping[str, int]) -> list[Document | None]:
         """The visible documents with these ids, in order, None for those that are not there."""

@@ -34,6 +34,7 @@ from resolvers.literals import LiteralsFitTypes
 from resolvers.operation import OneOperation
 from resolvers.planned import PlannedExecution
 from resolvers.subscriptions import Subscribed
+from resolvers.values import listed_values, too_long, values_rule
 
 KEPT = 128  # documents
 MAX_KEPT = 20_000  # characters of one, so that long ones don't fill the memory
@@ -66,6 +67,7 @@ class Schema(strawberry.Schema):
         self._schema.type_map = dict(sorted(self._schema.type_map.items()))  # the order that introspection gives
         self.limits = limits
         self._introspection = introspection
+        self._rules = (*RULES, values_rule(limits.values))
         self._pricing = Pricing(self._schema, sizes, limits.page)
         self._kept = lru_cache(KEPT)(self._check)
 
@@ -90,6 +92,8 @@ class Schema(strawberry.Schema):
         errors = checked.errors
         if not errors and nesting(*variables.values()) > self.limits.nesting:
             errors = [_error(exceeded("nesting", "levels of lists and objects in a variable", self.limits.nesting))]
+        if not errors and (long := self._long_list(checked.document, operation_name, variables)):
+            errors = [_error(long)]
         if not errors and cost is not None and cost > self.limits.cost:
             errors = [_error(exceeded("cost", "objects to answer with", self.limits.cost, cost))]
         return errors, cost
@@ -99,6 +103,13 @@ class Schema(strawberry.Schema):
         if cost is None or (asked or {}).get("cost") is not True:
             return {}
         return {"cost": {"requested": cost, "budget": self.limits.cost}}
+
+    def _long_list(
+        self, document: DocumentNode, operation_name: str | None, variables: Mapping[str, Any]
+    ) -> LimitError | None:
+        operation, maximum = get_operation_ast(document, operation_name), self.limits.values
+        found = listed_values(operation, variables, self._schema) if operation else ()
+        return next((too_long(listed, maximum) for listed in found if listed.length > maximum), None)
 
     def subscribed(
         self,
@@ -153,7 +164,7 @@ class Schema(strawberry.Schema):
 
     def _validated(self, document: DocumentNode) -> list[GraphQLError]:
         # the last error says that there were more
-        errors = validate(self._schema, document, RULES, MAX_ERRORS - 1, hide_suggestions=not self._introspection)
+        errors = validate(self._schema, document, self._rules, MAX_ERRORS - 1, hide_suggestions=not self._introspection)
         return [_error(_aborted(error)) if isinstance(error, ValidationAbortedError) else error for error in errors]
 
     def _get_custom_context_kwargs(

@@ -42,6 +42,10 @@ class Limits:
     directives: int = 100
     nesting: int = 64
     cost: int = 500_000
+    values: int = 1000
+    rows: int = 100_000
+    rows_sorted: int = 10_000
+    commands: int = 4
 
 
 DEFAULTS = Limits()

@@ -11,7 +11,7 @@ from resolvers.connections import connection, limit, wants_documents
 from resolvers.context import Context
 from resolvers.errors import ErrorCode
 from resolvers.filters import filters_of
-from resolvers.paging import Order, Page, fingerprint, position, whole
+from resolvers.paging import Order, Page, fingerprint, position, refuse_deep, whole
 from resolvers.planned import Plan, Report, answers, or_null, together
 from resolvers.selection import Tree
 from resolvers.subprojects import Asked, query_of
@@ -76,6 +76,7 @@ def metric_names(spec: Spec) -> Callable[..., Awaitable[Plan]]:
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
         asked = given(arguments)
         page = info.context.page(asked)
+        refuse_deep(page, info.context.rows, is_served=False)
         return MetricNames(await query_of(asked.get("filter") or {}, filters, info.context.reader), page)
 
     return resolve

@@ -3,15 +3,15 @@
 Values of the right type come in their order; everything else (null, missing, NaN, a wrong type) is one group that
 `nulls` puts first or last and that the next keys order. The id decides last, so every order is total.
 
-The first key splits the list in two parts, each of which an index can serve; later keys, and those that no index can
-serve, are worked out per document.
+A key with an index splits the list in two parts: the documents with a value, which the index has in order, and the
+rest. In every other order, and for several keys, the values are worked out for each document, and it is sorted.
 """
 
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -73,8 +73,29 @@ class Order:
         """Where a listed document has the values that its cursor holds."""
         return tuple(_key(number) if key.is_computed else key.path for number, key in enumerate(self.keys))
 
+    @property
+    def sort(self) -> Mapping[str, int]:
+        """The order that an index would have; none when values are worked out, or come from several keys."""
+        by_id = {"_id": 1 if self.id_ascending else -1}
+        match self.keys:
+            case ():
+                return by_id
+            case (Key(is_computed=False) as key,):
+                return {key.path: key.direction, **by_id}
+        return {}
+
     def reversed(self) -> "Order":
         return Order(tuple(key.reversed() for key in self.keys), not self.id_ascending)
+
+
+class Rows(NamedTuple):
+    """The row at which a page may start that is asked for by its number: where an index has the order, and elsewhere.
+
+    MongoDB walks through, or sorts, all rows before it.
+    """
+
+    served: int = 100_000
+    sorted: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +175,20 @@ def _numbered(given: Mapping[str, Any], asked: set[str], max_page: int) -> Page:
     return Page(size, skip=page * size)
 
 
+def refuse_deep(page: Page, rows: Rows, *, is_served: bool) -> None:
+    """Raises LimitError for a page that starts too far in."""
+    limit, maximum = ("rows", rows.served) if is_served else ("rowsSorted", rows.sorted)
+    if page.skip > maximum:
+        order = "" if is_served else " of an order without an index"
+        message = (
+            f"page starts at row {page.skip}; a page{order} that is asked for by its number starts at row {maximum} at "
+            "most. Go on with cursors: first and after."
+        )
+        raise LimitError(
+            ErrorCode.LIMIT_EXCEEDED, message, field="page", limit=limit, maximum=maximum, actual=page.skip
+        )
+
+
 def _contradiction(one: str, other: str, wrong: set[str]) -> InputError:
     message = f"{one} and {other} don't go with {', '.join(sorted(wrong))}."
     return InputError(ErrorCode.VALIDATION_ERROR, message, field=one)
@@ -218,48 +253,45 @@ def position(text: str, order: Order, seal: bytes) -> Place:
 
 
 def whole(query: Query, order: Order, at: Place | None) -> Part:
-    """The list behind `at`, or all of it, in one stretch, which no index serves."""
+    """The list behind `at`, or all of it, in one stretch that is sorted: no index has it in this order.
+
+    MongoDB sorts what the list shows of a document, not the document: values are worked out before.
+    """
     numbered = list(enumerate(order.keys))
-    return _part(query, {}, order, numbered, _past(order, numbered, at))
+    past = _past(order, numbered, at)
+    by_id = {"_id": 1 if order.id_ascending else -1}
+    if not numbered:
+        return Part(both(query, past), by_id)
+    values = {_key(number): value_expression(key) for number, key in numbered}
+    ranks = {_rank(number): rank_expression(key, f"${_key(number)}") for number, key in numbered}
+    return Part(query, {**_sort(numbered), **by_id}, (values, ranks), past)
 
 
 def parts(query: Query, order: Order, at: Place | None) -> list[Part]:
-    """The stretches of the list behind `at`, or all of them."""
-    if not order.keys or order.keys[0].is_computed:
+    """The stretches of the list behind `at`, or of all of it, in an order that an index has (see `Order.sort`)."""
+    if not order.keys:
         return [whole(query, order, at)]
+    [key] = order.keys
     is_among_nulls = at is not None and at[0][0] is None
-    with_value = _values_part(query, order, None if is_among_nulls else at)
-    rest = _rest_part(query, order, at if is_among_nulls else None)
-    if not order.keys[0].nulls_last:
+    with_value = _values_part(query, order, key, None if is_among_nulls else at)
+    rest = _rest_part(query, order, key, at if is_among_nulls else None)
+    if not key.nulls_last:
         return [rest, with_value] if at is None or is_among_nulls else [with_value]
     return [rest] if is_among_nulls else [with_value, rest]
 
 
-def _values_part(query: Query, order: Order, at: Place | None) -> Part:
-    (_, first), *later = enumerate(order.keys)
-    sort = {first.path: first.direction}
+def _values_part(query: Query, order: Order, key: Key, at: Place | None) -> Part:
     if at is None:
-        return _part(both(query, has_value(first)), sort, order, later, {})
-    value = at[0][0]
+        return Part(both(query, has_value(key)), order.sort)
+    [value], id_ = at
     # the bound keeps the index scan short, the alternatives are exact
-    bound = {first.path: {"$gte" if first.ascending else "$lte": value}}
-    past = {"$or": [{first.path: {first.past: value}}, both({first.path: value}, _past(order, later, at))]}
-    return _part(both(query, has_value(first), bound), sort, order, later, past)
+    bound = {key.path: {"$gte" if key.ascending else "$lte": value}}
+    past = {"$or": [{key.path: {key.past: value}}, both({key.path: value}, _past_id(order, id_))]}
+    return Part(both(query, has_value(key), bound, past), order.sort)
 
 
-def _rest_part(query: Query, order: Order, at: Place | None) -> Part:
-    (_, first), *later = enumerate(order.keys)
-    return _part(both(query, {"$nor": [has_value(first)]}), {}, order, later, _past(order, later, at))
-
-
-def _part(query: Query, sort: Mapping[str, int], order: Order, later: Numbered, past: Query) -> Part:
-    """Documents ordered by `sort`, then by these keys, which are worked out for each, then by id."""
-    by_id = {"_id": 1 if order.id_ascending else -1}
-    if not later:
-        return Part(both(query, past), {**sort, **by_id})
-    values = {_key(number): value_expression(key) for number, key in later}
-    ranks = {_rank(number): rank_expression(key, f"${_key(number)}") for number, key in later}
-    return Part(query, {**sort, **_sort(later), **by_id}, (values, ranks), past)
+def _rest_part(query: Query, order: Order, key: Key, at: Place | None) -> Part:
+    return Part(both(query, {"$nor": [has_value(key)]}, _past(order, [], at)), {"_id": order.sort["_id"]})
 
 
 def _past(order: Order, keys: Numbered, at: Place | None) -> Query:

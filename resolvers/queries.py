@@ -5,13 +5,25 @@ from typing import Any
 
 import strawberry
 
-from models.reading import Document
+from models.reading import Document, Part
 from resolvers.arguments import given
 from resolvers.connections import connection, fields, limit, wants_documents
 from resolvers.context import Context
 from resolvers.errors import ErrorCode
 from resolvers.filters import filters_of
-from resolvers.paging import DEFAULT_PAGE, Order, Page, Place, fingerprint, order_of, parts, place, position
+from resolvers.paging import (
+    DEFAULT_PAGE,
+    Order,
+    Page,
+    Place,
+    fingerprint,
+    order_of,
+    parts,
+    place,
+    position,
+    refuse_deep,
+    whole,
+)
 from resolvers.planned import Plan, Report, answers, or_null, together
 from resolvers.selection import Tree, projection
 from resolvers.subprojects import Asked, query_of
@@ -53,7 +65,7 @@ class Listing(Plan):
         at: Place | None = None
         wanted, is_more = projection([tree], *self._order.paths), True
         while is_more:
-            stretch = parts(self._query, self._order, at)
+            stretch = self._parts(context, self._order, at)
             found = await context.reader.list(
                 self.collection, stretch, skip=0, limit=self._page.limit, projection=wanted
             )
@@ -69,11 +81,24 @@ class Listing(Plan):
         order = self._order.reversed() if self._page.backward else self._order
         return await context.reader.list(
             self.collection,
-            parts(self._query, order, at),
+            self._parts(context, order, at),
             skip=self._page.skip,
             limit=limit(tree, self._page),
             projection=fields(tree, self._order),
         )
+
+    def _parts(self, context: Context, order: Order, at: Place | None) -> list[Part]:
+        is_served = self.is_served(context)
+        return parts(self._query, order, at) if is_served else [whole(self._query, order, at)]
+
+    def is_served(self, context: Context) -> bool:
+        """Whether an index has the list in its order."""
+        sort = self._order.sort
+        return bool(sort) and context.reader.is_served(self.collection, self._query, sort)
+
+    def refuse_deep(self, context: Context) -> None:
+        """Raises LimitError for a page by number that starts too far in."""
+        refuse_deep(self._page, context.rows, is_served=self.is_served(context))
 
     async def _total(self, context: Context, tree: Tree, report: Report) -> int | None:
         if not tree.selects("total_count"):
@@ -103,6 +128,8 @@ def many(spec: Spec, collection: str, default_order: Sequence[Mapping[str, Any]]
         asked_order = asked.get("order_by") or default_order
         order = order_of(sortable, asked_order, searches=bool(filter_.get("search_text")))
         page = info.context.page(asked)
-        return Listing(collection, await query_of(filter_, filters, info.context.reader), order, page)
+        listing = Listing(collection, await query_of(filter_, filters, info.context.reader), order, page)
+        listing.refuse_deep(info.context)
+        return listing
 
     return resolve

@@ -209,7 +209,8 @@ TOO_MUCH: list[tuple[Document, str]] = [
     ({"hyperparams": [LR | {"gt": 1}] * 10_000}, "conditions"),
     ({"isSet": ["ID"] * 501}, "conditions"),
     ({"statusChanged": [">1"] * 501}, "conditions"),
-    ({"id": ["x"] * 60_000}, "conditions"),
+    ({"id": ["x"] * 60_000}, "values"),
+    ({"and": [{"tags": ["x"] * 1001}]}, "values"),
     ({"searchText": "word " * 201}, "search"),
 ]  # fmt: skip
 
@@ -229,7 +230,7 @@ async def test_the_largest_filter_that_is_taken_is_answered(client: Client) -> N
     for filter_ in (
         {"or": [{}] * 499},
         {"hyperparams": hyperparams},
-        {"id": [f"{number}" for number in range(40_000)]},
+        {"id": [f"{number}" for number in range(1_000)]},
     ):
         assert (await client.data(LIST, filter=filter_))["tasks"]["totalCount"] == 0
 
@@ -290,7 +291,7 @@ async def test_what_is_no_date(client: Client, text: str) -> None:
     {"parent": "\0"}, {"searchText": "\0"}, {"searchText": '"'}, {"searchText": "-" * 1000},
     {"searchText": "a " * 500},
     {"searchText": '"a" "b" -"c" -d'}, {"id": ["$ne"]}, {"parent": "$ne"}, {"tags": ["x" * 100_000]},
-    {"id": [str(number) for number in range(5_000)]}, {"name": "a" * 256}, {"name": "(a|b)*" * 40}, {"name": r"\x00"},
+    {"id": [str(number) for number in range(1_000)]}, {"name": "a" * 256}, {"name": "(a|b)*" * 40}, {"name": r"\x00"},
     {"name": "(" * 100 + ")" * 100}, {"name": "\U0001f600"}, {"name": "$"}, {"name": r"\d{1,999}"},
     {"statusChanged": ["2026-01-01"] * 500}, {"_any_": {"pattern": "x", "fields": ["name"] * 1000}},
 ], ids=lambda filter_: json.dumps(filter_)[:40])  # fmt: skip

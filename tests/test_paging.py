@@ -266,7 +266,7 @@ async def test_a_page_past_the_end_is_empty(client: Client, database: Database) 
     assert tasks["nodes"] == []
     assert tasks["pageInfo"]["hasNextPage"] is False
     assert tasks["totalCount"] == 3
-    last = await page(client, pageSize=500, page=2**31 - 1)
+    last = await page(client, pageSize=500, page=200)
     assert last["nodes"] == []
 
 
