@@ -59,7 +59,9 @@ class LastMetrics:
                 if value is None or iteration is None or metric is None or variant is None:
                     self.skipped += 1
                 else:
-                    at = (iteration, _number(event.get("timestamp")) or 0)
+                    timestamp = _number(event.get("timestamp"))
+                    # a server takes one without a time for one of now
+                    at = (iteration, math.inf if timestamp is None else timestamp)
                     batch.setdefault((metric, variant), []).append((*at, value))
         for pair, reported in batch.items():
             self.take(pair, reported)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tsdownsample import EveryNthDownsampler, LTTBDownsampler, MinMaxDownsampler, MinMaxLTTBDownsampler
+from tsdownsample import LTTBDownsampler, MinMaxDownsampler, MinMaxLTTBDownsampler
 
 from models.series import Columns
 
@@ -33,50 +33,53 @@ def listed(columns: Columns) -> dict[str, Any]:
     }
 
 
-def at_best(columns: Columns, best: Columns, goal: str, stat: str) -> dict[str, Any] | None:
+def at_best(columns: Columns, best: Columns, goal: str) -> dict[str, Any] | None:
     """The point of a curve at the first iteration at which another is best, by HOCON names; None when there is none."""
     others = best.at(np.isfinite(best.values))
     if not len(others.values):
         return None
-    place = EXTREMES[goal](others.values)  # the first of equals, in the order of iterations
+    place = BEST[goal](others.values)  # the first of equals, in the order of iterations
     here = columns.at((columns.iterations == others.iterations[place]) & np.isfinite(columns.values))
     if not len(here.values):
         return None
-    shown = EXTREMES[stat](here.values)
     return {
-        "iteration": int(here.iterations[shown]),
-        "value": float(here.values[shown]),
+        "iteration": int(here.iterations[0]),
+        "value": float(here.values[0]),
         "best_value": float(others.values[place]),
-        "timestamp": _moment(int(here.timestamps[shown])),
+        "timestamp": _moment(int(here.timestamps[0])),
     }
 
 
-EXTREMES: Mapping[str, Callable[[NDArray[np.float64]], Any]] = {
-    "min": np.argmin, "max": np.argmax, "last": lambda values: len(values) - 1,
-}  # fmt: skip
+BEST: Mapping[str, Callable[[NDArray[np.float64]], Any]] = {"min": np.argmin, "max": np.argmax}
 
 
 def chosen(values: NDArray[np.float64], most: int, method: str) -> Places:
-    """The places of at most `most` values, in order; between two of them a gap is kept where there was one."""
+    """Choose the places of at most `most` values (10 or more), in order.
+
+    The first and the last place are always among them; between two of them a gap is kept where there was one.
+    """
     if len(values) <= most:
         return np.arange(len(values))
+    ends = [0, len(values) - 1]
     is_gap = np.isnan(values)
     known = np.flatnonzero(~is_gap)
-    if len(known) == 0:
-        return np.flatnonzero(is_gap)[:1]
-    # a gap between any two of the chosen must have room
-    budget = most // 2 if is_gap.any() else most
+    # a gap between any two of the chosen must have room, and so must one at either end
+    budget = (most - 2) // 2 if is_gap.any() else most
     places = known if len(known) <= budget else known[METHODS[method](values[known], budget)]
-    return _with_gaps(places, is_gap)
+    return np.union1d(_with_gaps(places, is_gap), ends)
 
 
 def _minmax_lttb(values: NDArray[np.float64], most: int) -> Places:
+    extremes: Places = np.array([0, values.argmin(), values.argmax(), len(values) - 1])
+    if most <= len(extremes) + 1:
+        return np.unique(extremes)
     picked = MinMaxLTTBDownsampler().downsample(values, n_out=most - 2)
-    return np.union1d(picked.astype(np.intp), [values.argmin(), values.argmax()])
+    return np.union1d(picked.astype(np.intp), extremes)
 
 
 def _minmax(values: NDArray[np.float64], most: int) -> Places:
-    return np.unique(MinMaxDownsampler().downsample(values, n_out=most - most % 2))
+    picked = MinMaxDownsampler().downsample(values, n_out=most - 2 - most % 2)
+    return np.union1d(picked.astype(np.intp), [0, len(values) - 1])
 
 
 def _lttb(values: NDArray[np.float64], most: int) -> Places:
@@ -84,7 +87,7 @@ def _lttb(values: NDArray[np.float64], most: int) -> Places:
 
 
 def _every_nth(values: NDArray[np.float64], most: int) -> Places:
-    return np.unique(EveryNthDownsampler().downsample(values, n_out=most))
+    return np.linspace(0, len(values) - 1, most).round().astype(np.intp)
 
 
 METHODS: Mapping[str, Callable[[NDArray[np.float64], int], Places]] = {

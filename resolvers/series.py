@@ -13,7 +13,6 @@ from resolvers.selection import Tree
 
 MIN_POINTS, MAX_POINTS = 10, 10_000
 USUAL_METHOD = "minmax_lttb"
-USUAL_STAT = "last"
 
 Curves = list[Document]
 
@@ -45,17 +44,17 @@ async def metric_at(
     """For each task the point of one metric where another is best, or none."""
     of, best = arguments["of"], arguments["best"]
     pairs = [(ref["metric"], ref["variant"]) for ref in (of, best)]
-    goal, stat = best["goal"], of["stat"] or USUAL_STAT
+    goal = best["goal"]
 
     async def load(tasks: list[str]) -> list[Curves]:
         query = {"$or": [{"metric": metric, "variant": variant} for metric, variant in pairs]}
         curves = await _blocks(context, tasks, query)
         ofs, bests = ([columns(curves[task].get(pair, [])) for task in tasks] for pair in pairs)
-        points = [at_best(*both, goal, stat) for both in zip(ofs, bests, strict=True)]
+        points = [at_best(*both, goal) for both in zip(ofs, bests, strict=True)]
         return [[point] if point else [] for point in points]
 
     ids = [document["_id"] for document in documents]
-    return await context.batched(("metric_at", *pairs, goal, stat), load, ids)
+    return await context.batched(("metric_at", *pairs, goal), load, ids)
 
 
 async def _blocks(context: Context, tasks: Sequence[str], query: Query) -> Mapping[str, dict[Pair, list[Document]]]:

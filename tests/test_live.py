@@ -406,6 +406,31 @@ async def test_what_is_told_makes_up_the_curve(
     assert seen == values
 
 
+async def test_what_is_delivered_put_in_by_its_iterations_is_the_curve(
+    app: Starlette, live: Socket, client: Client, database: Database
+) -> None:
+    """A point that is reported again is delivered again, and replaces the one of its iteration."""
+    await database["task"].insert_one(task(_id="it"))
+    told = await live.subscribe(APPENDED, task="it")
+    await begun(app)
+    seen: dict[int, float | None] = {}
+    reported = 0
+    for batch in (points("loss", "", *map(float, range(300))), points("loss", "", 7.0, None, start=299),
+                  points("loss", "", *map(float, range(-200, 0)), start=150)):  # fmt: skip
+        await client.data(REPORT, task="it", points=batch)
+        reported += len(batch)
+    delivered = 0
+    while delivered < reported:
+        chunk = await told.next()
+        assert chunk["offset"] == delivered
+        delivered += len(chunk["iterations"])
+        seen |= dict(zip(chunk["iterations"], chunk["values"], strict=True))
+    query = '{ task(id: "it") { series(maxPoints: 10000) { iterations values originalCount } } }'
+    [curve] = (await client.data(query))["task"]["series"]
+    assert dict(zip(curve["iterations"], curve["values"], strict=True)) == seen
+    assert curve["originalCount"] == len(seen) == 350
+
+
 async def test_a_curve_that_begins_anew_says_so(
     app: Starlette, live: Socket, client: Client, database: Database
 ) -> None:

@@ -4,8 +4,9 @@ import asyncio
 import json
 import operator
 import os
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -114,6 +115,8 @@ async def test_what_has_no_value_is_a_gap_and_none_of_the_statistics(running: Cl
     assert (after["last_metrics"], after["unique_metrics"], after["last_iteration"]) == ({}, [], 9)
     await report(running, {"it": [point(1, 6)]})
     assert (await curves(running, "it"))["loss", "train"]["values"] == [None, 1]
+    await report(running, {"it": [point(2, 5), point(None, 6)]})
+    assert (await curves(running, "it"))["loss", "train"]["values"] == [2, None]
 
 
 async def test_what_counts_seconds_or_has_no_iteration_leaves_the_last_iteration(running: Client) -> None:
@@ -205,15 +208,167 @@ async def test_after_any_reports_curves_and_statistics_are_what_was_reported(
     assert found.keys() == pairs
     after = await stored(client, one["_id"])
     for pair in pairs:
-        own = sorted((point for point in everything if point[0] == pair), key=operator.itemgetter(1))
-        assert found[pair]["iterations"] == [iteration for _, iteration, _, _ in own]
-        assert found[pair]["values"] == [value for _, _, value, _ in own]
+        newest = {iteration: value for name, iteration, value, _ in everything if name == pair}
+        assert found[pair]["iterations"] == sorted(newest)
+        assert found[pair]["values"] == [newest[iteration] for iteration in sorted(newest)]
         kept = after["last_metrics"].get(md5(pair[0]), {}).get(md5(pair[1]))
         names = {"metric": pair[0], "variant": pair[1]}
         assert kept == ((wanted := expected_statistics(batches, pair)) and wanted | names)
     assert after["last_iteration"] == max([0, *(iteration for _, iteration, _, _ in everything)])
     known = [point for point in everything if point[2] is not None]
     assert sorted(after["unique_metrics"]) == sorted({"/".join(pair) for pair, *_ in known})
+
+
+# -- the same point again ------------------------------------------------------------------------------
+
+STEPS = st.integers(-3, 3) | st.sampled_from([-(2**63), 2**63 - 1, -(2**31)])
+AGAIN = st.tuples(st.sampled_from(["", "train"]), STEPS, st.none() | st.integers(-9, 9), TIMES)
+STREAM = """query($id: ID!, $from: Long, $to: Long, $method: Downsampling) { task(id: $id) {
+  series(variant: ["", "train"], iterationFrom: $from, iterationTo: $to, maxPoints: 10, method: $method) {
+    variant iterations values timestamps originalCount stride }
+  metricAt(of: {metric: "loss", variant: ""}, best: {metric: "loss", variant: "train", goal: MAX}) {
+    iteration value bestValue } } }"""
+
+
+@settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(batches=st.lists(st.lists(AGAIN, max_size=12), min_size=1, max_size=4), first=STEPS, filler=st.integers(0, 300))
+async def test_a_curve_is_a_dict_from_iteration_to_the_newest_point(
+    client: Client, batches: list[list[tuple[str, int, int | None, datetime | None]]], first: int, filler: int
+) -> None:
+    """Within a report, across reports, and across the blocks that other points fill meanwhile."""
+    id_ = new_id()
+    await client.database["task"].insert_one(fresh(_id=id_))
+    expected: dict[str, dict[int, tuple[int | None, datetime | None]]] = {}
+    fill = [(variant, 1000 + step, step, DAY) for variant in ("", "train") for step in range(filler)]
+    for batch in [*batches[:1], fill, *batches[1:], *batches[:1]]:
+        for variant, iteration, value, at in batch:
+            expected.setdefault(variant, {})[iteration] = (value, at)
+        points = [
+            point(value, iteration, variant=variant) | ({"timestamp": f"{at.isoformat()}Z"} if at else {})
+            for variant, iteration, value, at in batch
+        ]
+        await report(client, {id_: points})
+    for method in ("MINMAX_LTTB", "MINMAX", "LTTB", "EVERY_NTH"):
+        answer = (await client.data(STREAM, id=id_, to=None, method=method, **{"from": first}))["task"]
+        shown = {curve["variant"]: curve for curve in answer["series"]}
+        assert shown.keys() == expected.keys()
+        for variant, curve in shown.items():
+            within = {step: expected[variant][step] for step in sorted(expected[variant]) if step >= first}
+            assert curve["originalCount"] == len(within)
+            assert curve["iterations"] == sorted({*curve["iterations"]})
+            assert curve["values"] == [within[step][0] for step in curve["iterations"]]
+            for step, at in zip(curve["iterations"], curve["timestamps"], strict=True):
+                assert within[step][1] is None or at == f"{within[step][1].isoformat(timespec='milliseconds')}Z"  # type: ignore[union-attr]
+            assert curve["iterations"][:1] == [*within][:1]
+            assert curve["iterations"][-1:] == [*within][-1:]
+    assert answer["metricAt"] == best_of(expected.get("", {}), expected.get("train", {}))
+
+
+def best_of(shown: Document, deciding: Document) -> Document | None:
+    known = {step: value for step, (value, _) in deciding.items() if value is not None}
+    if not known:
+        return None
+    step = min(step for step, value in known.items() if value == max(known.values()))
+    value = shown.get(step, (None, None))[0]
+    return None if value is None else {"iteration": step, "value": value, "bestValue": known[step]}
+
+
+async def test_a_resumed_run_draws_no_zigzag(running: Client) -> None:
+    await report(running, {"it": [point(step, step) for step in range(600)]})
+    await report(running, {"it": [point(-step, step) for step in range(400, 700)]})
+    curve = (await curves(running, "it"))["loss", "train"]
+    assert curve["iterations"] == list(range(700))
+    assert curve["values"] == [*range(400), *(-step for step in range(400, 700))]
+    kept = (await stored(running))["last_metrics"][md5("loss")][md5("train")]
+    assert (kept["count"], kept["max_value"], kept["value"]) == (900, 599, -699)
+
+
+async def test_the_last_value_is_that_of_the_latest_report_at_its_highest_iteration(running: Client) -> None:
+    last = '{ task(id: "it") { lastMetrics { value } } }'
+    for points, expected in (
+        ([point(1.0, 10)], 1.0),
+        ([point(9.0, 5)], 9.0),
+        ([point(1.0, 10), point(9.0, 5)], 1.0),
+        ([point(7.0, -1)], 7.0),
+        ([point(None, 99)], 7.0),
+    ):
+        await report(running, {"it": points})
+        assert (await running.data(last))["task"]["lastMetrics"] == [{"value": expected}]
+    text = '{ __type(name: "LastMetricsEvent") { fields { name description } } }'
+    [field] = [one for one in (await running.data(text))["__type"]["fields"] if one["name"] == "value"]
+    assert field["description"].startswith("The value of the latest report, that of its highest iteration.")
+
+
+@pytest.mark.parametrize(("metric", "variant"), [("loss", ""), ("", "train"), ("", ""), (" ", "\t"), ("a", "\0")])
+async def test_a_name_may_be_empty_wherever_a_metric_is_named(running: Client, metric: str, variant: str) -> None:
+    await report(running, {"it": [point(1, 1, metric=metric, variant=variant), point(2, 2, metric="x", variant="x")]})
+    ref = {"metric": metric, "variant": variant}
+    query = """query ($ref: MetricRef!, $best: BestMetric!, $metric: [String!], $variant: [String!],
+                      $filter: TaskFilter, $order: [TaskOrder!]) {
+      tasks(filter: $filter, orderBy: $order) { nodes {
+        series(metric: $metric, variant: $variant) { metric variant values }
+        lastMetrics(metric: $metric, variant: $variant) { metric variant value }
+        metricAt(of: $ref, best: $best) { value } } }
+      metricNames { nodes { metric variant } }
+      taskStats(groupBy: [], metrics: [$ref]) { metrics { max } } }"""
+    given_ = {"ref": ref, "best": ref | {"goal": "MIN"}, "metric": [metric], "variant": [variant]}
+    asked = {"filter": {"metrics": [ref | {"eq": 1}]}, "order": [{"metric": ref}]}
+    answer = await running.data(query, **given_, **asked)
+    [node] = answer["tasks"]["nodes"]
+    assert node == {"series": [ref | {"values": [1]}], "lastMetrics": [ref | {"value": 1}], "metricAt": {"value": 1}}
+    assert ref in answer["metricNames"]["nodes"]
+    assert answer["taskStats"] == [{"metrics": [{"max": 1}]}]
+    listed = "query ($variant: [String!]) { tasks { nodes { lastMetrics(variant: $variant) { metric variant } } } }"
+    variables = json.dumps({"variant": [variant]})
+    export = await running.http.get("/export", params={"query": listed, "variables": variables, "format": "jsonl"})
+    assert export.json()["lastMetrics"] == [ref]
+
+
+EVENTS = st.tuples(NAMES, st.integers(-2, 9), st.integers(-5, 5), TIMES)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(batches=st.lists(st.lists(EVENTS, min_size=1, max_size=8), min_size=1, max_size=4))
+async def test_a_session_gives_what_the_reports_that_it_holds_would(
+    client: Client, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Reported]]
+) -> None:
+    """Its curves and, but for the rounding of the mean after each report, all that the task keeps."""
+    one, imported = fresh(_id=new_id()), new_id()
+    await client.database["task"].insert_one(one)
+    lines = []
+    for batch in batches:
+        points = [
+            point(value, iteration, metric=pair[0], variant=pair[1])
+            | ({"timestamp": f"{at.isoformat()}Z"} if at else {})
+            for pair, iteration, value, at in batch
+        ]
+        await report(client, {one["_id"]: points})
+        lines.append(json.dumps([
+            {"type": "training_stats_scalar", "metric": pair[0], "variant": pair[1], "iter": iteration, "value": value}
+            | ({"timestamp": int(at.replace(tzinfo=UTC).timestamp() * 1000)} if at else {})
+            for pair, iteration, value, at in batch
+        ]))  # fmt: skip
+    file = tmp_path_factory.mktemp("session") / f"offline-{imported}.zip"
+    with ZipFile(file, "w") as archive:
+        archive.writestr("task.json", json.dumps({"id": f"offline-{imported}", "name": "x", "type": "training"}))
+        archive.writestr("metrics.jsonl", "\n".join(lines))
+    found = await import_files(client.database, [file], company=COMPANY, user="test", shown={})
+    assert not found.problems
+    for id_, other in ((one["_id"], imported), (imported, one["_id"])):
+        here, there = await curves(client, id_), await curves(client, other)
+        assert here.keys() == there.keys()
+        for pair, curve in here.items():
+            assert [curve[name] for name in ("iterations", "values")] == [
+                there[pair][name] for name in ("iterations", "values")
+            ]
+    kept, wanted = (await stored(client, imported))["last_metrics"], (await stored(client, one["_id"]))["last_metrics"]
+    assert kept == {
+        metric: {
+            variant: event | {"mean_value": pytest.approx(event["mean_value"], abs=0.03)}
+            for variant, event in variants.items()
+        }
+        for metric, variants in wanted.items()
+    }
 
 
 # -- blocks ----------------------------------------------------------------------------------------
@@ -274,7 +429,8 @@ async def test_the_curves_of_a_session_go_on(client: Client) -> None:
 
 async def test_of_twenty_who_report_at_once_nothing_is_lost(running: Client) -> None:
     await asyncio.gather(*(
-        report(running, {"it": [point(number + step / 100, step) for step in range(60)]}) for number in range(20)
+        report(running, {"it": [point(number + step / 100, 60 * number + step) for step in range(60)]})
+        for number in range(20)
     ))  # fmt: skip
     curve = (await curves(running, "it"))["loss", "train"]
     assert sorted(curve["values"]) == [number + step / 100 for number in range(20) for step in range(60)]
@@ -352,7 +508,8 @@ async def test_any_other_status_takes_reports_and_stays(client: Client, status: 
 
 
 async def test_bad_points_are_named_and_the_others_stored(running: Client) -> None:
-    bad = [point(metric=""), point(variant=" \t"), point(metric="m" * 257), point(metric="", variant="")]
+    long = "x" * 257
+    bad = [point(metric=long), point(variant=long), point(metric="m" * 257), point(metric=long, variant=long)]
     points = [bad[0], point(1, 1), *bad[1:], point(2, 2, variant="v" * 256)]
     [result] = await report(running, {"it": points})
     assert (result["succeeded"], result["added"]) == (True, 2)
@@ -360,7 +517,7 @@ async def test_bad_points_are_named_and_the_others_stored(running: Client) -> No
         (index, field, "DATA_VALIDATION_ERROR")
         for index, field in ((0, "metric"), (2, "variant"), (3, "metric"), (4, "metric"))
     ]
-    assert result["badPoints"][1]["message"] == "The variant has 1 to 256 characters, not all of them blanks."
+    assert result["badPoints"][1]["message"] == "The variant has at most 256 characters."
     assert (await curves(running, "it")).keys() == {("loss", "train"), ("loss", "v" * 256)}
     before = await everything(running.database)
     [result] = await report(running, {"it": bad})
@@ -404,7 +561,7 @@ async def test_curves_of_gaps_alone_need_room_as_well(running: Client) -> None:
 async def test_a_curve_of_gaps_whose_values_come_when_the_task_is_full_goes_on(client: Client) -> None:
     pairs = [("m", str(number), 0.5) for number in range(MAX_PAIRS - 1)]
     await client.database["task"].insert_one(fresh(last_metrics=last_metrics(*pairs)))
-    for one in (point(None, variant="gap"), point(1, variant="eval"), point(2, variant="gap")):
+    for one in (point(None, variant="gap"), point(1, variant="eval"), point(2, 1, variant="gap")):
         assert (await report(client, {"it": [one]}))[0]["added"] == 1
     assert (await curves(client, "it"))["loss", "gap"]["values"] == [None, 2]
     assert (await stored(client))["last_metrics"][md5("loss")].keys() == {md5("eval")}

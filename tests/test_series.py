@@ -108,10 +108,15 @@ async def test_a_curve_of_several_blocks_is_whole_and_in_the_order_of_iterations
     assert list(zip(curve["iterations"], curve["values"], strict=True)) == sorted(points)
 
 
-async def test_gaps_are_null_and_points_of_one_iteration_keep_their_order(client: Client, database: Database) -> None:
-    await report(database, "t", v=[(2, 0.5), (1, math.nan), (1, math.inf), (1, 3.0), (0, None)])
+async def test_gaps_are_null_and_the_newest_of_the_points_of_one_iteration_stays(
+    client: Client, database: Database
+) -> None:
+    points = [(2, 0.5), (1, math.nan), (3, 1.0), (1, math.inf), (1, 3.0), (0, None), (3, None)]
+    await report(database, "t", v=points)
     [curve] = await series(client, "t")
-    assert (curve["iterations"], curve["values"]) == ([0, 1, 1, 1, 2], [None, None, None, 3.0, 0.5])
+    assert (curve["iterations"], curve["values"]) == ([0, 1, 2, 3], [None, 3.0, 0.5, None])
+    assert curve["timestamps"] == [moment(1_790_000_000_000 + place) for place in (5, 4, 0, 6)]
+    assert (curve["originalCount"], curve["stride"]) == (4, 1)
 
 
 # -- some of it ------------------------------------------------------------------------------------
@@ -166,6 +171,7 @@ def test_fewer_points_are_points_of_the_curve_and_lose_no_gap(method: str, value
     assert len(places) <= max(most, len(values) if len(values) <= most else 0)
     assert sorted(set(places.tolist())) == places.tolist()
     assert places.tolist() == chosen(values, most, method).tolist()
+    assert (places[0], places[-1]) == (0, len(values) - 1)  # the newest point is there, be it a gap
     gaps = np.isnan(values)
     for one, other in itertools.pairwise(places):
         if gaps[one + 1 : other].any():  # what lies between is told by a null at one of its ends

@@ -119,8 +119,8 @@ def _packed(points: Sequence[Mapping[str, Any]], now: datetime) -> Points:
 
 def _wrong(point: Mapping[str, Any]) -> Document | None:
     for field in ("metric", "variant"):
-        if not point[field].strip() or len(point[field]) > LONGEST_NAME:
-            message = f"The {field} has 1 to {LONGEST_NAME} characters, not all of them blanks."
+        if len(point[field]) > LONGEST_NAME:
+            message = f"The {field} has at most {LONGEST_NAME} characters."
             return _bad(field, ErrorCode.DATA_VALIDATION_ERROR, message)
     if point.get("value") in INFINITE:
         return _bad("value", ErrorCode.DATA_VALIDATION_ERROR, "The value is too large for a number; null is a gap.")
