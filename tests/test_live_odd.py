@@ -15,12 +15,14 @@ from models.db import Database, connect
 from models.series import SERIES, packed
 from tests.asking import TASK
 from tests.conftest import Client
-from tests.factories import COMPANY, Document, task
+from tests.factories import COMPANY, Document, hyperparams, task
 from tests.live import Socket, Subscription, begun, listening, socket
 
 NAME = "taskql_live_odd"
 CHANGED = f"subscription ($after: String) {{ taskChanged(resumeAfter: $after) {{ resumeToken id fields moves {{ from to reason at }} task {{ {TASK} }} }} }}"  # noqa: E501
-NAMED = 'subscription { taskChanged(filter: {name: "digits$"}) { id } }'
+NAMED = """subscription {
+  taskChanged(filter: {name: "digits$", hyperparams: [{section: "Args", name: "lr", matches: "1$"}]}) { id }
+}"""
 APPENDED = 'subscription { metricsAppended(task: "it") { metric offset values } }'
 HISTORY = "taskql_transition"
 Stored = AsyncDatabase[Document]
@@ -150,6 +152,9 @@ ODD: Mapping[str, Act] = {
     ]),
     "text that is no UTF-8": lambda stored: stored["task"].insert_one(
         broken(task(_id="broken", name="BBBB digits", comment="BBBB", tags=["BBBB"], hyperparams={"BBBB": {"BBBB": 1}}))
+    ),
+    "a hyperparameter that is no UTF-8": lambda stored: stored["task"].insert_one(
+        broken(task(_id="broken", hyperparams=hyperparams(("Args", "lr", "BBBB 0.1"))))
     ),
     "a document of 16 MB": lambda stored: stored["task"].insert_one(
         {"_id": "large", "company": COMPANY, "comment": "c" * (16 * 1024 * 1024 - 100)}
