@@ -10,10 +10,11 @@ import strawberry
 from models.reading import Document
 from resolvers.arguments import given
 from resolvers.context import Context
-from resolvers.errors import ErrorCode, InputError, LimitError
-from resolvers.pieces import FIELDS, Piece, pieces
-from resolvers.planned import Plan, Report, answers
+from resolvers.errors import ErrorCode, InputError, LimitError, ServiceError
+from resolvers.pieces import FIELDS, Piece, Pieces, Place, pieces
+from resolvers.planned import Plan, Report, large_answer
 from resolvers.selection import Tree
+from resolvers.texts.budget import Budget, OverdueError
 
 MAX_TASKS = 50
 SECTIONS = ("hyperparams", "configuration", "script", "requirements", "last_metrics")
@@ -33,43 +34,56 @@ class Comparison(Plan):
             if task is None:
                 field = "baseline" if id_ == self._beside else "ids"
                 raise InputError(ErrorCode.INVALID_TASK_ID, f"There is no task {id_!r}.", field=field, task=id_)
-        # parsing takes time, in which others are to be answered
-        taken = await asyncio.to_thread(lambda: [pieces(task) for task in found if task])
-        return (await answers(context, tree, [self._compared(taken)]))[0]
+        compared = await self._compare_in_time([task for task in found if task], context.reader.max_time_ms)
+        return await large_answer(context, tree, compared)
 
-    def _compared(self, tasks: Sequence[dict[Piece, str]]) -> Document:
-        every = sorted(
-            {piece for task in tasks for piece in task}, key=lambda piece: (SECTIONS.index(piece[0]), piece[1])
-        )
-        items = [_item(piece, [task.get(piece) for task in tasks]) for piece in every]
-        changes = [Counter(item["values"][place]["change"] for item in items) for place in range(len(tasks))]
+    async def _compare_in_time(self, tasks: Sequence[Document], max_time_ms: int) -> Document:
+        """Compares in a thread, in which others are answered; it ends with the time, and with the request."""
+        budget = Budget(max_time_ms / 1000)
+        try:
+            return await asyncio.to_thread(self._compare, tasks, budget)
+        except OverdueError as error:
+            message = f"Comparing took longer than {max_time_ms} ms; compare fewer tasks."
+            raise ServiceError(ErrorCode.TIMEOUT, message, field="ids") from error
+        finally:
+            budget.stop()
+
+    def _compare(self, tasks: Sequence[Document], budget: Budget) -> Document:
+        taken = pieces(tasks, budget)
+        places = {place: piece.path for of_task in reversed(taken) for place, piece in of_task.items()}
+        items, changes = [], [Counter[str]() for _ in taken]
+        for place in sorted(places, key=_rank):
+            budget.check_time()
+            values = _values(place, taken)
+            for counted, value in zip(changes, values, strict=True):
+                counted[value["change"]] += 1
+            if not self._only_differences or any(value["change"] != "same" for value in values):
+                items.append({"section": place.section, "path": list(places[place]), "values": values})
         return {
             "baseline": self.ids[0],
             "tasks": [
                 {"task": id_, **{name: counted[name] for name in ("added", "removed", "changed")}}
                 for id_, counted in zip(self.ids, changes, strict=True)
             ],
-            "items": [item for item in items if not (self._only_differences and _is_alike(item))],
+            "items": items,
         }
 
 
-def _place(piece: Piece) -> tuple[int, tuple[str, ...]]:
-    return SECTIONS.index(piece.section), piece.path
+def _rank(place: Place) -> tuple[int, tuple[str, ...]]:
+    return SECTIONS.index(place.section), place.path
 
 
-def _item(piece: Piece, values: Sequence[str | None]) -> Document:
-    compared = [{"value": value, "change": _change(values[0], value)} for value in values]
-    return {"section": piece.section, "path": list(piece.path), "values": compared}
+def _values(place: Place, taken: Sequence[Pieces]) -> list[Document]:
+    found = [of_task.get(place) for of_task in taken]
+    return [{"value": piece and piece.shown, "change": _change(found[0], piece)} for piece in found]
 
 
-def _change(baseline: str | None, value: str | None) -> str:
-    if value == baseline:
-        return "same"
-    return "added" if baseline is None else "removed" if value is None else "changed"
-
-
-def _is_alike(item: Document) -> bool:
-    return all(value["change"] == "same" for value in item["values"])
+def _change(baseline: Piece | None, piece: Piece | None) -> str:
+    if baseline is None:
+        return "same" if piece is None else "added"
+    if piece is None:
+        return "removed"
+    return "same" if piece.key == baseline.key else "changed"
 
 
 def compare_tasks() -> Callable[..., Plan]:

@@ -70,7 +70,7 @@ class ErrorCode(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "The idempotencyKey was given before, with another request."
     REPLICA_SET_REQUIRED = "Changes need transactions, which this MongoDB, a standalone server, does not have."
     LIMIT_EXCEEDED = "More was asked for than this server gives at once."
-    TIMEOUT = "The database took longer than this server allows."
+    TIMEOUT = "The request took longer than this server allows."
     DATABASE_UNAVAILABLE = "The database can't be reached; the same request may succeed later."
     INTERNAL_ERROR = "A fault of the server; the id in the message finds it in the log."
 

@@ -99,11 +99,25 @@ async def together(*parts: Awaitable[Any]) -> list[Any]:
 
 async def answers(context: Context, tree: Tree, documents: Sequence[Document]) -> list[dict[str, Any]]:
     """The documents shaped by the tree, with what they refer to and what is loaded for them: all of a page at once."""
-    shape = context.shaping.shape(tree)
     pending: PendingRelations = {}
-    shaped = [shape(document, document, pending) for document in documents]
+    shaped = _shape_all(context, tree, documents, pending)
     await together(*(_fill(context, part) for part in pending.values()))
     return shaped
+
+
+async def large_answer(context: Context, tree: Tree, document: Document) -> dict[str, Any]:
+    """One large document as `answers` shapes it, in a thread: others are answered meanwhile."""
+    pending: PendingRelations = {}
+    [shaped] = await asyncio.to_thread(_shape_all, context, tree, [document], pending)
+    await together(*(_fill(context, part) for part in pending.values()))
+    return shaped
+
+
+def _shape_all(
+    context: Context, tree: Tree, documents: Sequence[Document], pending: PendingRelations
+) -> list[dict[str, Any]]:
+    shape = context.shaping.shape(tree)
+    return [shape(document, document, pending) for document in documents]
 
 
 async def _fill(context: Context, pending: Pending) -> None:

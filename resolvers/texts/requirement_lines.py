@@ -1,0 +1,55 @@
+"""Lines of requirements → what each package is required to be, and the other lines as they stand."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+MAX_LINE = 1000  # characters of a line that is taken apart
+
+
+class Required(NamedTuple):
+    """`package` is the same for all spellings of a name; `key` for all layouts of a requirement."""
+
+    package: str
+    name: str
+    key: str
+    shown: str
+
+
+def read_requirements(lines: Iterable[str]) -> Iterator[Required]:
+    """One for each package, its lines together, and one for each line that names none."""
+    packages: dict[str, list[Required]] = {}
+    for line in filter(None, map(_without_comment, lines)):
+        required = _requirement(line) or _conda(line) or Required(line, line, line, line)
+        packages.setdefault(required.package, []).append(required)
+    for package, together in packages.items():
+        key = "\n".join(sorted({each.key for each in together}))
+        shown = "\n".join(dict.fromkeys(each.shown for each in together))
+        yield Required(package, together[0].name, key, shown)
+
+
+def _without_comment(line: str) -> str:
+    """The line up to a `#` that begins it or stands after a blank, as pip reads it."""
+    ends = [end for mark in (" #", "\t#") if (end := line.find(mark)) >= 0]
+    return "" if line.startswith("#") else line[: min(ends, default=None)].strip()
+
+
+def _requirement(line: str) -> Required | None:
+    if len(line) > MAX_LINE:
+        return None
+    try:
+        found = Requirement(line)
+    except (InvalidRequirement, RecursionError):
+        return None
+    key = f"{sorted(found.extras)} {found.specifier} {found.url or ''} {found.marker or ''}"
+    return Required(canonicalize_name(found.name), found.name, key, line[len(found.name) :].strip())
+
+
+def _conda(line: str) -> Required | None:
+    """`scipy=1.0` or `scipy=1.0=py39_0`."""
+    name, equals, version = line.partition("=")
+    if not equals or len(version.split()) != 1 or (found := _requirement(name)) is None or found.shown:
+        return None
+    return found._replace(key=equals + version.strip(), shown=equals + version.strip())
