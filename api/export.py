@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.accepts import liked
+from api.accepts import accept_of
 from api.errors import RefusedError, masked, shown
 from api.graphql import READS, RequestLimits, one_operation, received
 from api.requests import JSON_TYPE, Asked, check_method, read_request
@@ -216,7 +216,7 @@ def wanted(request: Request) -> Format:
             raise RefusedError(400, f"format is {' or '.join(Format)}.")
         return Format(named)
     kinds = {form.media_type: form for form in Format}
-    if (kind := liked(request.headers.get("accept") or "*/*", *kinds)) is None:
+    if (kind := accept_of(request.headers).best(*kinds)) is None:
         raise RefusedError(406, f"Exports are {' or '.join(kinds)}; the Accept header allows neither.")
     return kinds[kind]
 

@@ -18,6 +18,7 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
+from api.accepts import accept_of
 from api.errors import RefusedError, shown
 from api.requests import (
     EVENTS_TYPE,
@@ -27,9 +28,9 @@ from api.requests import (
     HttpRequest,
     accepted,
     check_method,
+    prefers_events,
     read_body,
     read_request,
-    wants_events,
 )
 from api.streams import Bodies, events, refuse_foreign
 from api.working import AtOnce, while_connected
@@ -41,6 +42,14 @@ from resolvers.subscriptions import Ended, Subscriptions
 READS = {OperationType.QUERY}
 ALL = {OperationType.QUERY, OperationType.MUTATION}
 Execute = Callable[[Asked, set[OperationType]], Awaitable[ExecutionResult]]
+
+
+class SubscriptionError(Exception):
+    """The operation is a subscription, which has no one answer, and its client takes events."""
+
+    def __init__(self, asked: Asked) -> None:
+        super().__init__()
+        self.asked = asked
 
 
 class Answer(NamedTuple):
@@ -66,7 +75,7 @@ async def respond(request: HttpRequest, execute: Execute) -> Answer:
     media_type = JSON_TYPE
     try:
         check_method(request.method)
-        media_type = accepted(request.headers.get("accept"))
+        media_type = accepted(request.accept)
         with one_operation(request.method):
             result = await execute(await read_request(request), READS if request.method == "GET" else ALL)
     except RefusedError as refusal:
@@ -125,6 +134,10 @@ def _answer(status: int, headers: dict[str, str], body: dict[str, Any], media_ty
     return Answer(status, {"content-type": f"{media_type}; charset=utf-8", **headers}, orjson.dumps(body))
 
 
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, answer.headers)
+
+
 def received(request: Request, limits: RequestLimits) -> HttpRequest:
     """The request as GraphQL needs it."""
 
@@ -132,7 +145,7 @@ def received(request: Request, limits: RequestLimits) -> HttpRequest:
         announced = request.headers.get("content-length")
         return await read_body(request.stream(), announced, limits.max_body_bytes, limits.max_body_seconds)
 
-    return HttpRequest(request.method, request.scope["query_string"], request.headers, body)
+    return HttpRequest(request.method, request.scope["query_string"], request.headers, body, accept_of(request.headers))
 
 
 class GraphQLView:
@@ -150,9 +163,10 @@ class GraphQLView:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        answer = self._streamed if wants_events(request.headers.get("accept")) else self._answered
+        http = received(request, self._limits)
+        answer = self._streamed if prefers_events(http.accept) else self._answered
         try:
-            response = await answer(request, received(request, self._limits))
+            response = await answer(request, http)
         except ClientDisconnect:
             return
         await response(scope, receive, send)
@@ -182,22 +196,30 @@ class GraphQLView:
             return PreExecutionError(None, [GraphQLError(str(refusal), original_error=refusal)])
 
     async def _answered(self, request: Request, http: HttpRequest) -> Response:
+        takes_events = http.accept.names(EVENTS_TYPE)
+
         async def execute(asked: Asked, allowed: set[OperationType]) -> ExecutionResult:
+            if takes_events and self._schema.is_subscription(asked.query, asked.operation_name):
+                refuse_foreign(request.headers, self._limits.allowed_origins)
+                raise SubscriptionError(asked)
             work = self._execute(asked, allowed, self._new_context(request))
             return await while_connected(request.receive, work)
 
-        status, headers, content = await respond(http, execute)
-        return Response(content, status, headers)
+        try:
+            return _response(await respond(http, execute))
+        except SubscriptionError as found:
+            return self._events(request, found.asked)
 
     async def _streamed(self, request: Request, http: HttpRequest) -> Response:
         try:
             check_method(http.method)
             refuse_foreign(request.headers, self._limits.allowed_origins)
-            asked = await read_request(http)
+            return self._events(request, await read_request(http))
         except RefusedError as refusal:
-            status, headers, content = _refused(refusal, JSON_TYPE)
-            return Response(content, status, headers)
-        bodies = self.stream(asked, self._new_context(request), READS if http.method == "GET" else ALL)
+            return _response(_refused(refusal, JSON_TYPE))
+
+    def _events(self, request: Request, asked: Asked) -> Response:
+        bodies = self.stream(asked, self._new_context(request), READS if request.method == "GET" else ALL)
         content_type = {"content-type": f"{EVENTS_TYPE}; charset=utf-8", "x-accel-buffering": "no"}
         return StreamingResponse(events(bodies, self.stopping), headers=content_type)
 

@@ -3,10 +3,11 @@
 from typing import Any
 
 import orjson
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.accepts import allows_gzip
 from api.errors import RefusedError, masked, shown
 
 JSON = "application/json; charset=utf-8"
@@ -63,6 +64,20 @@ def _reshaped(messages: list[Message]) -> list[Message]:
     headers["content-type"] = JSON
     headers["content-length"] = str(len(body))
     return [start, {"type": "http.response.body", "body": body}]
+
+
+class AcceptedGzip:
+    """Says gzip or identity to Starlette's GZipMiddleware, which takes `gzip;q=0` for leave to compress."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            coding = b"gzip" if allows_gzip(Headers(scope=scope)) else b"identity"
+            others = [header for header in scope["headers"] if header[0] != b"accept-encoding"]
+            scope = {**scope, "headers": [*others, (b"accept-encoding", coding)]}
+        await self.app(scope, receive, send)
 
 
 class MaskedFaults:

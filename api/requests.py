@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from api.accepts import liked
+from api.accepts import Accept
 from api.errors import RefusedError
 from resolvers.errors import ErrorCode
 
@@ -21,7 +21,6 @@ MAX_URL_QUERY = 8192  # bytes
 MAX_NESTING = 512  # as deep as can be read safely; how deep a variable may be is a limit of the schema
 PARAMETERS = {"query": str, "operationName": str, "variables": dict, "extensions": dict}
 NO_NUMBER = re.compile(r"[^-]?(NaN|-?Infinity)")
-QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
 
 
 class HttpRequest(NamedTuple):
@@ -31,6 +30,7 @@ class HttpRequest(NamedTuple):
     url_query: bytes
     headers: Mapping[str, str]
     body: Callable[[], Awaitable[bytes]]
+    accept: Accept = Accept()
 
 
 class Asked(NamedTuple):
@@ -42,9 +42,9 @@ class Asked(NamedTuple):
     extensions: dict[str, Any] | None
 
 
-def wants_events(accept: str | None) -> bool:
-    """Whether the client takes server-sent events, which are for those who name them."""
-    return liked(accept or "", EVENTS_TYPE) is not None and EVENTS_TYPE in (accept or "").lower()
+def prefers_events(accept: Accept) -> bool:
+    """Tells whether the client would rather have events than any JSON, whatever it asks for."""
+    return accept.prefers(EVENTS_TYPE, JSON_TYPE, RESPONSE_TYPE)
 
 
 def check_method(method: str) -> None:
@@ -53,30 +53,13 @@ def check_method(method: str) -> None:
         raise RefusedError(405, f"GraphQL is served by {METHODS}.", allow=METHODS)
 
 
-def accepted(accept: str | None) -> str:
-    """The media type that the client likes best; where it does not mind, application/json. Raises RefusedError."""
-    if not accept or not accept.strip():
-        return JSON_TYPE
-    ranges = [_range(part) for part in accept.split(",")]
-    liked = {offered: _liking(offered, ranges) for offered in (JSON_TYPE, RESPONSE_TYPE)}
-    best = max(liked, key=lambda offered: (*liked[offered], liked[offered][1] > 1 and offered == RESPONSE_TYPE))
-    if not liked[best][0]:
+def accepted(accept: Accept) -> str:
+    """The JSON type that the client likes best; where it does not mind, application/json. Raises RefusedError."""
+    kinds = (RESPONSE_TYPE, JSON_TYPE) if accept.names(RESPONSE_TYPE) else (JSON_TYPE, RESPONSE_TYPE)
+    best = accept.best(*kinds)
+    if best is None:
         raise RefusedError(406, f"Answers are {RESPONSE_TYPE} or {JSON_TYPE}; the Accept header allows neither.")
     return best
-
-
-def _range(part: str) -> tuple[str, float]:
-    name, *parameters = part.split(";")
-    qualities = [float(found[1]) for parameter in parameters if (found := QUALITY.fullmatch(parameter))]
-    return name.strip().lower(), min(qualities, default=1.0)
-
-
-def _liking(offered: str, ranges: Iterable[tuple[str, float]]) -> tuple[float, int]:
-    """How much, and how expressly. The narrowest range that covers a media type decides about it."""
-    narrowness = {"*/*": 0, "application/*": 1, offered: 2}
-    fitting = [(narrowness[name], quality) for name, quality in ranges if name in narrowness]
-    narrowest, quality = max(fitting, default=(0, 0.0))
-    return quality, narrowest
 
 
 async def read_request(request: HttpRequest, in_address: Iterable[str] = ()) -> Asked:
@@ -139,10 +122,7 @@ async def _from_body(request: HttpRequest) -> dict[str, Any]:
 
 async def read_body(chunks: AsyncIterator[bytes], announced: str | None, max_bytes: int, max_seconds: float) -> bytes:
     """The body, in time and of a size that is served; raises RefusedError."""
-    # the rest of a refused body is not waited for, so the connection can't be used again
-    too_long = RefusedError(
-        413, f"A request has at most {max_bytes} bytes.", ErrorCode.LIMIT_EXCEEDED, connection="close"
-    )  # fmt: skip
+    too_long = RefusedError(413, f"A request has at most {max_bytes} bytes.", ErrorCode.LIMIT_EXCEEDED)
     if announced and announced.isdecimal() and int(announced[:20]) > max_bytes:
         raise too_long
     body = bytearray()
@@ -153,9 +133,7 @@ async def read_body(chunks: AsyncIterator[bytes], announced: str | None, max_byt
                 if len(body) > max_bytes:
                     raise too_long
     except TimeoutError:
-        raise RefusedError(
-            408, f"The request did not arrive within {max_seconds:g} seconds.", connection="close"
-        ) from None
+        raise RefusedError(408, f"The request did not arrive within {max_seconds:g} seconds.") from None
     return bytes(body)
 
 

@@ -111,6 +111,14 @@ class Schema(strawberry.Schema):
         found = listed_values(operation, variables, self._schema) if operation else ()
         return next((too_long(listed, maximum) for listed in found if listed.length > maximum), None)
 
+    def is_subscription(self, query: str, operation_name: str | None) -> bool:
+        """Tells whether a document's operation is a subscription; not when there is no such operation."""
+        try:
+            operation = get_operation_ast(self.check(query).document, operation_name)
+        except (GraphQLError, LimitError):
+            return False
+        return operation is not None and operation.operation is OperationType.SUBSCRIPTION
+
     def subscribed(
         self,
         query: str,

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response, expect, sync_playwright
 from starlette.applications import Starlette
 
-from api.accepts import prefers
+from api.accepts import Accept
 from api.graphiql import serving
 from api.graphiql.serving import Example, examples, find_built, graphiql_routes
 from tests.servers import HTTP, Served, run, served
@@ -66,7 +66,7 @@ def files_of(page: str) -> list[str]:
     ],
 )
 def test_a_page_is_for_those_who_rank_it_above_json(accept: str, expected: bool) -> None:
-    assert prefers(accept, "text/html", "application/json") is expected
+    assert Accept(accept).prefers("text/html", "application/json") is expected
 
 
 def test_a_browser_is_led_to_the_page(server: Served) -> None:

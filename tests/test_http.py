@@ -36,6 +36,7 @@ from starlette.routing import Route
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
 
+from api.accepts import Accept
 from api.app import GZIP_FROM, middleware
 from api.errors import RefusedError
 from api.graphql import ALL, READS, Answer, GraphQLView, respond
@@ -209,7 +210,7 @@ def assert_one_shape(response: httpx.Response, code: str = "BAD_REQUEST") -> str
     ],
 )
 def test_the_accepted_media_type_is_what_the_client_likes_best(accept: str | None, expected: str) -> None:
-    assert accepted(accept) == expected
+    assert accepted(Accept(accept or "")) == expected
 
 
 @pytest.mark.parametrize("accept", ["text/html", "*/*;q=0", "image/*", "nonsense", f"{JSON_TYPE};q=0"])
@@ -662,16 +663,66 @@ async def test_a_foreign_host_is_400(http: httpx.AsyncClient, sent: Sent, host: 
     assert sent.mutations == 0
 
 
-async def test_a_preflight_tells_an_allowed_origin_so(http: httpx.AsyncClient) -> None:
-    headers = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
-    allowed = await http.options("/graphql", headers={**headers, "origin": "http://front.example:3000"})
-    other = await http.options("/graphql", headers={**headers, "origin": "http://front.example:3001"})
+FRONT = "http://front.example:3000"
+
+
+def preflight(origin: str, *headers: str, method: str = "POST", **more: str) -> dict[str, str]:
+    """The headers of a browser that asks whether a page of this origin may send these headers."""
+    asked = {"origin": origin, "access-control-request-method": method, **more}
+    return asked | ({"access-control-request-headers": ",".join(headers)} if headers else {})
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/export"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        ("content-type",),
+        ("apollographql-client-name", "apollographql-client-version", "content-type"),
+        ("authorization",),
+        ("baggage", "sentry-trace", "traceparent", "tracestate"),
+        ("x-request-id", "X-Odd_Name.1", "!#$%&'*+-.^_`|~"),
+        tuple(f"x-{number}" for number in range(300)),
+    ],
+    ids=lambda headers: f"{len(headers)} headers",
+)
+async def test_a_page_of_an_allowed_origin_may_send_any_header(
+    http: httpx.AsyncClient, client: Client, path: str, headers: tuple[str, ...]
+) -> None:
+    for asks in (http, client.http):
+        other = await asks.options(path, headers=preflight("http://front.example:3001", *headers))
+        assert other.status_code == 400
+        assert "access-control-allow-origin" not in other.headers
+        assert "TASKQL_ALLOWED_ORIGINS" in assert_one_shape(other)
+    allowed = await http.options(path, headers=preflight(FRONT, *headers))
     assert allowed.status_code == 200
-    assert allowed.headers["access-control-allow-origin"] == "http://front.example:3000"
+    assert allowed.headers["access-control-allow-origin"] == FRONT
+    assert allowed.headers.get("access-control-allow-headers", "") == ",".join(headers)
     assert "access-control-allow-credentials" not in allowed.headers
-    assert other.status_code == 400
-    assert "access-control-allow-origin" not in other.headers
-    assert_one_shape(other)
+    assert "Origin" in allowed.headers["vary"]
+
+
+async def test_a_page_from_the_internet_may_ask_a_server_of_this_machine_if_its_origin_is_allowed(
+    http: httpx.AsyncClient,
+) -> None:
+    """Chromium asks so before a public page may speak to a private address."""
+    private = {"access-control-request-private-network": "true"}
+    allowed = await http.options("/graphql", headers=preflight(FRONT, **private))
+    other = await http.options("/graphql", headers=preflight("http://elsewhere.example", **private))
+    assert (allowed.status_code, allowed.headers["access-control-allow-private-network"]) == (200, "true")
+    assert (other.status_code, other.headers.get("access-control-allow-origin")) == (400, None)
+
+
+async def test_a_page_of_an_allowed_origin_uses_no_other_method(http: httpx.AsyncClient) -> None:
+    response = await http.options("/graphql", headers=preflight(FRONT, method="DELETE"))
+    assert response.status_code == 400
+
+
+async def test_a_page_of_an_allowed_origin_reads_what_an_answer_says_beside_its_body(http: httpx.AsyncClient) -> None:
+    response = await http.put("/graphql", headers={"origin": FRONT})
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
+    exposed = response.headers["access-control-expose-headers"].lower().split(", ")
+    assert {"retry-after", "content-disposition", "allow", "accept-post"} <= set(exposed)
 
 
 @pytest.mark.parametrize("origin", ["http://front.example", "https://front.example:3000", "null", "http://localhost"])

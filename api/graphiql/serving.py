@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import orjson
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
-from api.accepts import prefers
+from api.accepts import accept_of
+from api.requests import JSON_TYPE, RESPONSE_TYPE
 
 HERE = Path(__file__).parent
 BUILT = "taskql_graphiql"  # the package that hatch_build.py adds to the wheel
@@ -95,7 +97,8 @@ class PageRoute(Route):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, found = super().matches(scope)
-        if match is Match.FULL and prefers(Request(scope).headers.get("accept", ""), "text/html", "application/json"):
+        accept = accept_of(Headers(scope=scope)) if match is Match.FULL else None
+        if accept and accept.prefers("text/html", JSON_TYPE, RESPONSE_TYPE):
             return match, found
         return Match.NONE, {}
 
