@@ -26,6 +26,7 @@ from api.requests import (
     RESPONSE_TYPE,
     Asked,
     HttpRequest,
+    PersistedQueryError,
     accepted,
     check_method,
     prefers_events,
@@ -78,6 +79,9 @@ async def respond(request: HttpRequest, execute: Execute) -> Answer:
         media_type = accepted(request.accept)
         with one_operation(request.method):
             result = await execute(await read_request(request), READS if request.method == "GET" else ALL)
+    except PersistedQueryError as refusal:
+        # some clients send the document only after an error in an answer of status 200
+        result = PreExecutionError(None, [GraphQLError(str(refusal), original_error=refusal)])
     except RefusedError as refusal:
         return _refused(refusal, media_type)
     return _answered(result, media_type)

@@ -23,6 +23,13 @@ PARAMETERS = {"query": str, "operationName": str, "variables": dict, "extensions
 NO_NUMBER = re.compile(r"[^-]?(NaN|-?Infinity)")
 
 
+class PersistedQueryError(RefusedError):
+    """A request with the hash of a document instead of it. Clients know the message, and send the document then."""
+
+    def __init__(self) -> None:
+        super().__init__(400, "PersistedQueryNotSupported", ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED)
+
+
 class HttpRequest(NamedTuple):
     """As much of an HTTP request as GraphQL needs; the names of headers are in lower case."""
 
@@ -83,7 +90,8 @@ def asked_for(given: Mapping[str, Any]) -> Asked:
         if given.get(name) is not None and not isinstance(given[name], kind):
             raise RefusedError(400, f"{name} is to be {'text' if kind is str else 'an object'}.")
     if not given.get("query"):
-        raise RefusedError(400, "There is no query in the request.")
+        has_hash = (given.get("extensions") or {}).get("persistedQuery") is not None
+        raise PersistedQueryError if has_hash else RefusedError(400, "There is no query in the request.")
     return Asked(given["query"], given.get("operationName"), given.get("variables"), given.get("extensions"))
 
 

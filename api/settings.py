@@ -117,6 +117,9 @@ class Settings(BaseSettings):
         description="Beginnings, with commas between them, of where output may go; when empty, any path or known URI.",
     )
     max_page: int = Field(default=DEFAULTS.page, ge=1, le=10_000, description="Most items a page may have.")
+    max_characters: int = Field(
+        default=DEFAULTS.characters, ge=1, description="Maximum number of characters of a document."
+    )
     max_tokens: int = Field(default=DEFAULTS.tokens, ge=1, description="Most tokens a document may have.")
     max_depth: int = Field(
         default=DEFAULTS.depth, ge=1,

@@ -72,7 +72,9 @@ class _Handler(BaseGraphQLTransportWSHandler[Context, None]):
             await self.websocket.send_json({"id": id_, "type": "error", "payload": [shown(error)]})
         else:
             payload = message["payload"]
-            operation = Operation(self, id_, payload["query"], payload.get("variables"), payload.get("operationName"))
+            operation = Operation(
+                self, id_, payload.get("query", ""), payload.get("variables"), payload.get("operationName")
+            )
             operation.task = asyncio.create_task(self._answer(operation, payload))
             self.operations[id_] = operation
 
@@ -139,7 +141,7 @@ def _is_well_formed(message: Any) -> bool:
         return False
     payload = message.get("payload")
     if message.get("type") == "subscribe":
-        return isinstance(payload, dict) and "query" in payload
+        return isinstance(payload, dict) and not payload.keys().isdisjoint({"query", "extensions"})
     return isinstance(payload, dict | None)
 
 

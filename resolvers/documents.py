@@ -14,36 +14,28 @@ from graphql import (
     GraphQLError,
     GraphQLSyntaxError,
     OperationType,
-    ValuesOfCorrectTypeRule,
     get_operation_ast,
     parse,
-    specified_rules,
     validate,
 )
 from graphql.validation.validate import ValidationAbortedError
 from strawberry.extensions import SchemaExtension
-from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
-from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from strawberry.types import ExecutionContext
 
 from resolvers.context import Context
 from resolvers.cost import Operation, Pricing
 from resolvers.errors import ApiError, ErrorCode, LimitError, RequestError
 from resolvers.limits import Limits, counts, exceeded, in_order, nesting, refusal
-from resolvers.literals import LiteralsFitTypes
 from resolvers.operation import OneOperation
 from resolvers.planned import PlannedExecution
 from resolvers.subscriptions import Subscribed
+from resolvers.validation_rules import RULES
 from resolvers.values import listed_values, too_long, values_rule
 
 KEPT = 128  # documents
 MAX_KEPT = 20_000  # characters of one, so that long ones don't fill the memory
 MAX_ERRORS = 100
-RULES = (
-    *(LiteralsFitTypes if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules),
-    MaybeNullValidationRule,
-    OneOfInputValidationRule,
-)
+MAX_SUGGESTING = 10  # errors up to which names are suggested; each suggestion compares with all names of a type
 
 
 class Checked(NamedTuple):
@@ -81,6 +73,13 @@ class Schema(strawberry.Schema):
 
     def check(self, text: str) -> Checked:
         """The document; raises GraphQLSyntaxError, or LimitError when it is too long to be one."""
+        if len(text) > self.limits.characters:
+            raise exceeded(
+                "characters",
+                "characters in its document; put long text into variables",
+                self.limits.characters,
+                len(text),
+            )
         return self._kept(text) if len(text) <= MAX_KEPT else self._check(text)
 
     def refusals(
@@ -171,9 +170,16 @@ class Schema(strawberry.Schema):
             raise
 
     def _validated(self, document: DocumentNode) -> list[GraphQLError]:
-        # the last error says that there were more
-        errors = validate(self._schema, document, self._rules, MAX_ERRORS - 1, hide_suggestions=not self._introspection)
+        """The errors of the document; with suggestions while there are few of them."""
+        errors = self._violations(document, hide_suggestions=True)
+        was_aborted = any(isinstance(error, ValidationAbortedError) for error in errors)
+        if self._introspection and not was_aborted and 0 < len(errors) <= MAX_SUGGESTING:
+            errors = self._violations(document, hide_suggestions=False)
         return [_error(_aborted(error)) if isinstance(error, ValidationAbortedError) else error for error in errors]
+
+    def _violations(self, document: DocumentNode, *, hide_suggestions: bool) -> list[GraphQLError]:
+        # the last error says that there were more
+        return validate(self._schema, document, self._rules, MAX_ERRORS - 1, hide_suggestions=hide_suggestions)
 
     def _get_custom_context_kwargs(
         self, operation_extensions: dict[str, Any] | None = None, *, sync: bool = False
@@ -212,4 +218,7 @@ def _error(error: ApiError) -> GraphQLError:
 
 
 def _aborted(error: ValidationAbortedError) -> LimitError:
-    return LimitError(ErrorCode.LIMIT_EXCEEDED, error.message, limit="validation")
+    message = error.message
+    if message == "Validation aborted.":
+        message = "The document selects fields of one name too often; select each once, or use fewer fragments."
+    return LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit="validation")

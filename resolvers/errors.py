@@ -1,7 +1,7 @@
 """The error family. Every refusal a client can meet is one of these, told apart by `extensions.code`.
 
 ApiError
-├── RequestError      BAD_REQUEST PARSE_FAILED VALIDATION_FAILED: never reached the data
+├── RequestError      BAD_REQUEST PERSISTED_QUERY_NOT_SUPPORTED PARSE_FAILED VALIDATION_FAILED: never reached the data
 ├── InputError        VALIDATION_ERROR MISSING_REQUIRED_FIELDS INVALID_FIELDS FIELDS_VALUE_ERROR
 │                     INVALID_REGEX_ERROR BAD_CURSOR INVALID_TASK_ID INVALID_QUEUE_ID INVALID_MODEL_ID
 │                     INVALID_PROJECT_ID TASK_VALIDATION_ERROR DATA_VALIDATION_ERROR: the arguments say something
@@ -42,6 +42,7 @@ class ErrorCode(StrEnum):
     """Each code with what it means; `extensions` of an error may carry more than the code."""
 
     BAD_REQUEST = "The HTTP request is not a GraphQL request."
+    PERSISTED_QUERY_NOT_SUPPORTED = "The server keeps no documents by their hash; send the query itself."
     PARSE_FAILED = "The document is not GraphQL."
     VALIDATION_FAILED = "The document or its variables do not fit the schema."
     VALIDATION_ERROR = "Arguments contradict each other or lie outside their range."

@@ -35,6 +35,7 @@ class Limits:
     """The most that a request may ask for. Each is a setting, `max_…`, which says what it means."""
 
     page: int = 500
+    characters: int = 100_000
     tokens: int = 4000
     depth: int = 12
     aliases: int = 100

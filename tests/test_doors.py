@@ -135,3 +135,49 @@ async def test_an_empty_selection_set_is_a_syntax_error(address: str, query: str
     [error] = (await by_post(address, {"query": query}))["errors"]
     assert error["extensions"] == {"code": "PARSE_FAILED"}
     assert error["locations"] == [{"line": 1, "column": column}]
+
+
+# -- documents by their hash ------------------------------------------------------------------------
+
+APOLLO: dict[str, Any] = {
+    "operationName": "Q", "variables": {}, "extensions": {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}},
+}  # fmt: skip
+FALL_BACK = {
+    "message": "PersistedQueryNotSupported", "extensions": {"code": "PERSISTED_QUERY_NOT_SUPPORTED"},
+}  # fmt: skip
+
+
+async def test_a_hash_is_answered_so_that_its_client_sends_the_document(address: str) -> None:
+    """As Apollo's link asks, with a hash of any shape and whatever stands beside it, through every door."""
+    odd: list[Any] = [{}, {"version": 2}, "hash", 0, True, []]
+    asks = [APOLLO, APOLLO | {"query": ""}, APOLLO | {"query": None}]
+    asks += [{"extensions": {"persistedQuery": hash_, "cost": True}} for hash_ in odd]
+    for asked in asks:
+        by_ways = [by_post(address, asked), by_post(address, asked, GRAPHQL_JSON), by_events(address, asked)]
+        if "query" not in asked:
+            by_ways.append(by_get(address, asked))
+        assert await asyncio.gather(*by_ways, by_socket(address, asked)) == [{"errors": [FALL_BACK]}] * (
+            len(by_ways) + 1
+        )
+
+
+async def test_a_client_of_any_kind_sees_the_error_about_a_hash(address: str) -> None:
+    """Those that expect application/json look into no answer but one of status 200."""
+    async with httpx.AsyncClient(timeout=SOON) as http:
+        for path, accept, status in (
+            ("graphql", "application/json", 200), ("graphql", GRAPHQL_JSON, 400), ("export", "*/*", 400),
+        ):  # fmt: skip
+            answer = await http.post(f"http://{address}/{path}", json=APOLLO, headers={"accept": accept})
+            assert (answer.status_code, answer.json()) == (status, {"errors": [FALL_BACK]})
+
+
+async def test_a_document_beside_its_hash_is_answered(address: str) -> None:
+    asked = APOLLO | {"query": "query Q { __typename }"}
+    by_ways = (by_post(address, asked), by_get(address, asked), by_events(address, asked), by_socket(address, asked))
+    assert await asyncio.gather(*by_ways) == [{"data": {"__typename": "Query"}}] * 4
+
+
+async def test_no_document_and_no_hash_is_a_bad_request(address: str) -> None:
+    for asked in ({"extensions": {}}, {"extensions": {"persistedQuery": None}}, {"extensions": {"other": 1}}):
+        body = await by_post(address, asked)
+        assert body["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}

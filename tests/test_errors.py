@@ -3,7 +3,7 @@
 import pytest
 
 from resolvers.errors import ErrorCode
-from tests import test_faults, test_writing
+from tests import test_doors, test_faults, test_writing
 from tests.conftest import Client
 from tests.factories import COMPANY, DAY, PUBLIC, Document, model, queue, task
 
@@ -69,6 +69,7 @@ MET: dict[ErrorCode, tuple[dict[str, list[Document]], str]] = {
 }  # fmt: skip
 # what needs another server than the tests' own, or a fault in it
 MET_ELSEWHERE = {
+    ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED: test_doors.test_a_hash_is_answered_so_that_its_client_sends_the_document,
     ErrorCode.TIMEOUT: test_faults.test_a_database_that_is_too_slow_is_given_up_and_nothing_is_done,
     ErrorCode.DATABASE_UNAVAILABLE: test_faults.test_without_its_database_a_mutation_says_so_and_with_it_works_again,
     ErrorCode.REPLICA_SET_REQUIRED: (

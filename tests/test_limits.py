@@ -13,22 +13,25 @@ import pytest
 from graphql import DocumentNode, build_schema, get_introspection_query, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.applications import Starlette
 
-from api.settings import Settings
 from resolvers import root
 from resolvers.cost import USUAL, Pricing, said_sizes
-from resolvers.documents import MAX_ERRORS, Schema
+from resolvers.documents import MAX_ERRORS, MAX_SUGGESTING, Schema
 from resolvers.limits import DEFAULTS, PLENTY, Counts, Limits, counts, in_order, nesting
 from resolvers.paging import DEFAULT_PAGE
 from schema.load import load
 from tests.conftest import Client, Commands
+from tests.live import listening, socket
+from tests.servers import run
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 FULL_INTROSPECTION = get_introspection_query(
     specified_by_url=True, directive_is_repeatable=True, schema_description=True, input_value_deprecation=True
 )
 LOOSE = Limits(
-    tokens=10**6, depth=10**6, aliases=10**6, root_fields=10**6, directives=10**6, nesting=150, cost=10**12
+    characters=10**7, tokens=10**6,
+    depth=10**6, aliases=10**6, root_fields=10**6, directives=10**6, nesting=150, cost=10**12
 )  # fmt: skip
 
 
@@ -137,17 +140,38 @@ async def test_a7_tokens(client: Client, commands: Commands) -> None:
     assert await refused(client, commands, text + " #") == {"limit": "tokens", "maximum": 4000}
 
 
-async def test_a8_characters(client: Client) -> None:
-    def body(size: int) -> str:
-        start, end = '{"query": "{ __typename } # ', '"}'
-        return start + "x" * (size - len(start) - len(end)) + end
+def long(size: int, start: str = "{ __typename } # ", end: str = "") -> str:
+    """A document of so many characters, each of two bytes but for the start and the end."""
+    return start + "é" * (size - len(start) - len(end)) + end
 
-    json_type = {"Content-Type": "application/json"}
-    answers = [
-        await client.http.post("/graphql", content=body(Settings().max_body_bytes + more), headers=json_type)
-        for more in (0, 1)
+
+async def test_a8_characters(client: Client, commands: Commands) -> None:
+    for start, end in (("{ __typename } # ", ""), ('{ task(id: "', '") { id } }'), ('{ task(id: """', '""") { id } }')):
+        assert await is_answered(client, long(100_000, start, end))
+        expected = {"limit": "characters", "maximum": 100_000, "actual": 100_001}
+        assert expected == await refused(client, commands, long(100_001, start, end))
+    expected["actual"] = 1_900_000
+    assert expected == await refused(client, commands, long(1_900_000))
+    assert await is_answered(client, "query ($id: ID!) { task(id: $id) { id } }", id="é" * 1_000_000)
+
+
+async def test_a8_characters_are_counted_at_every_door(client: Client, app: Starlette) -> None:
+    text = long(100_001)
+    refusals = [
+        await client.http.post("/graphql", json={"query": text}, headers={"accept": accept})
+        for accept in ("application/json", "application/graphql-response+json", "text/event-stream")
     ]
-    assert [answer.status_code for answer in answers] == [200, 413]
+    refusals.append(await client.http.post("/export", json={"query": text}))
+    assert all('"limit":"characters"' in refusal.text for refusal in refusals)
+    async with listening(app) as address, socket(address) as connection:
+        listener = await connection.subscribe(text)
+        assert (await listener.error())["limit"] == "characters"
+
+
+def test_a8_characters_are_counted_on_the_command_line(mongodb_uri: str) -> None:
+    said = run("export", "{ tasks { nodes { id } } }", mongodb_uri=mongodb_uri, max_characters=20)
+    assert said.returncode == 1
+    assert "LIMIT_EXCEEDED" in said.stderr
 
 
 def fan_out(fragments: int, leaf: str = "a: name") -> str:
@@ -215,8 +239,17 @@ async def test_a11_errors_are_told_up_to_a_hundred() -> None:
 
 
 async def test_a11_validation_that_gives_up_is_a_limit(client: Client, commands: Commands) -> None:
-    assert await is_answered(client, rows("name " * 700))
+    assert await is_answered(client, rows("name " * 150))
     assert await refused(client, commands, rows("name " * 3000)) == {"limit": "validation"}
+    *wrong, last = (await client.answer(f"{{ tasks(filter: {{tags: [{'1 ' * 500}]}}) {{ totalCount }} }}"))["errors"]
+    assert {error["extensions"]["code"] for error in wrong} == {"VALIDATION_FAILED"}
+    assert last["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": "validation"}
+
+
+async def test_a11_names_are_suggested_while_there_are_few_errors(client: Client) -> None:
+    for number, has_suggestions in ((1, True), (MAX_SUGGESTING, True), (MAX_SUGGESTING + 1, False)):
+        errors = (await client.answer(rows(" ".join(f"statusMessag{n}" for n in range(number)))))["errors"]
+        assert ["Did you mean" in error["message"] for error in errors] == [has_suggestions] * number
 
 
 PAGES = {

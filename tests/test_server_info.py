@@ -45,8 +45,9 @@ async def test_the_server_tells_what_it_is(client: Client) -> None:
         "limits": ..., "features": ["COST", "GRAPHIQL", "INTROSPECTION"], "mongodb": ...,
     }  # fmt: skip
     assert found["limits"] == {
-        "page": 500, "tokens": 4000, "depth": 12, "aliases": 100, "rootFields": 20, "directives": 100, "nesting": 64,
-        "cost": 500_000, "values": 1000, "rows": 100_000, "rowsSorted": 10_000, "commands": 4,
+        "page": 500, "characters": 100_000, "tokens": 4000, "depth": 12, "aliases": 100, "rootFields": 20,
+        "directives": 100, "nesting": 64, "cost": 500_000, "values": 1000,
+        "rows": 100_000, "rowsSorted": 10_000, "commands": 4,
         "pattern": 256, "search": 1000, "filterDepth": 16, "conditions": 500, "subprojects": 10_000,
         "orderKeys": 8, "bodyBytes": 4_000_000, "bodySeconds": 30, "requests": 500, "subscriptions": 2000,
         "timeMs": 60_000,
