@@ -13,9 +13,11 @@ from graphql import ExecutionResult
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 
+from models.changes import Batch, Changes, Listener
 from models.db import Database
 from models.reading import Viewer
 from resolvers.context import Context
+from resolvers.groups import Group
 from resolvers.root import build_schema
 from resolvers.subscriptions import Subscribed, Subscriptions
 from schema.load import load
@@ -48,6 +50,25 @@ async def begun(app: Starlette, groups: int = 1) -> None:
     changes = app.state.database.changes
     async with asyncio.timeout(SOON):
         while len(changes._listeners) < groups:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def delivered(app: Starlette, id_: str) -> AsyncIterator[None]:
+    """At its end all that changed in it, up to a change of this task, is delivered to every subscriber."""
+    changes: Changes = app.state.database.changes
+    seen = asyncio.Event()
+
+    def look(batch: Batch) -> None:
+        if id_ in batch.tasks:
+            seen.set()
+
+    async with changes.listening(Listener(look, lambda _: None)), asyncio.timeout(SOON):
+        yield
+        await seen.wait()
+        owners = [getattr(listener.tell, "__self__", None) for listener in changes._listeners]
+        groups = [owner for owner in owners if isinstance(owner, Group)]
+        while any(group._inbox or group._telling for group in groups):  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
 
 

@@ -20,7 +20,7 @@ from resolvers.subscriptions import Subscribed
 from schema.load import load
 from tests.conftest import Client
 from tests.factories import COMPANY, OTHER_COMPANY, task
-from tests.live import SOON, Socket, Take, begun, events, listening, socket, taker
+from tests.live import SOON, Socket, Take, begun, delivered, events, listening, socket, taker
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -311,14 +311,15 @@ async def test_a_slow_client_is_told_of_each_task_once_with_what_it_is_by_then(
     await begun(app)
     await database["task"].insert_one(task(_id="first"))
     token = (await first).data["taskChanged"]["resumeToken"]
-    await database["task"].insert_many([task(_id=id_, status="created") for id_ in ("gone", "kept", "quiet")])
-    for number in range(30):
-        await database["task"].update_one({"_id": "kept"}, {"$set": {"name": f"name {number}"}})
-        await asyncio.sleep(0.01)
-    await database["task"].update_one({"_id": "first"}, {"$set": {"comment": "x"}})
-    await database["task"].update_one({"_id": "first"}, {"$set": {"status": "stopped"}})
-    await database["task"].delete_one({"_id": "gone"})
-    await asyncio.sleep(0.5)
+    async with delivered(app, "quiet"):
+        await database["task"].insert_many([task(_id=id_, status="created") for id_ in ("gone", "kept")])
+        for number in range(30):
+            await database["task"].update_one({"_id": "kept"}, {"$set": {"name": f"name {number}"}})
+            await asyncio.sleep(0.01)
+        await database["task"].update_one({"_id": "first"}, {"$set": {"comment": "x"}})
+        await database["task"].update_one({"_id": "first"}, {"$set": {"status": "stopped"}})
+        await database["task"].delete_one({"_id": "gone"})
+        await database["task"].insert_one(task(_id="quiet", status="created"))
     merged = [(await anext(told)).data["taskChanged"] for _ in range(3)]
     assert [(change["kind"], change["id"]) for change in merged] == [
         ("CHANGED", "first"), ("CREATED", "kept"), ("CREATED", "quiet"),
@@ -339,9 +340,11 @@ async def test_a_client_that_takes_nothing_is_let_go(app: Starlette, take: Take,
     await begun(app)
     await database["task"].insert_one(task(_id="first"))
     await first
-    await database["task"].insert_many([{"_id": f"{number:05}", "company": COMPANY} for number in range(5001)])
-    await database["task"].insert_many([{"_id": f"more {number:05}", "company": COMPANY} for number in range(10)])
-    await asyncio.sleep(1)
+    async with delivered(app, "last"):
+        await database["task"].insert_many([{"_id": f"{number:05}", "company": COMPANY} for number in range(5001)])
+        async with delivered(app, "one more"):
+            await database["task"].insert_one({"_id": "one more", "company": COMPANY})
+        await database["task"].insert_one({"_id": "last", "company": COMPANY})
     [error] = (await anext(told)).errors or []
     assert error.original_error.extensions["limit"] == "waiting"
     with pytest.raises(StopAsyncIteration):
