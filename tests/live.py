@@ -53,6 +53,12 @@ async def begun(app: Starlette, groups: int = 1) -> None:
             await asyncio.sleep(0.01)
 
 
+def groups_of(changes: Changes) -> list[Group]:
+    """The groups of subscribers that listen."""
+    owners = [getattr(listener.tell, "__self__", None) for listener in changes._listeners]
+    return [owner for owner in owners if isinstance(owner, Group)]
+
+
 @asynccontextmanager
 async def delivered(app: Starlette, id_: str) -> AsyncIterator[None]:
     """At its end all that changed in it, up to a change of this task, is delivered to every subscriber."""
@@ -66,8 +72,7 @@ async def delivered(app: Starlette, id_: str) -> AsyncIterator[None]:
     async with changes.listening(Listener(look, lambda _: None)), asyncio.timeout(SOON):
         yield
         await seen.wait()
-        owners = [getattr(listener.tell, "__self__", None) for listener in changes._listeners]
-        groups = [owner for owner in owners if isinstance(owner, Group)]
+        groups = groups_of(changes)
         while any(group._inbox or group._telling for group in groups):  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
 

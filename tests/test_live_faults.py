@@ -9,7 +9,7 @@ import pytest
 
 from models.db import Database, connect
 from tests.factories import COMPANY, Document, project, task
-from tests.live import SOON, Take, taker
+from tests.live import SOON, Take, groups_of, taker
 from tests.servers import replica_set
 
 NAME = "taskql_live"
@@ -68,7 +68,9 @@ async def told(database: Database, subscription: Any) -> "asyncio.Future[Any]":
     before = len(database.changes._listeners)
     found = asyncio.ensure_future(anext(subscription))
     await until(lambda: len(database.changes._listeners) > before or found.done())
-    await asyncio.sleep(0.1)  # it looks at what there is before it begins
+    # it looks at what there is before it begins
+    await until(lambda: found.done() or all(group.ready.done() for group in groups_of(database.changes)))
+    await asyncio.sleep(0.1)
     return found
 
 
@@ -175,7 +177,7 @@ async def test_who_comes_new_does_not_wait_for_one_who_goes_on(
     token = await one_token(database, take, admin)
     keeping = take('subscription { taskChanged(filter: {id: ["none"]}) { id } }')
     listening = await told(database, keeping)
-    fail("aggregate", mode={"times": 1}, blockConnection=True, blockTimeMS=3000)
+    fail("aggregate", mode={"times": 1}, blockConnection=True, blockTimeMS=6000)
     resumed = take(CHANGED, after=token)
     going_on = await told(database, resumed)
     new = take(OTHER)
