@@ -9,27 +9,34 @@ from pathlib import Path
 from typing import Any, cast
 
 import bson
-from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import InsertOne, ReplaceOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
+from models.mongodump import DECODED, read_bson
 from models.offline import Session
 from models.series import SERIES
-from models.sources import ImportProblem, Limits, ProblemCode, Row, Source, encode, find_sources, read_dump
+from models.sources import (
+    ImportProblem,
+    Limits,
+    ProblemCode,
+    Row,
+    Source,
+    encode,
+    find_sources,
+    is_bson,
+    read_dump,
+)
 from models.stand_ins import stand_in
 
 BATCH_ROWS = 500
 BATCH_BYTES = 8 * 1024 * 1024
 PROGRESS_BYTES = 256 * 1024
 
-# What is stored may hold dates and texts that Python has no form for.
-_DECODED: CodecOptions[dict[str, Any]] = CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
-)
-_RAW: CodecOptions[RawBSONDocument] = _DECODED.with_options(document_class=RawBSONDocument)
+_RAW: CodecOptions[RawBSONDocument] = DECODED.with_options(document_class=RawBSONDocument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +113,11 @@ async def _import_one(source: Source, writer: "_Writer", meter: "_Meter", limits
 
 
 async def _import_dump(source: Source, collection: str, writer: "_Writer", meter: "_Meter", limits: Limits) -> None:
-    for row in read_dump(source.file, limits):
+    read = read_bson if is_bson(source.file) else read_dump
+    for row in read(source.file, limits):
         await meter.at(source, row.position // 2)
     writer.report.collections.setdefault(collection, Tally())
-    for batch in _batches(read_dump(source.file, limits)):
+    for batch in _batches(read(source.file, limits)):
         await writer.write(collection, batch)
         await meter.at(source, (source.size + batch[-1].position) // 2)
 
@@ -203,7 +211,7 @@ class _Writer:
         :return: the new documents, and the task's field that names the last one
         """
         query = {"company": self.company, "name": {"$in": list(names)}}
-        found = self.database.get_collection("project", _DECODED).find(query, {"name": 1})
+        found = self.database.get_collection("project", DECODED).find(query, {"name": 1})
         # The oldest comes last, so that of two with one name it is the one that is taken.
         ids = {project["name"]: project["_id"] async for project in found.sort([("created", -1), ("_id", -1)])}
         new: list[dict[str, Any]] = []
@@ -278,7 +286,7 @@ def _is_same(stored: bytes, source: bytes) -> bool:
 
 
 def _in_order(raw: bytes) -> bytes:
-    return bson.encode(_sorted(bson.decode(raw, _DECODED)))
+    return bson.encode(_sorted(bson.decode(raw, DECODED)))
 
 
 def _sorted(value: Any) -> Any:

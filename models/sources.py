@@ -5,10 +5,12 @@ Files are read line by line and never written; each problem ends the reading of 
 
 import json
 import math
+import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from gzip import GzipFile
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
@@ -20,6 +22,10 @@ from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
 
 COLLECTIONS = ("company", "model", "project", "queue", "task", "user")
+BSON_FORMS = ("bson", "bson.gz")
+# A dump of a whole server holds these beside the backend; ClearML's auth has users, too, with their credentials.
+OTHER_DATABASES = ("auth", "admin", "config", "local")
+ARCHIVE_START = b"\x6d\xe2\x99\x81"
 MIB = 1024 * 1024
 LONGEST_ID = 1000
 # What bson raises at a {"$date": …} or the like that is none.
@@ -41,10 +47,16 @@ class ProblemCode(StrEnum):
 
     PATH_NOT_FOUND = "PATH_NOT_FOUND", "There is nothing at this path"
     UNREADABLE = "UNREADABLE", "The file cannot be read"
-    UNKNOWN_FILE = "UNKNOWN_FILE", f"Neither a session .zip nor a dump named {', '.join(COLLECTIONS)} (.jsonl)"
+    UNKNOWN_FILE = (
+        "UNKNOWN_FILE",
+        f"Neither a session .zip nor a dump of {', '.join(COLLECTIONS)} (.jsonl, .bson, .bson.gz)",
+    )
+    ARCHIVE = "ARCHIVE", "An archive of mongodump cannot be read; dump into a folder, without --archive"
     EMPTY_FOLDER = "EMPTY_FOLDER", "The folder holds no file to import"
     INVALID_UTF8 = "INVALID_UTF8", "The text is not UTF-8"
     INVALID_JSON = "INVALID_JSON", "The text is cut off or is not JSON"
+    INVALID_BSON = "INVALID_BSON", "The file is cut off or is not BSON"
+    BAD_GZIP = "BAD_GZIP", "The compressed file is cut off or damaged"
     NOT_AN_OBJECT = "NOT_AN_OBJECT", "The line is not one JSON object"
     BAD_ID = "BAD_ID", "The id is missing or is not a usable text"
     DUPLICATE_ID = "DUPLICATE_ID", "Two lines have the same _id and different content"
@@ -68,13 +80,18 @@ class _BadKeyError(ValueError):
 
 
 class ImportProblem(Exception):  # noqa: N818 - it is of the file, and is reported beside others
-    """One file was not imported. ``line`` counts from 1."""
+    """One file was not imported. ``line`` counts from 1; with an ``offset`` in bytes it counts documents."""
 
-    def __init__(self, code: ProblemCode, file: Path, line: int | None = None, detail: object = None) -> None:
-        self.code, self.file, self.line = code, file, line
+    def __init__(
+        self, code: ProblemCode, file: Path, line: int | None = None, detail: object = None, offset: int | None = None
+    ) -> None:
+        self.code, self.file, self.line, self.detail, self.offset = code, file, line, detail, offset
         # The detail may quote the file, and a line can be long.
         self.message = f"{code.sentence}: {str(detail)[:200]}" if detail else code.sentence
-        super().__init__(f"{file}{f', line {line}' if line else ''}: {self.message}")
+        place = f", line {line}" if line else ""
+        if offset is not None:
+            place = f", document {line} (at byte {offset})"
+        super().__init__(f"{file}{place}: {self.message}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +102,8 @@ class Limits:
     events: int = 2048 * MIB  # a metrics.jsonl or log.jsonl
     line: int = 16 * MIB
     document: int = 16 * MIB  # in BSON; MongoDB's own limit
+    unpacked: int = 64 * MIB  # of a .bson.gz, or `packing` times its size where that is more
+    packing: int = 250  # documents take about a tenth, and a bomb a thousandth
     depth: int = 100  # of objects and lists
 
 
@@ -132,17 +151,31 @@ def read_dump(file: Path, limits: Limits) -> Iterator[Row]:
 
     :raises ImportProblem: at the first line that cannot be imported
     """
-    seen: dict[bytes, bytes] = {}
+    seen = Seen(file)
     with readable(file), file.open("rb") as stream:
         for number, line, position in lines(stream, file, limits):
             document = parse(line, file, number, _extended)
             row = Row(document, encode(document, file, number, limits), position)
-            identity, content = _digest(document["_id"].encode()), _digest(row.raw)
-            if identity not in seen:
-                seen[identity] = content
+            if seen.is_new(row, number):
                 yield row
-            elif seen[identity] != content:
-                raise ImportProblem(ProblemCode.DUPLICATE_ID, file, number, repr(document["_id"]))
+
+
+class Seen:
+    """The documents that a dump has had so far, by digests of their ids and contents."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._contents: dict[bytes, bytes] = {}
+
+    def is_new(self, row: Row, line: int) -> bool:
+        """Whether no earlier document has this id; raises ImportProblem when one has, with another content."""
+        identity, content = _digest(row.document["_id"].encode()), _digest(row.raw)
+        if identity not in self._contents:
+            self._contents[identity] = content
+            return True
+        if self._contents[identity] != content:
+            raise ImportProblem(ProblemCode.DUPLICATE_ID, self._file, line, repr(row.document["_id"]))
+        return False
 
 
 @contextmanager
@@ -195,14 +228,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def encode(document: Any, file: Path, line: int | None, limits: Limits) -> bytes:
     """Check a document for what MongoDB would refuse, and give its BSON."""
-    if not isinstance(document, dict):
-        raise ImportProblem(ProblemCode.NOT_AN_OBJECT, file, line)
-    if not isinstance(document.get("_id"), str) or not 0 < len(document["_id"]) <= LONGEST_ID:
-        raise ImportProblem(ProblemCode.BAD_ID, file, line)
-    if any(key.startswith("$") for key in document):
-        raise ImportProblem(ProblemCode.BAD_KEY, file, line)
-    if _is_deeper(document, limits.depth):
-        raise ImportProblem(ProblemCode.TOO_DEEP, file, line)
+    check(document, file, line, limits)
     try:
         raw = bson.encode(document)
     except (BSONError, ValueError, OverflowError) as error:
@@ -212,15 +238,30 @@ def encode(document: Any, file: Path, line: int | None, limits: Limits) -> bytes
     return raw
 
 
+def check(document: Any, file: Path, line: int | None, limits: Limits) -> None:
+    """Raise ImportProblem where a document has no usable id, a key that MongoDB refuses, or too many levels."""
+    if not isinstance(document, dict):
+        raise ImportProblem(ProblemCode.NOT_AN_OBJECT, file, line)
+    if not isinstance(document.get("_id"), str) or not 0 < len(document["_id"]) <= LONGEST_ID:
+        raise ImportProblem(ProblemCode.BAD_ID, file, line)
+    if any(key.startswith("$") for key in document):
+        raise ImportProblem(ProblemCode.BAD_KEY, file, line)
+    if _is_deeper(document, limits.depth):
+        raise ImportProblem(ProblemCode.TOO_DEEP, file, line)
+
+
 def _find(path: Path) -> Iterator[Source | Path | ImportProblem]:
     try:
         if path.is_dir():
-            found = [_source(file) or file for file in _walk(path)]
-            yield from found
-            if not any(isinstance(item, Source) for item in found):
+            found = [_source(file) or file for file in _walk(path) if not _describes_dump(file)]
+            archives = [item for item in found if isinstance(item, Path) and _is_archive(item)]
+            yield from (item for item in found if item not in archives)
+            yield from (ImportProblem(ProblemCode.ARCHIVE, file) for file in archives)
+            if not archives and not any(isinstance(item, Source) for item in found):
                 yield ImportProblem(ProblemCode.EMPTY_FOLDER, path)
         elif path.exists():
-            yield _source(path) or ImportProblem(ProblemCode.UNKNOWN_FILE, path)
+            code = ProblemCode.ARCHIVE if _is_archive(path) else ProblemCode.UNKNOWN_FILE
+            yield _source(path) or ImportProblem(code, path)
         else:
             yield ImportProblem(ProblemCode.PATH_NOT_FOUND, path)
     except OSError as error:
@@ -239,10 +280,40 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _source(file: Path) -> Source | None:
-    is_session, is_dump = file.suffix.lower() == ".zip", file.suffix == ".jsonl" and file.stem in COLLECTIONS
-    if not file.is_file() or not (is_session or is_dump):
+    is_session, collection = file.suffix.lower() == ".zip", _dumped(file)
+    if not file.is_file() or not (is_session or collection):
         return None
-    return Source(file, file.stem if is_dump else None, file.stat().st_size)
+    return Source(file, collection, file.stat().st_size)
+
+
+def _dumped(file: Path) -> str | None:
+    """The collection whose dump this is by its name, and by its folder, which mongodump names after the database."""
+    name, _, form = file.name.partition(".")
+    if name not in COLLECTIONS or form not in ("jsonl", *BSON_FORMS):
+        return None
+    return None if form in BSON_FORMS and file.absolute().parent.name in OTHER_DATABASES else name
+
+
+def is_bson(file: Path) -> bool:
+    return file.name.partition(".")[2] in BSON_FORMS
+
+
+def _describes_dump(file: Path) -> bool:
+    """Whether mongodump put it beside the dump of a collection, whose options and indexes it holds."""
+    return file.name.endswith((".metadata.json", ".metadata.json.gz"))
+
+
+def _is_archive(file: Path) -> bool:
+    """Whether a file begins as those of `mongodump --archive` do, compressed or not."""
+    if not file.is_file():
+        return False
+    with suppress(OSError, EOFError, zlib.error), file.open("rb") as plain:
+        if plain.read(len(ARCHIVE_START)) == ARCHIVE_START:
+            return True
+        plain.seek(0)
+        with GzipFile(fileobj=plain) as unpacked:
+            return unpacked.read(len(ARCHIVE_START)) == ARCHIVE_START
+    return False
 
 
 def _extended(pairs: list[tuple[str, Any]]) -> Any:

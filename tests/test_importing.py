@@ -712,7 +712,7 @@ async def test_paths_with_nothing_to_import(database: Database, tmp_path: Path) 
     """A path that is not there, a folder without anything to import and an unknown file are a problem each."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "dump").mkdir()
-    for name in ("versions.jsonl", "task.bson", "Task.jsonl"):
+    for name in ("versions.jsonl", "task.bson.zst", "Task.jsonl"):
         (tmp_path / "dump" / name).write_text("")
 
     paths = [tmp_path / name for name in ("nowhere", "empty", "dump", "dump/versions.jsonl", "a\0b")]
