@@ -1,23 +1,21 @@
 """The command line: serve, import, export, init, schema."""
 
 import asyncio
-import functools
-import inspect
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, BinaryIO, NoReturn
+from typing import Annotated, BinaryIO
 
 import typer
 import uvicorn
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 from pymongo.errors import PyMongoError
-from rich.console import Console
 
 from api.about import VERSION
 from api.app import create_app
@@ -26,13 +24,16 @@ from api.export import Format, NotExportedError, export, export_context
 from api.imports import SAMPLE, import_with_progress, print_report
 from api.logs import log_to_stderr
 from api.mongod import MongodError
+from api.options import with_settings
 from api.protocol import Protocol
 from api.requests import Asked, asked_for, strict_json
 from api.settings import Settings
 from api.start import with_mongodb
+from api.terminal import CommandError, err, fail, out, say
 from models.db import DatabaseError, connect
 from models.reading import Viewer
 from resolvers.errors import ApiError
+from resolvers.limits import Limits
 from resolvers.root import build_schema
 from schema.load import load
 from schema.sources import SchemaError
@@ -40,11 +41,6 @@ from schema.sources import SchemaError
 cli = typer.Typer(no_args_is_help=True, invoke_without_command=True, add_completion=False)
 schema = typer.Typer(help="The GraphQL schema that the HOCON files give.", no_args_is_help=True)
 cli.add_typer(schema, name="schema")
-out, err = Console(), Console(stderr=True)
-
-
-class CommandError(Exception):
-    """One paragraph that says what happened and what to do."""
 
 
 def main() -> None:
@@ -55,61 +51,16 @@ def main() -> None:
     signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     try:
         cli()
-    except (CommandError, MongodError, DatabaseError, SchemaError) as error:
-        _fail(str(error))
+    except SchemaError as error:
+        fail(*map(str, error.mistakes))
+    except (CommandError, MongodError, DatabaseError) as error:
+        fail(str(error))
     except PyMongoError as error:
-        _fail(f"MongoDB failed: {error}")
+        fail(f"MongoDB failed: {error}")
 
 
-def _fail(message: str) -> NoReturn:
-    err.print(f"[bold red]taskql:[/] {message}", highlight=False, soft_wrap=True)
-    sys.exit(1)
-
-
-def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command an option for each of these settings, and the settings themselves as first argument."""
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(command)
-        def run(**arguments: Any) -> None:
-            given = {name: value for name in names if (value := arguments.pop(name)) is not None}
-            command(_settings(given), **arguments)
-
-        own = list(inspect.signature(command).parameters.values())[1:]
-        run.__signature__ = inspect.Signature([*own, *map(_option, names)])  # type: ignore[attr-defined]
-        return run
-
-    return decorate
-
-
-def _option(name: str) -> inspect.Parameter:
-    field = Settings.model_fields[name]
-    kind: Any = field.annotation if field.annotation in (bool, int) else str
-    flag = name.replace("_", "-")
-    shown = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-    default = "" if field.default_factory or shown in {None, ""} else f" [default: {shown}]"
-    option = typer.Option(
-        f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}",
-        help=f"{field.description} (TASKQL_{name.upper()}){default}",
-        show_default=False,
-    )
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
-    )
-
-
-def _settings(given: dict[str, Any]) -> Settings:
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        problems = [
-            f"TASKQL_{str(item['loc'][0]).upper()}: {item['msg'].removeprefix('Value error, ')}"
-            for item in error.errors()
-        ]
-        raise CommandError("These settings can't be used: " + "; ".join(problems)) from None
-
-
-DATABASE = ("data_dir", "mongodb_uri", "mongodb_database")
+DATABASE = ("data_dir", "mongodb_uri", "mongodb_database", "company", "user")
+LIMITS = (*(f"max_{field.name}" for field in fields(Limits)), "max_time_ms")
 
 
 @cli.callback()
@@ -118,23 +69,12 @@ def about(
 ) -> None:
     """A GraphQL API over machine-learning task data."""
     if version:
-        out.print(f"taskql {VERSION}", highlight=False)
+        say(out, f"taskql {VERSION}")
         raise typer.Exit
 
 
 @cli.command()
-@with_settings(
-    "host",
-    "port",
-    "graphiql",
-    "allowed_hosts",
-    "allowed_origins",
-    *DATABASE,
-    "company",
-    "user",
-    "max_page",
-    "max_time_ms",
-)
+@with_settings(*Settings.model_fields)
 def serve(settings: Settings) -> None:
     """Serve GraphQL at /graphql until Ctrl-C. Starts an embedded MongoDB unless given the address of one."""
     with _listening(settings) as listener, with_mongodb(settings) as found:
@@ -150,7 +90,7 @@ def serve(settings: Settings) -> None:
             address = f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql"
             _Server(config, address, app.state.stopping).run(sockets=[listener])
         except KeyboardInterrupt:
-            out.print("Stopped.")
+            say(out, "Stopped.")
 
 
 class _Server(uvicorn.Server):
@@ -164,7 +104,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
-            out.print(f"taskql answers at {self._address}  (Ctrl-C stops it)", highlight=False, soft_wrap=True)
+            say(out, f"taskql answers at {self._address}  (Ctrl-C stops it)")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping.set()
@@ -207,7 +147,7 @@ def _uri(settings: Settings) -> str:
 
 
 @cli.command("import")
-@with_settings(*DATABASE, "company", "user")
+@with_settings(*DATABASE)
 def import_(
     settings: Settings,
     paths: Annotated[list[Path] | None, typer.Argument(help="Session zips, dump folders, or folders of them.")] = None,
@@ -215,7 +155,8 @@ def import_(
 ) -> None:
     """Import offline sessions of the ClearML SDK and dumps of a ClearML database.
 
-    A session is the zip that the SDK writes; a dump is a folder of <collection>.jsonl in MongoDB's extended JSON.
+    A session is the zip that the SDK writes; a dump is a folder of mongodump with <collection>.bson or .bson.gz, or one
+    of <collection>.jsonl in MongoDB's extended JSON.
     Works while taskql serves the same data folder, and importing twice changes nothing. A file with a mistake imports
     nothing of itself, and the exit status is then 1.
     """
@@ -232,7 +173,7 @@ FORMAT_HELP = "What to write; csv when omitted, or jsonl for a file whose name e
 
 
 @cli.command("export")
-@with_settings(*DATABASE, "company", "user", "max_time_ms")
+@with_settings(*DATABASE, *LIMITS)
 def export_(
     settings: Settings,
     query: Annotated[str, typer.Argument(help="A GraphQL query of one list with nodes, or @ and a file with one.")],
@@ -305,7 +246,7 @@ def _whole(output: Path | None) -> Iterator[BinaryIO]:
 
 
 @cli.command()
-@with_settings(*DATABASE, "company", "user")
+@with_settings(*DATABASE)
 def init(settings: Settings) -> None:
     """Create the indexes and the default queue in a database that another program set up."""
 
@@ -316,10 +257,8 @@ def init(settings: Settings) -> None:
     with with_mongodb(settings) as found:
         failed = asyncio.run(prepare(found))
     for failure in failed:
-        err.print(f"index not created: {failure}", highlight=False, soft_wrap=True)
-    out.print(
-        "Indexes and default queue are there." if not failed else "The default queue is there, and all other indexes."
-    )
+        say(err, f"index not created: {failure}")
+    say(out, "The default queue is there, and all other indexes." if failed else "Indexes and default queue are there.")
 
 
 @schema.command("print")
@@ -333,7 +272,7 @@ def check_schema() -> None:
     """Check the HOCON files and the schema they give; lists every mistake with its file and path."""
     spec = load()
     build_schema(spec)
-    out.print(f"{len(spec.definitions)} definitions, {len(spec.endpoints)} endpoints, no mistakes.", highlight=False)
+    say(out, f"{len(spec.definitions)} definitions, {len(spec.endpoints)} endpoints, no mistakes.")
 
 
 if __name__ == "__main__":

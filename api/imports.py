@@ -8,6 +8,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
 from api.settings import Settings
+from api.terminal import clean, say
 from models.db import connect
 from models.importing import Progress as Step
 from models.importing import Report, import_files
@@ -20,7 +21,9 @@ SAMPLE = Path(__file__).parent / "sample"
 async def import_with_progress(settings: Settings, paths: Sequence[Path], screen: Console) -> Report:
     """Import the files into the database of the settings; raises DatabaseError and PyMongoError."""
     assert settings.mongodb_uri
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=screen, transient=True)
+    bar = Progress(
+        TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), console=screen, transient=True
+    )
     async with connect(settings.mongodb_uri.get_secret_value(), settings.mongodb_database) as database:
         if await database.is_ours():
             await database.prepare(settings.company, settings.user)
@@ -28,7 +31,7 @@ async def import_with_progress(settings: Settings, paths: Sequence[Path], screen
             line = bar.add_task("reading")
 
             def show(step: Step) -> None:
-                bar.update(line, description=step.file.name, completed=step.done, total=step.total)
+                bar.update(line, description=clean(step.file.name), completed=step.done, total=step.total)
 
             report = await import_files(
                 database.database,
@@ -58,12 +61,12 @@ def print_report(report: Report, screen: Console) -> None:
     if report.collections:
         screen.print(table)
         if any(tally.skipped for tally in report.collections.values()):
-            screen.print("Skipped documents were there already, the same or newer.")
+            say(screen, "Skipped documents were there already, the same or newer.")
     if report.not_mapped:
         fields = ", ".join(
             f"{collection}.{name} ({count})" for (collection, name), count in sorted(report.not_mapped.items())
         )
-        screen.print(f"Stored, but not shown by the API: {fields}", highlight=False, soft_wrap=True)
+        say(screen, f"Stored, but not shown by the API: {fields}")
     for count, what in (
         (report.not_visible, "documents belong to other companies and are not visible here"),
         (report.not_ours, "documents are stored for another company, and were left as they are"),
@@ -71,9 +74,9 @@ def print_report(report: Report, screen: Console) -> None:
         (report.values_beyond_cap, "reported values belong to more metrics than a task keeps and were left out"),
     ):
         if count:
-            screen.print(f"{count} {what}.")
+            say(screen, f"{count} {what}.")
     if report.others:
         names = ", ".join(path.name for path in report.others)
-        screen.print(f"Left alone, being neither sessions nor dumps: {names}", highlight=False, soft_wrap=True)
+        say(screen, f"Left alone, being neither sessions nor dumps: {names}")
     for problem in report.problems:
-        screen.print(f"[red]not imported[/] {problem.code.name}: {problem}", highlight=False, soft_wrap=True)
+        say(screen, ("not imported", "red"), f" {problem.code.name}: {problem}")

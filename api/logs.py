@@ -29,10 +29,10 @@ class LineFormatter(logging.Formatter):
         return "\n".join([line, *_traceback(fault)]) if fault else line
 
 
-def printable(text: str) -> str:
-    """The beginning of a text on one line, with escape sequences in place of control characters."""
-    shown = "".join(char if char.isprintable() else _escaped(char) for char in text[:MAX_TEXT])
-    return shown if len(text) <= MAX_TEXT else f"{shown}… ({len(text)} characters)"
+def printable(text: str, limit: int | None = MAX_TEXT) -> str:
+    """The text, or its beginning, on one line with escape sequences in place of control characters."""
+    shown = "".join(char if char.isprintable() else _escaped(char) for char in text[:limit])
+    return shown if limit is None or len(text) <= limit else f"{shown}… ({len(text)} characters)"
 
 
 def _escaped(char: str) -> str:

@@ -6,16 +6,17 @@ Every setting is an environment variable `TASKQL_<NAME>` and an option of the co
 import dataclasses
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
 from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from resolvers.limits import DEFAULTS, Limits
 
+PREFIX = "TASKQL_"  # of the variables
 CLEARML_COMPANY = "d1bd92a3b039400cbafc60a7a5b1e52b"
 NAME = r"(?:[a-z0-9_-]+\.)*[a-z0-9_-]+|\[[0-9a-f:.]+\]"
 HOST = re.compile(rf"(?:\*\.)?(?:{NAME})")
@@ -67,11 +68,27 @@ Origins = Annotated[
 ]  # fmt: skip
 
 
+# the headings of the options in the help of a command
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "Addresses": ("host", "port", "allowed_hosts", "allowed_origins"),
+    "Database": ("data_dir", "mongodb_uri", "mongodb_database"),
+    "Tasks": ("company", "user", "rules", "storages"),
+    "Interface": ("graphiql", "introspection"),
+}
+OTHERS = "Limits"
+HEADINGS = (*GROUPS, OTHERS)
+
+
+def group_of(name: str) -> str:
+    """The heading under which the help of a command shows a setting."""
+    return next((group for group, names in GROUPS.items() if name in names), OTHERS)
+
+
 class Settings(BaseSettings):
     """The settings of one process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TASKQL_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
     )
 
     host: Annotated[str, BeforeValidator(_loopback)] = Field(
@@ -98,7 +115,8 @@ class Settings(BaseSettings):
     )
     mongodb_uri: SecretStr | None = Field(
         default=None,
-        description="Address of a MongoDB to use instead of the embedded one, such as mongodb://localhost:27017.",
+        description="Address of a MongoDB to use instead of the embedded one, such as mongodb://localhost:27017. "
+        "A password is safer in the variable: the list of processes shows options.",
     )
     mongodb_database: str = Field(
         default="backend", min_length=1, max_length=63, pattern=r'^[^/\\. "$\x00]+$',
@@ -157,3 +175,8 @@ class Settings(BaseSettings):
     @property
     def limits(self) -> Limits:
         return Limits(**{field.name: getattr(self, f"max_{field.name}") for field in dataclasses.fields(Limits)})
+
+
+def variables() -> Iterable[str]:
+    """The names of all variables of the environment."""
+    return EnvSettingsSource(Settings, case_sensitive=True).env_vars

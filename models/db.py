@@ -147,7 +147,7 @@ async def connect(uri: str, name: str) -> AsyncIterator[Database]:
     try:
         defaults = {name: value for name, value in OPTIONS.items() if f"{name}=" not in uri}
         client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, **defaults)
-    except (ConfigurationError, ValueError) as error:
+    except (ConfigurationError, ValueError, OSError) as error:  # OSError: a certificate that can't be read
         raise DatabaseError(f"TASKQL_MONGODB_URI is no usable MongoDB address: {error}") from error
     try:
         database = client[name]

@@ -71,9 +71,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(**settings: object) -> Iterator[Served]:
+def served(*options: object, **settings: object) -> Iterator[Served]:
     """`taskql serve`, ready; on a free port unless one is given."""
-    command = [sys.executable, "-m", "api", "serve"]
+    command = [sys.executable, "-m", "api", "serve", *map(str, options)]
     # a pipe that nobody reads would fill, and then stop the server
     with (
         tempfile.TemporaryFile("w+") as log,
