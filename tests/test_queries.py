@@ -988,8 +988,10 @@ async def test_free_json_holds_whatever_was_stored(client: Client, database: Dat
         "a.b": 1, "$c": {"": None}, "list": [1, 2.5, None, [None], {"x": NOW}], "long": 2**63 - 1, "yes": True,
         "text": "é\0\u2028",
     }  # fmt: skip
-    assert found["id"] == "0" * 24
-    assert found["decimal"] == "1.10"
+    assert found["id"] == {"$oid": "0" * 24}
+    assert found["decimal"] == {"$numberDecimal": "1.10"}
+    assert found["bytes"] == {"$binary": {"base64": "/w==", "subType": "00"}}
+    assert found["far"] == {"$date": {"$numberLong": str(2**60)}}
 
 
 async def test_text_that_is_no_utf_8_does_not_take_the_list_down(client: Client, database: Database) -> None:
