@@ -32,6 +32,7 @@ from models.writing import StandaloneError
 
 BAD_REGEX = {51091, 51108, 51111}
 RUNAWAY_REGEX = 51156
+BEFORE_REASON = re.compile(r"invalid: |regexMatch: ")  # in MongoDB's message
 TOO_LARGE = 10334
 TOO_LARGE_SAID = "MongoDB keeps at most 16 MB in one document or query."
 INDEX_NOT_FOUND = 27
@@ -146,7 +147,7 @@ def _from_driver(error: PyMongoError) -> ApiError | None:
 def _from_failure(failure: OperationFailure) -> ApiError | None:
     said = str((failure.details or {}).get("errmsg", ""))
     if failure.code in BAD_REGEX:
-        reason = re.split(r"invalid: |regexMatch: ", said)[-1] or "malformed"
+        reason = BEFORE_REASON.split(said)[-1] or "malformed"
         return InputError(ErrorCode.INVALID_REGEX_ERROR, f"The regular expression is invalid: {reason}.")
     if failure.code == RUNAWAY_REGEX:
         message = (

@@ -12,8 +12,8 @@ from resolvers.texts.budget import MAX_DEPTH, Budget, UnreadError
 from resolvers.texts.values import Fields, Items, Scalar, Value, plain, quoted, text_of, verbatim
 
 STRING = r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"'
-BLANKS = re.compile(r"(?:[ \t\r\ufeff]|#[^\n]*|//[^\n]*)*")
-GAP = re.compile(r"(?:[ \t\r\ufeff\n,]|#[^\n]*|//[^\n]*)*")
+BLANKS = re.compile(r"(?:[ \t\r\ufeff]|#[^\n]*+|//[^\n]*+)*+")
+GAP = re.compile(r"(?:[ \t\r\ufeff\n,]|#[^\n]*+|//[^\n]*+)*+")
 NAME = re.compile(rf"({STRING})|[^\s\"{{}}\[\]():=,+#`^?!@*&\\$.]+")
 PART = re.compile(rf"({STRING})|(\$\{{[^}}\n]*\}})|[^\s\"{{}}\[\],=$#/:]+|[$#/]|:(?!\s)|[ \t\r]+(?!\s|[}},\]]|#|//|\Z)")
 LONG = '"""'
