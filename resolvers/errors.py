@@ -15,7 +15,7 @@ ApiError
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -33,7 +33,10 @@ from models.writing import StandaloneError
 BAD_REGEX = {51091, 51108, 51111}
 RUNAWAY_REGEX = 51156
 BEFORE_REASON = re.compile(r"invalid: |regexMatch: ")  # in MongoDB's message
-TOO_LARGE = 10334
+# a document, one after its update (and the same for a newer server), an answer that outgrows the server's buffer
+TOO_LARGE = {10334, 17419, 17420, 13548}
+TOO_LARGE_WORDS = ("BSONObj size", "BSONObjSize", "larger than", "too large", "BufBuilder attempted to grow")
+BAD_VALUE = 2
 TOO_LARGE_SAID = "MongoDB keeps at most 16 MB in one document or query."
 INDEX_NOT_FOUND = 27
 SNAPSHOT_TOO_OLD = 239
@@ -118,7 +121,7 @@ def coded(error: BaseException) -> ApiError | None:
             return cause
         if isinstance(cause, StandaloneError):
             return ServiceError(ErrorCode.REPLICA_SET_REQUIRED, str(cause))
-        if isinstance(cause, PyMongoError):
+        if isinstance(cause, PyMongoError | DocumentTooLarge):
             from_driver += filter(None, [_from_driver(cause)])
     # whatever made a transaction try again until its time was up stands behind that
     return next((found for found in from_driver if found.code != ErrorCode.TIMEOUT), [None, *from_driver][-1])
@@ -131,7 +134,13 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = getattr(cause, "original_error", None) or cause.__cause__
 
 
-def _from_driver(error: PyMongoError) -> ApiError | None:
+def too_large() -> LimitError:
+    return LimitError(ErrorCode.LIMIT_EXCEEDED, TOO_LARGE_SAID, limit="document")
+
+
+def _from_driver(error: PyMongoError | DocumentTooLarge) -> ApiError | None:
+    if isinstance(error, DocumentTooLarge):
+        return too_large()
     if isinstance(error, ExecutionTimeout | NetworkTimeout):
         message = "The database took too long; ask for less, or filter by an indexed field."
         return ServiceError(ErrorCode.TIMEOUT, message)
@@ -139,9 +148,17 @@ def _from_driver(error: PyMongoError) -> ApiError | None:
         return ServiceError(ErrorCode.DATABASE_UNAVAILABLE, "The database can't be reached.")
     if error.has_error_label("TransientTransactionError"):
         return ServiceError(ErrorCode.TIMEOUT, "Others kept changing the same; nothing was done. Try again.")
-    if isinstance(error, DocumentTooLarge):
-        return LimitError(ErrorCode.LIMIT_EXCEEDED, TOO_LARGE_SAID, limit="document")
     return _from_failure(error) if isinstance(error, OperationFailure) else None
+
+
+def _is_too_large(failure: OperationFailure) -> bool:
+    """Whether something outgrew what MongoDB keeps; that of a plain bad value is only in its words."""
+    details: Mapping[str, Any] = failure.details or {}
+    return any(
+        said.get("code") in TOO_LARGE
+        or (said.get("code") == BAD_VALUE and any(words in str(said.get("errmsg")) for words in TOO_LARGE_WORDS))
+        for said in (details, *details.get("writeErrors", ()))
+    )
 
 
 def _from_failure(failure: OperationFailure) -> ApiError | None:
@@ -154,8 +171,8 @@ def _from_failure(failure: OperationFailure) -> ApiError | None:
             "The regular expression can't be tried on all stored texts: it takes too many steps, or one is broken."
         )
         return InputError(ErrorCode.INVALID_REGEX_ERROR, message)
-    if failure.code == TOO_LARGE:
-        return LimitError(ErrorCode.LIMIT_EXCEEDED, TOO_LARGE_SAID, limit="document")
+    if _is_too_large(failure):
+        return too_large()
     if failure.code == SNAPSHOT_TOO_OLD:
         message = "This took longer than the database remembers how things were; ask for less."
         return ServiceError(ErrorCode.TIMEOUT, message)

@@ -1,20 +1,21 @@
 """What mutations share: one transaction, once for each idempotency key, and an answer from what is there afterwards."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import bson
 import strawberry
 from pymongo.errors import DuplicateKeyError
 
 from models.history import TRANSITIONS
-from models.reading import Document
+from models.reading import TOLERANT, Document
 from models.status import IN_PROGRESS
 from models.stored import now
 from models.writing import Transaction
 from resolvers.arguments import given
 from resolvers.context import Context
-from resolvers.errors import ConflictError, ErrorCode, InputError
+from resolvers.errors import ConflictError, ErrorCode, InputError, too_large
 from resolvers.guards import refuse_public, shown
 from resolvers.mutations.echo import echo
 from resolvers.mutations.once import Key, key_of
@@ -22,6 +23,7 @@ from resolvers.planned import Plan, Report, answers
 from resolvers.selection import Tree
 
 Payload = dict[str, Any]
+MAX_BYTES = 16 * 1024 * 1024  # of a document in MongoDB
 
 
 class Change:
@@ -78,6 +80,7 @@ class Change:
         """Change the task's document; the `updated` and `fields` of the answer. `more` are other update operators."""
         own = {**_settable(task, set_), **self.signature}
         cleared = [path for path in unset if not any(_overlap(path, other) for other in own)]
+        refuse_too_large(task, own, cleared)
         update = {"$set": own, **({"$unset": dict.fromkeys(cleared, "")} if cleared else {}), **more}
         await self.tx.update("task", {"_id": task["_id"]}, update)
         self.touch(task.get("project"))
@@ -95,6 +98,36 @@ class Change:
             "actor": self.viewer.user, "reason": reason, "message": message, "force": bool(self.asked.get("force")),
             "at": self.now,
         })  # fmt: skip
+
+
+def refuse_too_large(task: Document, set_: Mapping[str, Any], unset: Iterable[str]) -> None:
+    """Raises LimitError for a change after which MongoDB would not keep the document; found before it is written."""
+    before, added = len(bson.encode(task, codec_options=TOLERANT)), len(bson.encode(dict(set_)))
+    if before + added > MAX_BYTES and _size_after(task, set_, unset) > MAX_BYTES:
+        raise too_large()
+
+
+def _size_after(task: Document, set_: Mapping[str, Any], unset: Iterable[str]) -> int:
+    """The bytes of a document after a change."""
+    document = dict(task)
+    for path in unset:
+        _put(document, path.split("."), None)
+    for path, value in set_.items():
+        _put(document, path.split("."), value)
+    return len(bson.encode(document, codec_options=TOLERANT))
+
+
+def _put(document: Document, path: Sequence[str], value: Any) -> None:
+    """Set a value in a copy of each object on its way; None takes it away."""
+    first, *rest = path
+    if rest:
+        inner = document.get(first)
+        document[first] = dict(inner) if isinstance(inner, dict) else {}
+        _put(document[first], rest, value)
+    elif value is None:
+        document.pop(first, None)
+    else:
+        document[first] = value
 
 
 def _settable(task: Document, set_: Mapping[str, Any]) -> dict[str, Any]:
