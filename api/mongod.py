@@ -19,7 +19,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -27,7 +27,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 log = logging.getLogger("taskql")
 
@@ -46,6 +46,19 @@ FLAGS = (
     "--wiredTigerEngineConfigString", "log=(file_max=8MB,prealloc=false)",
     "--setParameter", "diagnosticDataCollectionEnabled=false",
 )  # fmt: skip
+
+# Bounds of memory, set once it runs: a newer mongod that lacks one would not start with it. The number of plans that it
+# tries is left alone: of four it takes the four oldest indexes, and reads all tasks for a rare tag.
+MEMORY = 32 * 1024 * 1024  # bytes of one sort or group before it goes to disk
+BOUNDS: Mapping[str, Any] = {
+    "internalQueryMaxBlockingSortMemoryUsageBytes": MEMORY,
+    "internalDocumentSourceGroupMaxMemoryBytes": MEMORY,
+    "internalDocumentSourceSetWindowFieldsMaxMemoryBytes": MEMORY,
+    "internalQuerySlotBasedExecutionHashAggApproxMemoryUseInBytesBeforeSpill": MEMORY,
+    "planCacheSize": "64MB",
+    "tcmallocMaxTotalThreadCacheBytes": 2 * MEMORY,
+    "tcmallocAggressiveMemoryDecommit": 1,  # what a query needed goes back to the system
+}
 
 PACKAGES = {
     "libcurl.so.4": "libcurl4",
@@ -319,8 +332,16 @@ def _takes_writes(client: MongoClient[dict[str, Any]], path: Path) -> bool:
         hello = client.admin.command("hello")
         if "setName" not in hello:
             _configure(client, str(path))
+        if hello["isWritablePrimary"]:
+            _bound(client)
         return bool(hello["isWritablePrimary"])
     return False
+
+
+def _bound(client: MongoClient[dict[str, Any]]) -> None:
+    for name, value in BOUNDS.items():
+        with suppress(OperationFailure):
+            client.admin.command("setParameter", 1, **{name: value})
 
 
 def _configure(client: MongoClient[dict[str, Any]], host: str) -> None:
