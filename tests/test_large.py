@@ -53,8 +53,8 @@ async def test_a_change_that_does_not_fit_is_a_limit_and_changes_nothing(
 
 async def test_a_change_that_makes_room_is_made(client: Client, database: Database) -> None:
     """A text is counted once where it takes the place of another one."""
-    await database.task.insert_one(nearly_full(status="created"))
-    data = await client.data(mutation("taskEdit", "updated"), input={"task": "big", "comment": LONG, "report": "r"})
+    await database.task.insert_one(nearly_full(status="created", comment="c" * 200_000))
+    data = await client.data(mutation("taskEdit", "updated"), input={"task": "big", "comment": LONG})
     assert data["taskEdit"]["updated"] == 1
 
 
@@ -96,6 +96,6 @@ async def test_a_task_that_is_created_too_large_is_a_limit(beside: Any, database
     generous = beside(max_body_bytes=100_000_000)
     for size in (MAX_BYTES, 3 * MAX_BYTES):
         created = {"name": "large one", "type": "TRAINING", "comment": "c" * size}
-        error = await generous.error(mutation("taskCreate", "taskId"), input=created)
+        error = await generous.error(mutation("taskCreate", "__typename"), input=created)
         assert (error["code"], error.get("limit")) == ("LIMIT_EXCEEDED", "document"), error
     assert await database.task.count_documents({}) == 0
