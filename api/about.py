@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.settings import Settings
-from resolvers.filters import MAX_CONDITIONS, MAX_NESTING, MAX_PATTERN, MAX_SEARCH
-from resolvers.paging import MAX_KEYS
-from resolvers.subprojects import MAX_SUBPROJECTS
+from resolvers.criteria.filters import MAX_CONDITIONS, MAX_NESTING, MAX_PATTERN, MAX_SEARCH
+from resolvers.criteria.ordering import MAX_KEYS
+from resolvers.criteria.subprojects import MAX_SUBPROJECTS
 
 VERSION = importlib.metadata.version("taskql")
 

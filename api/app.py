@@ -24,12 +24,12 @@ from api.requests import METHODS
 from api.settings import Settings
 from api.start import open_database
 from api.streams import Sockets
-from models.reading import Viewer
-from resolvers.context import Context
+from models.types import Viewer
+from resolvers.criteria.pages import Rows
 from resolvers.errors import ErrorCode
-from resolvers.exports import ExportContext
-from resolvers.paging import Rows
-from resolvers.root import build_schema
+from resolvers.execution.context import Context
+from resolvers.queries.export import ExportContext
+from resolvers.root import LOADERS, build_schema
 from schema.load import load
 
 GZIP_FROM = 1400  # bytes: less fits into one packet as it is
@@ -57,6 +57,7 @@ def create_app(settings: Settings) -> Starlette:
         return Context(
             viewer, reader, writer, database.changes, spec, settings.max_page, settings.rules, settings.storages,
             Rows(settings.max_rows, settings.max_rows_sorted),
+            related=LOADERS,
         )  # fmt: skip
 
     @asynccontextmanager

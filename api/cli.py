@@ -30,11 +30,11 @@ from api.requests import Asked, asked_for, strict_json
 from api.settings import Settings
 from api.start import with_mongodb
 from api.terminal import CommandError, err, fail, out, say
-from models.db import DatabaseError, connect
-from models.reading import Viewer
+from models.store.database import DatabaseError, connect
+from models.types import Viewer
 from resolvers.errors import ApiError
-from resolvers.limits import Limits
 from resolvers.root import build_schema
+from resolvers.validation.limits import Limits
 from schema.load import load
 from schema.sources import SchemaError
 

@@ -21,11 +21,12 @@ from api.graphql import READS, RequestLimits, one_operation, received
 from api.requests import JSON_TYPE, Asked, check_method, read_request
 from api.settings import Settings
 from api.working import AtOnce, while_connected
-from models.db import Database
-from models.reading import Viewer
+from models.store.database import Database
+from models.types import Viewer
 from resolvers.errors import coded
-from resolvers.exports import Export, ExportContext, exported
-from resolvers.selection import Tree
+from resolvers.execution.selection import Tree
+from resolvers.queries.export import Export, ExportContext, exported
+from resolvers.root import LOADERS
 from schema.spec import ListOf, Spec
 
 log = logging.getLogger("taskql")
@@ -62,7 +63,15 @@ async def export_context(
     async with database.still(viewer, settings.max_time_ms, settings.max_commands) as reader:
         writer = database.writer(viewer, settings.max_time_ms)
         yield ExportContext(
-            viewer, reader, writer, database.changes, spec, settings.max_page, settings.rules, settings.storages
+            viewer,
+            reader,
+            writer,
+            database.changes,
+            spec,
+            settings.max_page,
+            settings.rules,
+            settings.storages,
+            related=LOADERS,
         )
 
 

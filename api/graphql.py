@@ -35,10 +35,10 @@ from api.requests import (
 )
 from api.streams import Bodies, events, refuse_foreign
 from api.working import AtOnce, while_connected
-from resolvers.context import Context
-from resolvers.documents import Schema
 from resolvers.errors import ErrorCode
-from resolvers.subscriptions import Ended, Subscriptions
+from resolvers.execution.context import Context
+from resolvers.schema import Schema
+from resolvers.subscriptions.registry import Ended, Subscriptions
 
 READS = {OperationType.QUERY}
 ALL = {OperationType.QUERY, OperationType.MUTATION}

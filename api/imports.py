@@ -9,9 +9,9 @@ from rich.table import Table
 
 from api.settings import Settings
 from api.terminal import clean, say
-from models.db import connect
-from models.importing import Progress as Step
-from models.importing import Report, import_files
+from models.imports.importer import Progress as Step
+from models.imports.importer import Report, import_files
+from models.store.database import connect
 from schema.load import load
 from schema.spec import ObjectSpec, Spec
 

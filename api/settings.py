@@ -14,7 +14,7 @@ from platformdirs import user_data_path
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
-from resolvers.limits import DEFAULTS, Limits
+from resolvers.validation.limits import DEFAULTS, Limits
 
 PREFIX = "TASKQL_"  # of the variables
 CLEARML_COMPANY = "d1bd92a3b039400cbafc60a7a5b1e52b"

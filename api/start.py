@@ -8,8 +8,8 @@ from pydantic import SecretStr
 
 from api.mongod import embedded
 from api.settings import Settings
-from models.db import Database, connect
-from models.waits import mend_waits
+from models.store.database import Database, connect
+from models.store.waits import mend_waits
 from schema.spec import Spec
 
 log = logging.getLogger("taskql")

@@ -20,8 +20,8 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Messag
 
 from api.errors import RefusedError, shown
 from api.requests import Asked, asked_for, strict_json
-from resolvers.context import Context
 from resolvers.errors import ErrorCode, LimitError
+from resolvers.execution.context import Context
 
 MAX_OPERATIONS = 100  # on one socket
 GREETING = timedelta(seconds=10)  # in which a client has to begin

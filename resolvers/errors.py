@@ -28,7 +28,7 @@ from pymongo.errors import (
     PyMongoError,
 )
 
-from models.writing import StandaloneError
+from models.store.writer import StandaloneError
 
 BAD_REGEX = {51091, 51108, 51111}
 RUNAWAY_REGEX = 51156

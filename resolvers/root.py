@@ -1,26 +1,33 @@
-"""The schema: derived types, and resolvers bound to the operations that HOCON names."""
+"""The schema: derived types, and every operation and related field with its resolver."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from models.status import MOVES
-from resolvers.compare import compare_tasks
-from resolvers.cost import said_sizes
-from resolvers.documents import Schema
-from resolvers.feeds import metrics_appended, task_changed
-from resolvers.limits import DEFAULTS, Limits
-from resolvers.metric_names import metric_names
-from resolvers.mutations.change import Work, mutation
-from resolvers.mutations.edits import EDITS, validate
-from resolvers.mutations.many import many as for_many
-from resolvers.mutations.metrics import metrics_report
-from resolvers.mutations.moves import archive, delete, moves, ping, unarchive
+from resolvers.execution.context import Loader
+from resolvers.execution.plan import PlannedExecution
+from resolvers.fields.available_transitions import available_transitions
+from resolvers.fields.related import children, subprojects, transitions
+from resolvers.fields.series import metric_at, series
+from resolvers.fields.task_counts import task_counts
+from resolvers.mutations.batch import many as for_many
+from resolvers.mutations.creation import clone, create, create_model, create_project, create_queue, validate
+from resolvers.mutations.edits import edit, set_requirements, update, update_batch
+from resolvers.mutations.metrics_report import metrics_report
 from resolvers.mutations.queues import next_task
-from resolvers.mutations.supporting import create_model, create_project, create_queue
-from resolvers.planned import PlannedExecution
-from resolvers.queries import many, one
-from resolvers.server import server_info
-from resolvers.stats import task_stats
+from resolvers.mutations.transaction import Work, mutation
+from resolvers.mutations.transitions import archive, delete, moves, ping, unarchive
+from resolvers.queries.comparison import compare_tasks
+from resolvers.queries.documents import one
+from resolvers.queries.lists import many
+from resolvers.queries.metric_names import metric_names
+from resolvers.queries.server_info import server_info
+from resolvers.queries.stats import task_stats
+from resolvers.schema import Schema
+from resolvers.subscriptions.metric_points import metrics_appended
+from resolvers.subscriptions.task_changes import task_changed
+from resolvers.validation.cost import said_sizes
+from resolvers.validation.limits import DEFAULTS, Limits
 from schema.derive import CONFIG, Derived
 from schema.spec import Spec
 
@@ -31,7 +38,12 @@ MUTATIONS: Mapping[str, Work] = {
     "task_delete": delete,
     "task_ping": ping,
     "queue_next_task": next_task,
-    **EDITS,
+    "task_create": create,
+    "task_update": update,
+    "task_update_batch": update_batch,
+    "task_edit": edit,
+    "task_set_requirements": set_requirements,
+    "task_clone": clone,
     "task_archive": archive,
     "task_unarchive": unarchive,
     "project_create": create_project,
@@ -39,6 +51,11 @@ MUTATIONS: Mapping[str, Work] = {
     "model_create": create_model,
 }
 ORDERS = {"task": NEWEST, "project": NEWEST, "queue": BY_NAME, "model": NEWEST, "user": BY_NAME}
+
+LOADERS: Mapping[str, Loader] = {
+    "subprojects": subprojects, "task_counts": task_counts, "children": children, "transitions": transitions,
+    "available_transitions": available_transitions, "series": series, "metric_at": metric_at,
+}  # fmt: skip
 
 
 def build_schema(
@@ -55,7 +72,7 @@ def build_schema(
         "task_stats": task_stats(spec),
         "metric_names": metric_names(spec),
         "compare_tasks": compare_tasks(),
-        "server_info": server_info(about or {}),
+        "server_info": server_info(about or {}, lambda: schema.hash),
         "task_validate": validate,
     })  # fmt: skip
     mutation_type = derived.mutation({
@@ -65,7 +82,7 @@ def build_schema(
         "metrics_report": metrics_report,
     })  # fmt: skip
     subscription = derived.subscription({"task_changed": task_changed(spec), "metrics_appended": metrics_appended()})
-    return Schema(
+    schema = Schema(
         limits=limits,
         sizes=said_sizes(spec),
         introspection=introspection,
@@ -76,3 +93,4 @@ def build_schema(
         config=CONFIG,
         execution_context_class=PlannedExecution,
     )
+    return schema

@@ -18,7 +18,7 @@ from schema.spec import (
     Scalar,
     ShownAsList,
     TypeSpec,
-)  # fmt: skip
+)
 
 
 def camel(name: str) -> str:

@@ -22,7 +22,7 @@ from schema.spec import (
     Ref,
     Scalar,
     Spec,
-)  # fmt: skip
+)
 
 FOLDER = Path(__file__).parent
 KEPT = user_cache_path("taskql")

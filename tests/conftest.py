@@ -2,89 +2,22 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
-from pymongo import monitoring
 from pymongo.asynchronous.database import AsyncDatabase
 from starlette.applications import Starlette
 
 from api.app import create_app
 from api.mongod import embedded
 from api.settings import Settings
-from models.db import Database
 from models.status import CLEARML, DOCUMENTED
-from schema.load import load
-from schema.spec import ObjectSpec
-
-DATA = Path(__file__).parent / "data"
-NAME = "taskql_tests"
-# (type, field) of what is not stored in a document, and changes with others
-LOADED = {
-    (definition.graphql_name, name)
-    for definition in load().definitions.values() if isinstance(definition, ObjectSpec)
-    for name, face in definition.outputs.items() if face.loader
-}  # fmt: skip
-
-
-class Commands(monitoring.CommandListener):
-    """Notes every command that the driver sends to a database."""
-
-    def __init__(self) -> None:
-        self.seen: list[dict[str, Any]] = []
-
-    def started(self, event: monitoring.CommandStartedEvent) -> None:
-        if event.command_name in {
-            "find",
-            "aggregate",
-            "getMore",
-            "count",
-            "insert",
-            "update",
-            "delete",
-            "findAndModify",
-        }:
-            self.seen.append(dict(event.command))
-
-    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        pass
-
-    def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        pass
-
-
-LISTENER = Commands()
-monitoring.register(LISTENER)
-
-
-class Client:
-    """Speaks GraphQL over HTTP to the served application."""
-
-    def __init__(self, http: httpx.AsyncClient, database: AsyncDatabase[dict[str, Any]]) -> None:
-        self.http = http
-        self.database = database
-
-    async def answer(self, query: str, **variables: Any) -> dict[str, Any]:
-        """The whole answer."""
-        response = await self.http.post("/graphql", json={"query": query, "variables": variables})
-        answer: dict[str, Any] = response.json()
-        return answer
-
-    async def data(self, query: str, **variables: Any) -> dict[str, Any]:
-        """The data of an answer without errors."""
-        answer = await self.answer(query, **variables)
-        assert "errors" not in answer, answer["errors"]
-        data: dict[str, Any] = answer["data"]
-        return data
-
-    async def error(self, query: str, **variables: Any) -> dict[str, Any]:
-        """The one error of an answer, its message beside its extensions."""
-        answer = await self.answer(query, **variables)
-        [error] = answer["errors"]
-        return {"message": error["message"], **error["extensions"]}
+from models.store.database import Database
+from tests.support.client import Client
+from tests.support.commands import LISTENER, Commands
+from tests.support.database import NAME, empty
 
 
 @pytest.fixture(scope="session")
@@ -161,23 +94,3 @@ def commands() -> Commands:
     """The commands that the driver sends from here on."""
     LISTENER.seen.clear()
     return LISTENER
-
-
-async def found_by(database: AsyncDatabase[dict[str, Any]], *stages: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """What these stages find in each collection that has some, in one command: most tests fill few of them."""
-
-    def asked(name: str) -> list[dict[str, Any]]:
-        return [*stages, {"$project": {"_id": 0, "name": {"$literal": name}, "document": "$$ROOT"}}]
-
-    first, *others = sorted(await database.list_collection_names())
-    unions = [{"$unionWith": {"coll": name, "pipeline": asked(name)}} for name in others]
-    found: dict[str, list[dict[str, Any]]] = {}
-    async for row in await database[first].aggregate([*asked(first), *unions]):
-        found.setdefault(row["name"], []).append(row["document"])
-    return found
-
-
-async def empty(database: AsyncDatabase[dict[str, Any]]) -> None:
-    """Delete all documents."""
-    for name in await found_by(database, {"$limit": 1}, {"$replaceWith": {}}):  # not all that is stored can be read
-        await database[name].delete_many({})

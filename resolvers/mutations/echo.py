@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from resolvers.selection import Selected, Tree
-from resolvers.shaping import Shaping, at_path
+from resolvers.execution.selection import Selected, Tree
+from resolvers.execution.serializer import Shaping, at_path
 from schema.spec import FieldSpec, ListOf, ObjectSpec, Ref, Spec
 
 

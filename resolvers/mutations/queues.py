@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from models.reading import Document
 from models.status import QUEUED
+from models.types import Document
 from resolvers.errors import ErrorCode, InputError
-from resolvers.guards import meant_queue, refuse_queues
-from resolvers.mutations.change import Change, Payload
+from resolvers.mutations.transaction import Change, Payload
+from resolvers.transitions.guards import refuse_queues
+from resolvers.transitions.preconditions import meant_queue
 
 AT_ONCE = 100  # entries whose tasks are looked up together
 

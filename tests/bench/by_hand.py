@@ -18,9 +18,10 @@ from starlette.routing import Route
 from tsdownsample import MinMaxLTTBDownsampler
 
 from api.settings import CLEARML_COMPANY
+from models.documents.block import SERIES
 from models.layout import metric_key
-from models.metrics import LastMetrics
-from models.series import LAST, POINT, SERIES, appended, last_of
+from models.metrics.blocks import LAST, POINT, appended, last_of
+from models.metrics.last_metrics import LastMetrics
 
 FIELDS = (
     "name", "type", "status", "comment", "created", "started", "completed", "last_update", "last_iteration", "tags",

@@ -1,6 +1,6 @@
 """Curves over HTTP against the same written by hand: CPU time of the server process, interleaved.
 
-    uv run python tests/bench/curves.py [points] [rounds]
+    uv run python -m tests.bench.curves [points] [rounds]
 
 A million points in 1,000 curves of 50 tasks are reported, 10,000 in a request. Then one task is asked for a curve, and
 all of them for one each, with at most 500 points. By hand means a Starlette route with pymongo and orjson, which stores
@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 import httpx
 import orjson
 import pymongo
-from dashboard import HAND, TICKS, served, ticks
-from layouts import PAIRS, TASKS, reports
 
 from api.mongod import embedded
 from api.settings import CLEARML_COMPANY
-from models.series import SERIES, Block
+from models.documents.block import SERIES, Block
+from tests.bench.dashboard import HAND, TICKS, served, ticks
+from tests.bench.layouts import PAIRS, TASKS, reports
 
 REPORT = "mutation($input: MetricsReportInput!) { metricsReport(input: $input) { results { added } } }"
 CURVES = """query($ids: [ID!], $metric: String!, $variant: String!) {

@@ -1,6 +1,6 @@
 """The dashboard list over HTTP against the same written by hand: CPU time of the server process, interleaved.
 
-    uv run python tests/bench/dashboard.py [rounds] [requests]
+    uv run python -m tests.bench.dashboard [rounds] [requests]
 
 100 tasks, newest first, 12 fields and 30 last metrics each, of 2,000 stored. By hand means one Starlette route with
 pymongo's find, exactly the projected fields, and orjson. Both answers are compared before the clock starts.

@@ -1,6 +1,6 @@
 """Layouts of curves, one against the other: what it takes to write them, to read them, and to keep them.
 
-    uv run python tests/bench/layouts.py [points] [points of a curve in a report]
+    uv run python -m tests.bench.layouts [points] [points of a curve in a report]
 
 A million points in 1,000 curves of 50 tasks, as reports bring them: 10 points of each curve at a time. Every layout
 gets the same reports, in turns, so that whatever else the machine does meets all of them; all give the same curves
@@ -25,9 +25,9 @@ from pymongo import InsertOne, UpdateOne
 from pymongo.collection import Collection
 
 from api.mongod import embedded
-from models import series
-from models.metrics import Pair
-from models.series import LAST, POINT, Points, appended, last_of
+from models.metrics import blocks as series
+from models.metrics.blocks import LAST, POINT, Points, appended, last_of
+from models.types import Pair
 
 TASKS, CURVES = 50, 20
 PAIRS: list[Pair] = [(f"metric {number % 5}", f"variant {number // 5}") for number in range(CURVES)]

@@ -23,9 +23,9 @@ from pymongo.collection import Collection
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.factories import COMPANY, task
-from tests.live import PROTOCOL
-from tests.servers import Served, replica_set, served
+from tests.support.factories import COMPANY, task
+from tests.support.live import PROTOCOL
+from tests.support.servers import Served, replica_set, served
 
 QUERY = """subscription Live($filter: TaskFilter, $after: String) {
   taskChanged(filter: $filter, resumeAfter: $after) { kind id resumeToken task { lastIteration } } }"""

@@ -1,6 +1,6 @@
 """How much memory a MongoDB takes for small requests that ask for much.
 
-    uv run python tests/bench/memory.py [tasks]
+    uv run python -m tests.bench.memory [tasks]
 
 Serves an embedded database with that many tasks (20,000) and sends each attack; tells the resident memory of mongod, in
 MB, before it and at its peak.
@@ -19,12 +19,9 @@ from urllib.parse import quote
 import httpx
 import pymongo
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
-
-from factories import DAY, Document, last_metrics, new_id, task  # noqa: E402 - from the folder of the tests
-from servers import served  # noqa: E402
-
-from api.mongod import _socket_path  # noqa: E402
+from api.mongod import _socket_path
+from tests.support.factories import DAY, Document, last_metrics, new_id, task
+from tests.support.servers import served
 
 BY_METRIC = 'orderBy: [{metric: {metric: "m%d", variant: "v"}}]'
 

@@ -1,0 +1,193 @@
+"""The task document, in the layout of ClearML server 2.3."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pydantic import Field, ValidationInfo, field_validator
+from pymongo import TEXT, IndexModel
+
+from models.documents.base import Free, Name, Owned, Part, now
+
+
+class ArtifactTypeData(Part):
+    preview: str | None = None
+    content_type: str | None = None
+    data_hash: str | None = None
+
+
+class Artifact(Part):
+    key: str
+    type: str
+    mode: str = "output"
+    uri: str | None = None
+    content_size: int | None = None
+    hash: str | None = None
+    timestamp: int | None = None
+    type_data: ArtifactTypeData | None = None
+    display_data: list[list[int | float | str | None]] | None = None
+
+
+class Execution(Part):
+    """Older servers keep here what now is in other places.
+
+    `model` is in `models.input`, `parameters` in `hyperparams`, `model_desc` in `configuration` and `docker_cmd` in
+    `container`.
+    """
+
+    queue: str | None = None
+    parameters: dict[str, Any] | None = None
+    model: str | None = None
+    model_desc: dict[str, Any] | None = None
+    model_labels: dict[str, int | None] = {}
+    framework: str | None = None
+    docker_cmd: str | None = None
+    artifacts: dict[str, Artifact] = {}
+
+    @field_validator("model_labels")
+    @classmethod
+    def _different(cls, value: dict[str, int | None]) -> dict[str, int | None]:
+        numbers = [number for number in value.values() if number is not None]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("two labels have the same number")
+        return value
+
+
+class Script(Part):
+    binary: str = "python"
+    repository: str = ""
+    tag: str | None = None
+    branch: str | None = None
+    version_num: str | None = None
+    entry_point: str = ""
+    working_dir: str | None = None
+    requirements: Free = {}
+    diff: str | None = None
+
+    @field_validator("*")
+    @classmethod
+    def _trimmed(cls, value: Any, info: ValidationInfo) -> Any:
+        """All but the patch, in which every blank counts."""
+        return value.strip() if isinstance(value, str) and info.field_name != "diff" else value
+
+
+class Output(Part):
+    """`model` is where older servers keep what now is in `models.output`."""
+
+    destination: str | None = None
+    model: str | None = None
+    result: str | None = None
+    error: str | None = None
+
+    @field_validator("destination")
+    @classmethod
+    def _trimmed(cls, value: str | None) -> str | None:
+        return value.strip() if value else value
+
+
+class Hyperparam(Part):
+    section: str
+    name: str
+    value: str | None = None
+    type: str | None = None
+    description: str | None = None
+
+
+class ConfigurationItem(Part):
+    name: str
+    value: str | None = None
+    type: str | None = None
+    description: str | None = None
+
+
+class TaskModel(Part):
+    name: str | None = None
+    model: str
+    updated: datetime | None = None
+
+
+class TaskModels(Part):
+    input: list[TaskModel] = []
+    output: list[TaskModel] = []
+
+
+class LastMetricsEvent(Part):
+    metric: str
+    variant: str
+    value: float | None = None
+    min_value: float | None = None
+    min_value_iteration: int | None = None
+    max_value: float | None = None
+    max_value_iteration: int | None = None
+    first_value: float | None = None
+    first_value_iteration: int | None = None
+    mean_value: float | None = None
+    count: int | None = None
+    x_axis_label: str | None = None
+
+
+class Task(Owned):
+    """One run.
+
+    Keys of `hyperparams`, `configuration`, `container` and labels are escaped, those of `last_metrics` hashed.
+    """
+
+    name: Name
+    user: str | None = None
+    type: str
+    status: str = "created"
+    status_changed: datetime | None = None
+    status_reason: str | None = None
+    status_message: str | None = None
+    comment: str | None = None
+    report: str | None = None
+    started: datetime | None = None
+    completed: datetime | None = None
+    published: datetime | None = None
+    active_duration: int | None = None
+    parent: str | None = None
+    project: str | None = None
+    output: Output = Output()
+    execution: Execution = Execution()
+    script: Script | None = None
+    hyperparams: dict[str, dict[str, Hyperparam]] = {}
+    configuration: dict[str, ConfigurationItem] = {}
+    container: dict[str, str | None] = {}
+    runtime: dict[str, Any] = {}
+    models: TaskModels = TaskModels()
+    last_worker: str | None = None
+    last_worker_report: datetime | None = None
+    last_update: datetime = Field(default_factory=now)
+    last_change: datetime | None = None
+    last_changed_by: str | None = None
+    last_iteration: int = 0
+    last_metrics: dict[str, dict[str, LastMetricsEvent]] = {}
+    unique_metrics: list[str] = []
+
+    class Settings:
+        name = "task"
+        # the company leads, because every read carries it; the id ends what serves an order
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel([("company", 1), ("last_update", -1), ("_id", -1)]),
+            *(  # the newest of what is filtered; tags are no part, as an index takes one list of a document at most
+                IndexModel([("company", 1), (field, 1), ("last_update", -1), ("_id", -1)])
+                for field in ("status", "project", "user", "type", "parent")
+            ),
+            IndexModel([("company", 1), ("project", 1), ("status", 1)]),  # counts without reading a document
+            *(
+                IndexModel([("company", 1), (field, 1), ("_id", 1)])
+                for field in (
+                    "name", "status", "project", "user", "type", "parent", "tags", "system_tags", "created", "started",
+                    "completed", "status_changed", "active_duration",
+                )
+            ),
+            IndexModel(
+                [(field, TEXT) for field in (
+                    "name", "_id", "comment", "report", "models.input.model", "models.output.model",
+                    "script.repository", "script.entry_point",
+                )],
+                name="taskql_text",
+                weights={"name": 10, "_id": 10, "comment": 10, "models.input.model": 2, "models.output.model": 2},
+                default_language="english",
+                language_override="taskql_language",  # a field named language, at any depth, is no setting of the index
+            ),
+        ]  # fmt: skip

@@ -1,0 +1,37 @@
+"""The history of tasks: one document for each accepted change of a status, never changed again."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from beanie import Document
+from pydantic import Field
+from pymongo import IndexModel
+
+from models.documents.base import TOLERANT
+
+TRANSITIONS = "taskql_transition"  # a name that ClearML does not use
+
+
+class Transition(Document):
+    """Numbered from 1 within its task; the id is made of both, so that ids are in the order of time."""
+
+    model_config = TOLERANT
+
+    id: str = Field(alias="_id")  # type: ignore[assignment]
+    company: str
+    task: str
+    number: int
+    from_: str | None = Field(None, alias="from")
+    to: str | None = None
+    mutation: str
+    actor: str
+    reason: str = ""
+    message: str = ""
+    force: bool = False
+    at: datetime
+
+    class Settings:
+        name = TRANSITIONS
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel([("company", 1), ("task", 1), ("number", 1)], unique=True),
+        ]

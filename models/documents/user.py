@@ -1,0 +1,22 @@
+"""The user document."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from pydantic import Field
+from pymongo import IndexModel
+
+from models.documents.base import Stored, now
+
+
+class User(Stored):
+    company: str
+    name: str
+    given_name: str | None = None
+    family_name: str | None = None
+    avatar: str | None = None
+    created: datetime = Field(default_factory=now)
+
+    class Settings:
+        name = "user"
+        indexes: ClassVar[list[IndexModel]] = [IndexModel([("company", 1), ("name", 1)])]

@@ -1,0 +1,1 @@
+"""Reported metrics: blocks of points, and what a task keeps of them."""

@@ -1,0 +1,163 @@
+"""What changes in the database: one change stream for the whole process, for all who listen.
+
+The stream is there as long as somebody listens. What it brought last is kept, so that a listener that was away for a
+while gets what it missed; only what is older is read once more.
+"""
+
+import asyncio
+import contextlib
+import logging
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
+
+from bson import Timestamp
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+from models.store.change_stream import WINDOW_MS, Batch, Position, PositionError, Record, Stream, batch, position_at
+from models.types import Document
+
+log = logging.getLogger("taskql.changes")
+KEPT = 10_000  # changes
+MAX_BEHIND = 100_000
+PAUSE = 1.0  # seconds between attempts to open the stream again
+MANY = 0xFFFFFF  # changes of one time, more than there can be
+
+
+class Listener(NamedTuple):
+    """Whom to tell each batch, and whom to tell when there will be no more."""
+
+    tell: Callable[[Batch], None]
+    end: Callable[[Exception], None]
+
+
+class Changes:
+    """The changes of a database, for all who listen."""
+
+    def __init__(self, database: AsyncDatabase[Document]) -> None:
+        self._database = database
+        self._listeners: set[Listener] = set()
+        self._starting = asyncio.Lock()
+        self._looking_back = asyncio.Lock()
+        self._running: asyncio.Task[None] | None = None
+        self._records: list[Record] = []
+        self._known_from: Position = ""  # the records have all that is behind it
+        self.position: Position = ""  # up to here
+
+    @contextlib.asynccontextmanager
+    async def listening(self, listener: Listener) -> AsyncIterator[None]:
+        """The listener is told all behind the position that there is then. Raises NoChangesError, PyMongoError."""
+        async with self._starting:
+            if self._running is None:
+                await self._start()
+            self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
+            if not self._listeners and self._running:
+                self._running.cancel()
+                self._running = None
+
+    async def come_to(self, position: Position) -> None:
+        """Another process may have told of a change before this one comes to it. Raises PositionError, PyMongoError."""
+        if position > self.position:
+            if position > position_at(await self._now(), MANY):
+                raise PositionError("lies in the future")
+            while position > self.position and self._running:  # noqa: ASYNC110 - it will be there at once
+                await asyncio.sleep(WINDOW_MS / 1000)
+
+    async def since(self, after: Position) -> list[Record]:
+        """What came after a position, for those who listen. Raises PositionError, PyMongoError."""
+        async with self._looking_back:
+            if after < self._known_from:
+                await self._look_back(after)
+            start = bisect_right(self._records, after, key=lambda record: record.position)
+            return self._records[start:]
+
+    async def _start(self) -> None:
+        stream = await Stream.open(self._database, None)
+        self.position = self._known_from = stream.position
+        self._records = []
+        self._running = asyncio.create_task(self._run(stream))
+
+    async def _run(self, stream: Stream) -> None:
+        """Until nobody listens, or there is nothing more to be known."""
+        try:
+            while True:
+                await self._follow(stream)
+                stream = await self._open_again()
+        except Exception as error:  # noqa: BLE001 - who listens is told, whatever it is
+            self._running = None
+            for listener in list(self._listeners):
+                listener.end(error)
+
+    async def _follow(self, stream: Stream) -> None:
+        """Tell what comes until the connection fails."""
+        async with contextlib.AsyncExitStack() as opened:
+            opened.push_async_callback(stream.close)
+            try:
+                while True:
+                    self._tell(await _window(stream), stream.position)
+            except PyMongoError as error:
+                log.warning("changes can't be read at the moment: %s", error)
+
+    async def _open_again(self) -> Stream:
+        """Where it broke off."""
+        while True:
+            await asyncio.sleep(PAUSE)
+            try:
+                return await Stream.open(self._database, self.position)
+            except PyMongoError as error:
+                log.warning("changes can't be read yet: %s", error)
+
+    def _tell(self, records: list[Record], position: Position) -> None:
+        before, self.position = self.position, position
+        if not records:
+            return
+        self._records += records
+        if (over := len(self._records) - KEPT) > 0:
+            self._known_from = self._records[over - 1].position
+            del self._records[:over]
+        told = batch(before, position, records)
+        for listener in list(self._listeners):
+            listener.tell(told)
+
+    async def _look_back(self, after: Position) -> None:
+        """Read what the records lack. Meanwhile they may lose more of their beginning."""
+        found: list[Record] = []
+        known_from = self._known_from
+        async with contextlib.AsyncExitStack() as opened:
+            stream = await Stream.open(self._database, after)
+            opened.push_async_callback(stream.close)
+            # where nothing is written, the stream does not come to the very place from which the records are
+            last = position_at(await self._now(), 0)
+            while stream.position < self._known_from:
+                records = await stream.next()
+                found += records or ()
+                if records is None and stream.position >= last and self._known_from == known_from:
+                    break
+                if len(found) > MAX_BEHIND:
+                    raise PositionError(f"has more than {MAX_BEHIND} changes behind it")
+        end = bisect_right(found, self._known_from, key=lambda record: record.position)
+        self._records[:0], self._known_from = found[:end], after
+
+    async def _now(self) -> Timestamp:
+        """The database's own time."""
+        found: Timestamp = (await self._database.command("ping"))["operationTime"]
+        return found
+
+
+async def _window(stream: Stream) -> list[Record]:
+    """What comes within a window from the first change on."""
+    found: list[Record] = []
+    loop = asyncio.get_running_loop()
+    end = None
+    while end is None or loop.time() < end:
+        records = await stream.next()
+        if records is None:
+            break
+        found += records
+        end = end or loop.time() + WINDOW_MS / 1000
+    return found

@@ -1,0 +1,1 @@
+"""Filters, orders, cursors and pages → queries."""

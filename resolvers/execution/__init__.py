@@ -1,0 +1,1 @@
+"""Selection → projection → answer. Knows no single field."""

@@ -1,0 +1,184 @@
+"""What was selected, as one tree; what the tree needs from the database, as one projection.
+
+Nothing else looks at the selection: loaders and shaping read this tree.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from graphql import GraphQLObjectType, GraphQLOutputType, get_named_type
+from graphql.execution.values import get_argument_values
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from models.layout import escape, metric_key
+from resolvers.criteria.pages import page_of
+from resolvers.execution.arguments import given
+from schema.spec import FieldSpec, ListOf, ObjectSpec, Ref, Spec
+
+OWNER = "company"  # every document that is there has one
+MAX_NARROWED = 100  # beyond so many paths the whole map is the smaller request
+
+
+class Selected(NamedTuple):
+    """One field of the selection. `face` is None for __typename; `tree` is there when fields are selected below."""
+
+    key: str
+    face: FieldSpec | None
+    arguments: Mapping[str, Any]
+    tree: "Tree | None"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tree:
+    """The fields selected of one object type, fragments merged, @skip and @include decided."""
+
+    of: ObjectSpec
+    fields: tuple[Selected, ...]
+
+    def selects(self, *names: str) -> bool:
+        """Whether any of these HOCON names is selected here."""
+        return any(selected.face and selected.face.name in names for selected in self.fields)
+
+    def below(self, name: str) -> Iterator["Tree"]:
+        """The trees of every selection of this field (aliases may give several)."""
+        for selected in self.fields:
+            if selected.face and selected.face.name == name and selected.tree:
+                yield selected.tree
+
+
+def read(
+    executor: StrawberryGraphQLCoreExecutionContext, spec: Spec, max_page: int, type_: GraphQLOutputType, details: Any
+) -> Tree:
+    """Walk the selection below a field once; graphql-core itself decides fragments and directives.
+
+    Raises InputError and LimitError for a page that can't be given, whether or not there is anything to page.
+    """
+    named = get_named_type(type_)
+    assert isinstance(named, GraphQLObjectType)
+    of = next(found for found in spec.definitions.values()
+              if isinstance(found, ObjectSpec) and found.graphql_name == named.name)  # fmt: skip
+    fields = []
+    for key, nodes in executor.collect_subfields(named, details).grouped_field_set.items():
+        name = nodes[0].node.name.value
+        if name == "__typename":
+            fields.append(Selected(key, None, {}, None))
+            continue
+        field = named.fields[name]
+        face = of.outputs[name]
+        arguments = given(get_argument_values(field, nodes[0].node, executor.variable_values))
+        if face.loader:
+            arguments = _by_names(face, arguments) | {"page": page_of(arguments, max_page)}
+        below = read(executor, spec, max_page, field.type, nodes) if nodes[0].node.selection_set else None
+        fields.append(Selected(key, face, arguments, below))
+    return Tree(of, tuple(fields))
+
+
+def _by_names(face: FieldSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a loaded field by their HOCON names, null for those that were not given."""
+    return {argument.name: arguments.get(argument.graphql_name) for argument in face.arguments}
+
+
+def projection(trees: Iterable[Tree], *more: str) -> dict[str, int]:
+    """The stored paths that these trees read, and `more`, none of them inside another; always with _id."""
+    paths = {"_id", *more, *(path for tree in trees for path in _paths(tree, ""))}
+    return {path: 1 for path in sorted(paths) if not any(outer in paths for outer in _outer(path))}
+
+
+def _outer(path: str) -> Iterator[str]:
+    parts = path.split(".")
+    return (".".join(parts[:end]) for end in range(1, len(parts)))
+
+
+def _paths(tree: Tree, at: str) -> Iterator[str]:
+    for selected in tree.fields:
+        face = selected.face
+        if face is None:
+            continue
+        places = face.stored or (at + face.name,)
+        if face.loader:
+            yield OWNER
+            yield from face.stored
+        elif face.shown:
+            yield from _narrowed(selected, places[0])
+            yield from places[1:]
+        elif face.stored or face.relation or not selected.tree or not _has_parts(face):
+            yield from places
+        else:
+            yield from _inside(selected.tree, places[0])
+
+
+def _inside(tree: Tree, place: str) -> Iterator[str]:
+    """The paths of a tree below a place; the place itself where there are none, to see that it is there."""
+    paths = list(_paths(tree, place + "."))
+    return iter(paths or [place])
+
+
+def _has_parts(face: FieldSpec) -> bool:
+    return isinstance(face.type, Ref) or (isinstance(face.type, ListOf) and isinstance(face.type.item, Ref))
+
+
+def _narrowed(selected: Selected, place: str) -> Iterator[str]:
+    """Paths into a stored map: all of it, or just the keys that the arguments name."""
+    assert selected.face
+    assert selected.face.shown
+    levels = [None] if _is_read_whole(selected.face) else map_keys(selected)
+    keys: list[list[str]] = [
+        level for level in itertools.takewhile(lambda level: level is not None, levels) if level is not None
+    ]
+    exact = len(keys) == len(levels) and not selected.face.shown.entries
+    count = 1
+    for level in keys:
+        count *= len(level)
+    if not keys or count > MAX_NARROWED:
+        yield place
+        return
+    for path in itertools.product(*keys):
+        inside = ".".join((place, *path))
+        yield from _inside(selected.tree, inside) if exact and selected.tree else (inside,)
+
+
+def _is_read_whole(face: FieldSpec) -> bool:
+    """Whether one entry decides what is shown of another, as the image of a container does of the arguments."""
+    assert face.shown
+    return face.shown.key not in IN_PATHS or (face.shown.entries and face.read is not None)
+
+
+def map_keys(selected: Selected) -> list[list[str] | None]:
+    """For each level of a stored map the keys asked for, or None for all of them.
+
+    An artifact's key is made of several arguments, and older servers store a list: never narrowed.
+    """
+    face = selected.face
+    assert face is not None
+    assert face.shown is not None
+    make = KEY_OF.get(face.shown.key)
+    if make is None:
+        return [None]
+    if face.shown.entries and make is _escaped:
+        make = _escaped_or_old
+    return [_keys(make, selected.arguments.get(argument.graphql_name)) for argument in face.arguments]
+
+
+def _keys(make: Callable[[str], list[str]], values: list[str] | None) -> list[str] | None:
+    if values is None:
+        return None
+    return list(dict.fromkeys(key for value in values for key in make(value)))
+
+
+def _escaped(name: str) -> list[str]:
+    return [escape(name)] if name.strip() and "\0" not in name else []
+
+
+def _escaped_or_old(name: str) -> list[str]:
+    """The key of a name, and the name as it is: older servers had such maps already, and escaped nothing."""
+    return _escaped(name) + ([name] if name and not set(name) & set(".$\0") else [])
+
+
+KEY_OF: Mapping[str, Callable[[str], list[str]]] = {
+    "md5": lambda name: [metric_key(name)],
+    "escaped": _escaped,
+    "plain": lambda name: [name],
+}
+IN_PATHS = ("md5", "escaped")  # a plain key may hold dots, which a path can't

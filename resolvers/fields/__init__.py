@@ -1,0 +1,1 @@
+"""Fields that are loaded for a page of documents at a time."""

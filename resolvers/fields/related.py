@@ -1,0 +1,88 @@
+"""Related documents: for each document of a page, those that name it."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from models.documents.transition import TRANSITIONS
+from models.types import Document, Part
+from resolvers.criteria.cursors import fingerprint, position
+from resolvers.criteria.ordering import Order, order_of, whole
+from resolvers.criteria.pages import Page
+from resolvers.execution.context import Context
+from resolvers.execution.selection import Tree, projection
+from resolvers.fields.connections import connection, fields, limit, wants_documents
+
+
+async def subprojects(
+    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], tree: Tree
+) -> list[list[Document]]:
+    part, page = Part({}, {"name": 1, "_id": 1}), arguments["page"]
+    return await _first_of_each(context, ("project", "parent"), _ids(documents), part, page.limit, projection([tree]))
+
+
+async def children(
+    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], tree: Tree
+) -> list[list[Document]]:
+    order = order_of(context.spec.object("task").sortable, [{"field": "last_update", "direction": "desc"}])
+    return await _connections(context, ("task", "parent"), order, arguments["page"], _ids(documents), tree)
+
+
+async def transitions(
+    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], tree: Tree
+) -> list[list[Document]]:
+    """Their ids are made of numbers, so that they are in the order of time."""
+    order = Order((), id_ascending=True)
+    return await _connections(context, (TRANSITIONS, "task"), order, arguments["page"], _ids(documents), tree)
+
+
+async def _connections(
+    context: Context, of: tuple[str, str], order: Order, page: Page, ids: Sequence[str], tree: Tree
+) -> list[list[Document]]:
+    """For each id the connection of what names it at a path of a collection."""
+    seals = [fingerprint((context.viewer.company, *of, id_), order) for id_ in ids]
+    at = None
+    for seal in seals if page.cursor is not None else ():
+        at = position(page.cursor or "", order, seal)  # a cursor belongs to one list, so there is one id at most
+    rows: list[list[Document]] = [[]] * len(ids)
+    if wants_documents(tree):
+        part = whole({}, order, at)
+        rows = await _first_of_each(context, of, ids, part, limit(tree, page), fields(tree, order))
+    totals: list[int | None] = [None] * len(ids)
+    if tree.selects("total_count"):
+        totals = [*await _totals(context, of, ids)]
+    return [
+        [connection(tree, page, order, seal, documents, total)]
+        for seal, documents, total in zip(seals, rows, totals, strict=True)
+    ]
+
+
+async def _first_of_each(
+    context: Context, of: tuple[str, str], ids: Sequence[str], part: Part, limit: int, fields: Mapping[str, int]
+) -> list[list[Document]]:
+    collection, path = of
+
+    async def load(ids: list[str]) -> list[list[Document]]:
+        found: dict[Any, list[Document]] = defaultdict(list)
+        for document in await context.reader.first_of_each(
+            collection, path, ids, part=part, limit=limit, projection=fields
+        ):
+            found[document[path]].append(document)
+        return [found[id_] for id_ in ids]
+
+    return await context.batched((*of, repr(part), limit, frozenset(fields)), load, ids)
+
+
+async def _totals(context: Context, of: tuple[str, str], ids: Sequence[str]) -> list[int]:
+    collection, path = of
+
+    async def load(ids: list[str]) -> list[int]:
+        rows = await context.reader.tally(collection, {path: {"$in": ids}}, {path: f"${path}"})
+        totals = {row[path]: row["count"] for row in rows if isinstance(row[path], str)}
+        return [totals.get(id_, 0) for id_ in ids]
+
+    return await context.batched((*of, "total"), load, ids)
+
+
+def _ids(documents: Sequence[Document]) -> list[str]:
+    return [document["_id"] for document in documents]

@@ -1,0 +1,220 @@
+"""What a caller gives of a document → what is stored of it: in its place, in the 2.3 layout, and found to be right."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+import bson
+from bson.errors import BSONError
+from pydantic import ValidationError
+
+from models import layout
+from models.documents.base import Owned
+from models.documents.task import Task
+from models.rules import in_force, is_known_destination
+from models.status import COMPLETED
+from models.types import Document
+from resolvers.errors import ErrorCode, ForbiddenError, InputError
+from resolvers.execution.serializer import at_path
+from resolvers.mutations.transaction import Change
+from schema.spec import FieldSpec, ObjectSpec, Ref, ShownAsList, Spec
+
+OF_THE_REQUEST = {"force", "idempotency_key"}  # what an input says besides values
+DESTINATION = "output.destination"
+Made = TypeVar("Made", bound=Owned)
+
+
+class Given(NamedTuple):
+    """A value, by its name in the API and where it is stored; None takes away what is there.
+
+    `collection` and `id` are there for a reference.
+    """
+
+    name: str
+    path: str
+    value: Any
+    collection: str | None = None
+    id: str | None = None
+
+
+# -- in its place ----------------------------------------------------------------------------------
+
+
+def laid_out(change: Change, of: str, stored: Document, *but: str) -> list[Given]:
+    """The values of a request, `but` some, as the definition of its input has them; `stored` is where they go to."""
+    values = {name: value for name, value in change.asked.items() if name not in OF_THE_REQUEST.union(but)}
+    return list(_Layout(change.spec, stored, change.now).of(change.spec.object(of), values))
+
+
+class _Layout(NamedTuple):
+    spec: Spec
+    stored: Document
+    now: datetime
+
+    def of(self, owner: ObjectSpec, values: Mapping[str, Any], at: str = "", shown: str = "") -> Iterator[Given]:
+        for field in owner.fields:
+            if field.name in values:
+                yield from self._placed(field, values[field.name], at, shown + field.graphql_name)
+
+    def _placed(self, field: FieldSpec, value: Any, at: str, name: str) -> Iterator[Given]:
+        place, *older = field.stored or (at + field.name,)
+        inner = self.spec.definitions[field.type.name] if isinstance(field.type, Ref) else None
+        if isinstance(inner, ObjectSpec) and (value is not None or any(part.stored for part in inner.fields)):
+            parts = dict.fromkeys(part.name for part in inner.fields) if value is None else value
+            yield from self.of(inner, parts, f"{place}.", f"{name}.")
+            return
+        written = self._rewritten(field, value, name) if field.write else {place: self._mapped(field, value, name)}
+        for path, part in written.items():
+            yield Given(name, path, part, field.relation, value if field.relation else None)
+        for path in older:
+            yield Given(name, path, None)
+
+    def _rewritten(self, field: FieldSpec, value: Any, name: str) -> layout.Written:
+        """The values that newer servers keep of a field of older ones."""
+        assert field.write
+        try:
+            written: layout.Written = getattr(layout, field.write)(
+                value, self.now, *[at_path(self.stored, path) for path in field.stored]
+            )
+        except ValueError as error:
+            raise _wrong(name, str(error)) from error
+        return written
+
+    def _mapped(self, field: FieldSpec, value: Any, name: str) -> Any:
+        if value is None or not field.shown:
+            return value
+        return _as_map(field.shown, self._with_defaults(field.shown, value), name)
+
+    def _with_defaults(self, shown: ShownAsList, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        fields = self.spec.object(shown.of).fields
+        defaults = {field.name: field.default for field in fields if field.default is not None}
+        return [defaults | {name: value for name, value in item.items() if value is not None} for item in items]
+
+
+def _as_map(shown: ShownAsList, items: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The stored map of a list, by the keys of its items."""
+    found: dict[str, Any] = {}
+    for item in items:
+        *outer, key = _keys(shown, item, name)
+        level = found
+        for part in outer:
+            level = level.setdefault(part, {})
+        if key in level:
+            raise _wrong(name, "two items have the same " + " and ".join(shown.by))
+        level[key] = item.get("value") if shown.entries else item
+    return found
+
+
+def _keys(shown: ShownAsList, item: dict[str, Any], name: str) -> list[str]:
+    for part in shown.by:
+        if shown.key == "escaped":
+            item[part] = item[part].strip()
+        if not item[part].strip() or "\0" in item[part]:
+            raise _wrong(name, f"the {part} of an item is empty or can't be stored")
+    if shown.key == "artifact":
+        return [layout.artifact_key(item["key"], item["mode"])]
+    make: Callable[[str], str] = layout.escape if shown.key == "escaped" else str
+    return [make(item[part]) for part in shown.by]
+
+
+# -- right in itself -------------------------------------------------------------------------------
+
+
+def made(kind: type[Made], given: list[Given], **fields: Any) -> Made:
+    """The new document of these values and, beneath them, fields; raises InputError when they make none."""
+    for one in given:
+        _put(fields, one)
+    try:
+        found: Made = kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(map(str, first["loc"]))
+        name = next((one.name for one in given if f"{at}.".startswith(f"{one.path}.")), at)
+        raise _wrong(name, first["msg"].removeprefix("Value error, ")) from error
+    return found
+
+
+def signed(change: Change) -> dict[str, Any]:
+    """What a new document says of who made it, and when."""
+    return {
+        "company": change.viewer.company, "user": change.viewer.user, "created": change.now, "last_update": change.now,
+    }  # fmt: skip
+
+
+def changed(given: list[Given]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Stored path → value of what is set of a task, and the paths of what is taken away."""
+    unset = tuple(one.path for one in given if one.value is None)
+    for one in given:
+        field = Task.model_fields.get(one.path)
+        if one.value is None and field and (field.is_required() or field.default_factory):
+            raise _wrong(one.name, "a task always has one, so that null can't clear it")
+    # what a task needs and this does not change is right already
+    right = made(Task, given, company="", name="---", type="").stored()
+    return {one.path: at_path(right, one.path) for one in given if one.value is not None}, unset
+
+
+def _put(document: Document, one: Given) -> None:
+    *outer, key = one.path.split(".")
+    for part in outer:
+        document = document.setdefault(part, {})
+    document.pop(key, None)
+    if one.value is None:
+        return
+    document[key] = one.value
+    try:
+        bson.encode({key: one.value})
+    except (BSONError, OverflowError) as error:
+        raise _wrong(one.name, f"this can't be stored ({error})") from error
+
+
+def _wrong(name: str, reason: str) -> InputError:
+    return InputError(ErrorCode.DATA_VALIDATION_ERROR, f"{name}: {reason[:1].lower()}{reason[1:]}.", field=name)
+
+
+# -- right among others ----------------------------------------------------------------------------
+
+
+async def refuse_unfitting(change: Change, given: list[Given]) -> None:
+    """Raises ApiError when a value refers to what is not there, or breaks one of the documented rules."""
+    for one in given:
+        if one.collection and one.id is not None:
+            await _refuse_reference(change, one.name, one.collection, one.id)
+        if one.path == DESTINATION and one.value is not None and in_force("output_dest_known", change.rules):
+            _refuse_destination(change, one)
+
+
+async def _refuse_reference(change: Change, name: str, collection: str, id_: str) -> None:
+    seen = await change.tx.visible(collection, {"_id": id_}, {"company": 1, "status": 1})
+    found = seen[0] if seen else None
+    is_own = found is not None and found["company"] == change.viewer.company
+    if collection == "project" and found and not is_own:
+        message = "Nothing is put into a public project by those who read it."
+        raise ForbiddenError(ErrorCode.NO_WRITE_PERMISSION, message, field=name, project=id_)
+    is_lax = collection == "project" and not in_force("project_exists", change.rules)
+    if not is_lax and (found is None or (collection == "queue" and not is_own)):
+        code = ErrorCode[f"INVALID_{collection.upper()}_ID"]
+        raise InputError(code, _missing(collection, id_), field=name, **{collection: id_})
+    if found and collection == "task" and name == "parent" and in_force("parent_completed", change.rules):
+        _refuse_unfinished(found)
+
+
+def _missing(collection: str, id_: str) -> str:
+    if id_.startswith(layout.DELETED_MARK):
+        gone = id_.removeprefix(layout.DELETED_MARK)
+        return f"The {collection} with the id {gone!r} was deleted; name another one, or none."
+    return f"There is no {collection} with the id {id_!r}."
+
+
+def _refuse_unfinished(parent: Document) -> None:
+    status = parent.get("status")
+    if status != COMPLETED:
+        message = f"The parent of a task is COMPLETED, and this one is {str(status).upper()}."
+        raise InputError(ErrorCode.TASK_VALIDATION_ERROR, message, field="parent", parent=parent["_id"],
+                         status=str(status).upper(), allowed=[COMPLETED.upper()])  # fmt: skip
+
+
+def _refuse_destination(change: Change, one: Given) -> None:
+    if not is_known_destination(one.value.strip(), change.storages):
+        allowed = "in one of the configured storages" if change.storages else "a path, or a known kind of URI"
+        message = f"The destination of the output is {allowed}; {one.value!r} is not."
+        raise InputError(ErrorCode.TASK_VALIDATION_ERROR, message, field=one.name, allowed=list(change.storages))

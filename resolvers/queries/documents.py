@@ -1,0 +1,29 @@
+"""Single documents by their ids."""
+
+from collections.abc import Callable
+from typing import Any
+
+import strawberry
+
+from resolvers.execution.context import Context
+from resolvers.execution.plan import Plan, Report, answers
+from resolvers.execution.selection import Tree, projection
+
+
+class One(Plan):
+    """A document by its id, null when the viewer can't see one."""
+
+    def __init__(self, collection: str, id_: str) -> None:
+        self._collection = collection
+        self._id = id_
+
+    async def answer(self, context: Context, tree: Tree, _report: Report) -> Any:
+        [found] = await context.documents(self._collection, [self._id], projection([tree]))
+        return (await answers(context, tree, [found]))[0] if found else None
+
+
+def one(collection: str) -> Callable[..., Plan]:
+    def resolve(id: strawberry.ID) -> Plan:  # noqa: A002 - the argument's public name
+        return One(collection, id)
+
+    return resolve

@@ -1,0 +1,84 @@
+"""Which metrics tasks have reported: their names, in pages. Keys are hashes, so the names are those in the values."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import strawberry
+
+from models.types import Document, Query
+from resolvers.criteria.cursors import fingerprint, position
+from resolvers.criteria.filters import filters_of
+from resolvers.criteria.ordering import Order, whole
+from resolvers.criteria.pages import Page, refuse_deep
+from resolvers.criteria.subprojects import Asked, query_of
+from resolvers.errors import ErrorCode
+from resolvers.execution.arguments import given
+from resolvers.execution.context import Context
+from resolvers.execution.plan import Plan, Report, answers, or_null, together
+from resolvers.execution.selection import Tree
+from resolvers.fields.connections import connection, limit, wants_documents
+from schema.spec import Spec
+
+BY_NAME = Order((), id_ascending=True)  # an id is a metric and a variant
+TOTAL = "total"
+
+
+def _items(value: Any) -> Query:
+    """The entries of a map; of anything else none."""
+    return {"$cond": [{"$eq": [{"$type": value}, "object"]}, {"$objectToArray": value}, []]}
+
+
+_NAMES = {"$map": {"input": _items("$$item.v"), "as": "kept", "in": {
+    "metric": "$$kept.v.metric", "variant": "$$kept.v.variant",
+}}}  # fmt: skip
+_ALL_NAMES = {"$reduce": {
+    "input": {"$map": {"input": _items("$last_metrics"), "as": "item", "in": _NAMES}},
+    "initialValue": [], "in": {"$setUnion": ["$$value", "$$this"]},
+}}  # fmt: skip
+_ARE_TEXTS = {"$and": [{"$eq": [{"$type": f"$$pair.{name}"}, "string"]} for name in ("metric", "variant")]}
+STAGES: list[Query] = [
+    {"$project": {"pair": {"$filter": {"input": _ALL_NAMES, "as": "pair", "cond": _ARE_TEXTS}}}},
+    {"$unwind": "$pair"},
+    {"$group": {"_id": {"metric": "$pair.metric", "variant": "$pair.variant"}, "task_count": {"$sum": 1}}},
+]
+
+
+class MetricNames(Plan):
+    """A page of the names that the tasks of a query have."""
+
+    def __init__(self, asked: Asked, page: Page) -> None:
+        self._query, self._identity, self.patterned = asked
+        self._page = page
+
+    async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
+        seal = fingerprint((context.viewer.company, "metric_names", self._identity), BY_NAME)
+        rows, total = await together(self._rows(context, tree, seal), self._total(context, tree, report))
+        found = connection(tree, self._page, BY_NAME, seal, [row | row["_id"] for row in rows], total)
+        return (await answers(context, tree, [found]))[0]
+
+    async def _rows(self, context: Context, tree: Tree, seal: bytes) -> list[Document]:
+        page, order = self._page, BY_NAME.reversed() if self._page.backward else BY_NAME
+        part = whole({}, order, position(page.cursor, BY_NAME, seal) if page.cursor is not None else None)
+        stages = [*STAGES, {"$match": part.query}, {"$sort": part.sort}, {"$skip": page.skip}]
+        if not wants_documents(tree):
+            return []
+        return await context.reader.group("task", self._query, stages, limit=limit(tree, page))
+
+    async def _total(self, context: Context, tree: Tree, report: Report) -> int | None:
+        if not tree.selects("total_count"):
+            return None
+        work = context.reader.group("task", self._query, [*STAGES, {"$count": TOTAL}], limit=1)
+        found: list[Document] | None = await or_null(work, {ErrorCode.TIMEOUT}, tree, "total_count", report)
+        return found[0][TOTAL] if found else None if found is None else 0
+
+
+def metric_names(spec: Spec) -> Callable[..., Awaitable[Plan]]:
+    filters = filters_of(spec, "task")
+
+    async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
+        asked = given(arguments)
+        page = info.context.page(asked)
+        refuse_deep(page, info.context.rows, is_served=False)
+        return MetricNames(await query_of(asked.get("filter") or {}, filters, info.context.reader), page)
+
+    return resolve

@@ -1,0 +1,168 @@
+"""Tasks taken to pieces for comparison: section and place → a key to compare and a text to show. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from models import layout
+from models.types import Document
+from resolvers.execution.scalars import number
+from resolvers.texts import values
+from resolvers.texts.budget import Budget
+from resolvers.texts.configuration import read_configuration
+from resolvers.texts.requirement_lines import read_requirements
+from resolvers.texts.values import Path, Scalar
+
+SCRIPT = {
+    "binary": "binary",
+    "repository": "repository",
+    "tag": "tag",
+    "branch": "branch",
+    "version_num": "versionNum",
+    "entry_point": "entryPoint",
+    "working_dir": "workingDir",
+    "diff": "diff",
+}
+STATS = {"value": "last", "min_value": "min", "max_value": "max"}
+FIELDS = (
+    "hyperparams",
+    "execution.parameters",
+    "configuration",
+    "execution.model_desc",
+    "script",
+    "last_metrics",
+)
+
+
+class Place(NamedTuple):
+    section: str
+    path: Path
+
+
+class Piece(NamedTuple):
+    """`key` is the same for equal values; `path` is the place in the task's own spelling."""
+
+    key: str
+    shown: str
+    path: Path
+
+
+Pieces = dict[Place, Piece]
+
+
+def pieces(tasks: Sequence[Document], budget: Budget) -> list[Pieces]:
+    """The pieces of each task; what is missing or of a wrong type is left out. Raises OverdueError."""
+    configurations = _configurations(tasks, budget)
+    return [_pieces_of(task, budget) | configuration for task, configuration in zip(tasks, configurations, strict=True)]
+
+
+def _pieces_of(task: Document, budget: Budget) -> Pieces:
+    found: Pieces = {}
+    sections = {"hyperparams": _hyperparams, "script": _script, "requirements": _requirements, "last_metrics": _metrics}
+    for section, read in sections.items():
+        for path, piece in read(task):
+            budget.check_time()
+            found[Place(section, path)] = piece
+    return found
+
+
+# -- configurations --------------------------------------------------------------------------------
+
+
+def _configurations(tasks: Sequence[Document], budget: Budget) -> list[Pieces]:
+    """Each configuration by the paths inside, or as one text in all tasks where one of them holds an unread text."""
+    found: list[Pieces] = [{} for _ in tasks]
+    items = [_configuration_items(task) for task in tasks]
+    for name in dict.fromkeys(name for named in items for name in named):
+        readings = _readings([named[name] for named in items if name in named], budget)
+        is_whole = None in readings.values()
+        for of_task, named in zip(found, items, strict=True):
+            if name in named:
+                text = named[name][0]
+                reading = readings[text]
+                whole: Mapping[Path, Scalar] = {(): _whole(text, reading)}
+                parts = whole if is_whole or reading is None else reading
+                of_task.update(_in_place(name, parts))
+    return found
+
+
+def _configuration_items(task: Document) -> dict[str, tuple[str, str]]:
+    """Text and type of each configuration item, by its own name."""
+    items = layout.configuration(task.get("configuration"), _part(task, "execution").get("model_desc"))
+    return {
+        layout.unescape(name): (item["value"], kind if isinstance(kind := item.get("type"), str) else "")
+        for name, item in items.items()
+        if isinstance(item, dict) and isinstance(item.get("value"), str)
+    }
+
+
+def _readings(items: Iterable[tuple[str, str]], budget: Budget) -> dict[str, dict[Path, Scalar] | None]:
+    """Each text read once."""
+    found: dict[str, dict[Path, Scalar] | None] = {}
+    for text, type_ in items:
+        if text not in found:
+            found[text] = read_configuration(text, type_, budget)
+    return found
+
+
+def _whole(text: str, reading: Mapping[Path, Scalar] | None) -> Scalar:
+    """A text as one value; two that can be read are alike when their values are."""
+    key = f"text {text}" if reading is None else f"values {sorted((path, leaf.key) for path, leaf in reading.items())}"
+    return Scalar(key, text, text)
+
+
+def _in_place(name: str, parts: Mapping[Path, Scalar]) -> Iterator[tuple[Place, Piece]]:
+    for path, leaf in parts.items():
+        whole_path = (name, *path)
+        yield Place("configuration", whole_path), Piece(leaf.key, leaf.shown, whole_path)
+
+
+# -- the other sections ----------------------------------------------------------------------------
+
+Parts = Iterator[tuple[Path, Piece]]
+
+
+def _hyperparams(task: Document) -> Parts:
+    sections = layout.hyperparams(task.get("hyperparams"), _part(task, "execution").get("parameters"))
+    for section, items in sections.items():
+        for name, item in items.items():
+            if isinstance(value := item.get("value"), str):
+                yield _text((layout.unescape(section), layout.unescape(name)), value)
+
+
+def _script(task: Document) -> Parts:
+    script = _part(task, "script")
+    for stored, name in SCRIPT.items():
+        if isinstance(value := script.get(stored), str) and value:
+            yield _text((name,), value)
+
+
+def _requirements(task: Document) -> Parts:
+    for manager, listed in _part(_part(task, "script"), "requirements").items():
+        lines = listed.splitlines() if isinstance(listed, str) else listed if isinstance(listed, list) else []
+        for required in read_requirements(line for line in lines if isinstance(line, str)):
+            yield (manager, required.package), Piece(required.key, required.shown, (manager, required.name))
+
+
+def _metrics(task: Document) -> Parts:
+    for variants in _part(task, "last_metrics").values():
+        for event in variants.values() if isinstance(variants, dict) else ():
+            yield from _statistics(event) if isinstance(event, dict) else ()
+
+
+def _statistics(event: Document) -> Parts:
+    metric, variant = event.get("metric"), event.get("variant")
+    if not isinstance(metric, str) or not isinstance(variant, str):
+        return
+    for stored, statistic in STATS.items():
+        if (value := number(event.get(stored))) is not None:
+            path, scalar = (metric, variant, statistic), values.number(value)
+            yield path, Piece(scalar.key, scalar.shown, path)
+
+
+def _text(path: Path, text: str) -> tuple[Path, Piece]:
+    return path, Piece(text, text, path)
+
+
+def _part(document: Document, name: str) -> Document:
+    part = document.get(name)
+    return part if isinstance(part, dict) else {}

@@ -1,0 +1,1 @@
+"""The fields of Subscription, and who gets which event."""

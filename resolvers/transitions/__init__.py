@@ -1,0 +1,1 @@
+"""What a move depends on, and what forbids it."""

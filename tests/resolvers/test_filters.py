@@ -1,0 +1,554 @@
+"""Filters: what each becomes as a query, and which rows it finds."""
+
+import itertools
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from resolvers.criteria.filters import filters_of, to_query
+from resolvers.errors import ApiError
+from schema.load import load
+from tests.support.client import Client
+from tests.support.commands import Commands
+from tests.support.factories import ABSENT, COMPANY, OTHER_COMPANY, Document, hyperparams, old_task, project, task
+
+Database = AsyncDatabase[Document]
+Filter = dict[str, Any]
+
+SPEC = load()
+FILTERS = filters_of(SPEC, "task")
+FIND = "query($filter: TaskFilter) { tasks(filter: $filter, orderBy: [{field: ID}]) { nodes { id } totalCount } }"
+MILLISECOND = timedelta(milliseconds=1)
+NO_LIST: Filter = {"$not": {"$type": "array"}}
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts)  # type: ignore[arg-type] # noqa: DTZ001 - stored dates are naive UTC
+
+
+NEW_YEAR = utc(2026, 1, 1)
+
+
+async def found(client: Client, filter_: Filter | None) -> list[str]:
+    tasks = (await client.data(FIND, filter=filter_))["tasks"]
+    assert tasks["totalCount"] == len(tasks["nodes"])
+    return [node["id"] for node in tasks["nodes"]]
+
+
+# -- input → query ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("given", "expected"), [
+    ({}, {}),
+    ({"id": ["a", "b"]}, {"_id": {"$in": ["a", "b"]}}),
+    ({"id": ["-a"]}, {"_id": {"$nin": ["a"]}}),
+    ({"user": ["a", "-b"]}, {"$and": [{"user": {"$in": ["a"]}}, {"user": {"$nin": ["b"]}}]}),
+    ({"project": ["-a", "-b"]}, {"project": {"$nin": ["a", "b"]}}),
+    ({"tags": ["--a", ""]}, {"$and": [{"tags": {"$in": [""]}}, {"tags": {"$nin": ["-a"]}}]}),
+    ({"tags": ["-"]}, {"tags": {"$nin": [""]}}),
+    ({"system_tags": ["a.b", "$c"]}, {"system_tags": {"$in": ["a.b", "$c"]}}),
+    ({"type": ["Training", "-QC"]}, {"$and": [{"type": {"$in": ["training"]}}, {"type": {"$nin": ["qc"]}}]}),
+    ({"status": ["created", "failed"]}, {"status": {"$in": ["created", "failed"]}}),
+    ({"parent": "-a"}, {"parent": "-a"}),
+    ({"name": "a.b"}, {"name": {"$regex": "a.b"}}),
+    ({"search_text": '"two words" -third'}, {"$text": {"$search": '"two words" -third'}}),
+    ({"status_changed": [">=2026-01-01", "<2026-02-01T00:00:00Z"]},
+     {"$and": [{"status_changed": {"$gte": NEW_YEAR} | NO_LIST},
+               {"status_changed": {"$lt": utc(2026, 2, 1)} | NO_LIST}]}),
+    ({"_any_": {"pattern": "x", "fields": ["name", "script.entryPoint"]}},
+     {"$or": [{"name": {"$regex": "x", "$options": "i"}}, {"script.entry_point": {"$regex": "x", "$options": "i"}}]}),
+    ({"_all_": {"pattern": "x", "fields": ["id", "tags"]}},
+     {"$and": [{"_id": {"$regex": "x", "$options": "i"}}, {"tags": {"$regex": "x", "$options": "i"}}]}),
+    ({"_all_": {"pattern": "x", "fields": []}, "name": "y"}, {"name": {"$regex": "y"}}),
+    ({"name": "y", "parent": "p"}, {"$and": [{"name": {"$regex": "y"}}, {"parent": "p"}]}),
+    ({"created": {"gte": NEW_YEAR, "lt": None}}, {"created": {"$gte": NEW_YEAR, **NO_LIST}}),
+    ({"or": [{"name": "y"}, {"parent": "p", "id": ["a"]}]},
+     {"$or": [{"name": {"$regex": "y"}}, {"$and": [{"_id": {"$in": ["a"]}}, {"parent": "p"}]}]}),
+    ({"not": {"parent": "p"}}, {"$nor": [{"parent": "p"}]}),
+    ({"and": [{"parent": "p"}, {}, {"name": None}], "id": ["a"]}, {"$and": [{"_id": {"$in": ["a"]}}, {"parent": "p"}]}),
+    ({"not": {}}, {"$nor": [{}]}),
+    ({"or": [{}]}, {"$or": [{}]}),
+    ({"is_set": ["status"]}, {"status": {"$type": "string", **NO_LIST}}),
+])  # fmt: skip
+def test_a_filter_becomes_a_query(given: Filter, expected: Filter) -> None:
+    assert to_query(given, FILTERS) == expected
+
+
+NOTHING: list[Filter] = [
+    *({name: None} for name in ("id", "name", "user", "project", "type", "tags", "systemTags", "status", "parent",
+                                "searchText", "statusChanged", "_all_", "_any_", "includeSubprojects", "created",
+                                "isSet", "isUnset", "metrics", "hyperparams", "and", "or", "not")),
+    *({name: []} for name in ("id", "user", "project", "type", "tags", "systemTags", "status", "statusChanged", "isSet",
+                              "isUnset", "metrics", "hyperparams", "and")),
+    {"name": ""}, {"searchText": ""}, {"created": {}}, {"includeSubprojects": True}, {"and": [{}, {"or": [{}]}]},
+    {"metrics": [{"metric": "m", "variant": "v"}]}, {"hyperparams": [{"section": "s", "name": "n", "matches": ""}]},
+    {"_any_": {"pattern": "x", "fields": []}}, {"_all_": {"pattern": "x", "fields": []}},
+]  # fmt: skip
+
+
+async def test_what_is_null_or_empty_asks_for_nothing(client: Client, database: Database) -> None:
+    await database.task.insert_many([{"_id": "bare", "company": COMPANY}, task(_id="full")])
+    for nothing in (None, {}, *NOTHING):
+        assert await found(client, nothing) == ["bare", "full"], nothing
+
+
+def test_patterns_reach_every_text_of_a_task_by_its_name_in_the_api() -> None:
+    paths = FILTERS.texts
+    expected = {
+        "id": "_id", "name": "name", "comment": "comment", "report": "report", "status": "status", "type": "type",
+        "statusReason": "status_reason", "statusMessage": "status_message", "lastWorker": "last_worker",
+        "projectId": "project", "userId": "user", "parentId": "parent", "tags": "tags", "systemTags": "system_tags",
+        "script.entryPoint": "script.entry_point", "script.versionNum": "script.version_num",
+        "execution.queueId": "execution.queue", "execution.framework": "execution.framework",
+        "output.destination": "output.destination", "output.error": "output.error",
+    }  # fmt: skip
+    assert {name: paths.get(name) for name in expected} == expected
+    assert not {"created", "lastIteration", "execution", "runtime", "hyperparams", "script.requirements"} & paths.keys()
+
+
+# -- includes and excludes -------------------------------------------------------------------------
+
+TAGGED = {
+    "a": ["x"], "b": ["y"], "c": ["x", "y"], "d": ["z"], "e": [], "f": None, "g": ABSENT, "h": ["-x"], "i": [""],
+    "j": "x", "k": [None, 5, {"x": "x"}],
+}  # fmt: skip
+
+
+def has(tags: Any, tag: str) -> bool:
+    return tag in tags if isinstance(tags, list) else tags == tag
+
+
+@pytest.mark.parametrize(("name", "stored"), [("tags", "tags"), ("systemTags", "system_tags")])
+async def test_tags_include_one_of_them_and_exclude_all_behind_a_minus(
+    client: Client, database: Database, name: str, stored: str
+) -> None:
+    await database.task.insert_many([task(_id=id_, **{stored: tags}) for id_, tags in TAGGED.items()])
+    tokens = ["x", "y", "-x", "-y", "--x", "-", "", "missing"]
+    for asked in [*itertools.product(tokens), *itertools.permutations(tokens, 2), ("x", "z", "-y"), ("x", "x", "-x")]:
+        includes = [tag for tag in asked if not tag.startswith("-")]
+        excludes = [tag[1:] for tag in asked if tag.startswith("-")]
+        expected = [
+            id_ for id_, tags in TAGGED.items()
+            if (not includes or any(has(tags, tag) for tag in includes)) and not any(has(tags, tag) for tag in excludes)
+        ]  # fmt: skip
+        assert await found(client, {name: list(asked)}) == expected, asked
+
+
+@pytest.mark.parametrize(("asked", "expected"), [
+    (["x", "z"], "acdj"),
+    (["-x"], "bdefghik"),
+    (["-x", "-y"], "defghik"),
+    (["x", "-y"], "aj"),
+    (["x", "-x"], ""),
+    (["--x"], "abcdefgijk"),
+    (["-"], "abcdefghjk"),
+])  # fmt: skip
+async def test_tags_follow_the_table_of_the_reference(
+    client: Client, database: Database, asked: list[str], expected: str
+) -> None:
+    await database.task.insert_many([task(_id=id_, tags=tags) for id_, tags in TAGGED.items()])
+    assert await found(client, {"tags": asked}) == list(expected)
+
+
+@pytest.mark.parametrize("name", ["user", "project"])
+@pytest.mark.parametrize(("asked", "expected"), [
+    (["x"], "a"), (["x", "y"], "ab"), (["-x"], "bcd"), (["-x", "-y"], "cd"), (["x", "-y"], "a"), (["x", "-x"], ""),
+    (["X"], ""), (["--x"], "abcd"), (["x", "-x", "y"], "b"),
+])  # fmt: skip
+async def test_ids_of_users_and_projects_are_exact_and_a_minus_also_finds_tasks_without_one(
+    client: Client, database: Database, name: str, asked: list[str], expected: str
+) -> None:
+    values = {"a": "x", "b": "y", "c": None, "d": ABSENT}
+    await database.task.insert_many([task(_id=id_, **{name: value}) for id_, value in values.items()])
+    assert await found(client, {name: asked}) == list(expected)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [
+    (["a"], "a"), (["b", "a", "b"], "ab"), (["-a"], "bc"), (["a", "-a"], ""), (["-a", "-c"], "b"),
+    (["a", "b", "-b"], "a"), (["A"], ""), (["a."], ""), (["missing"], ""),
+])  # fmt: skip
+async def test_ids_are_exact(client: Client, database: Database, asked: list[str], expected: str) -> None:
+    await database.task.insert_many([task(_id=id_) for id_ in "abc"])
+    assert await found(client, {"id": asked}) == list(expected)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [
+    (["training"], "a"), (["TRAINING", "Testing"], "ab"), (["-training"], "bcde"),
+    (["-Data_Processing", "-TESTING"], "ade"), (["hologram"], "e"), (["nothing"], ""), (["training", "-testing"], "a"),
+])  # fmt: skip
+async def test_types_compare_in_upper_and_lower_case(
+    client: Client, database: Database, asked: list[str], expected: str
+) -> None:
+    types = {"a": "training", "b": "testing", "c": "data_processing", "d": ABSENT, "e": "hologram"}
+    await database.task.insert_many([task(_id=id_, type=type_) for id_, type_ in types.items()])
+    assert await found(client, {"type": asked}) == list(expected)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [
+    (["CREATED"], "a"), (["CREATED", "IN_PROGRESS"], "ab"), (["PUBLISHED"], ""), (["CREATED", "CREATED"], "a"),
+])  # fmt: skip
+async def test_statuses_are_alternatives(client: Client, database: Database, asked: list[str], expected: str) -> None:
+    statuses = {"a": "created", "b": "in_progress", "c": "melted", "d": ABSENT}
+    await database.task.insert_many([task(_id=id_, status=status) for id_, status in statuses.items()])
+    assert await found(client, {"status": asked}) == list(expected)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("p", "a"), ("-p", "b"), ("", "c"), ("P", ""), ("x", "")])
+async def test_a_parent_is_exactly_the_one_asked_for(
+    client: Client, database: Database, asked: str, expected: str
+) -> None:
+    parents = {"a": "p", "b": "-p", "c": "", "d": None, "e": ABSENT}
+    await database.task.insert_many([task(_id=id_, parent=parent) for id_, parent in parents.items()])
+    assert await found(client, {"parent": asked}) == list(expected)
+
+
+@pytest.mark.parametrize("single", ["x", 5])
+async def test_one_value_stands_for_a_list_of_one(client: Client, database: Database, single: Any) -> None:
+    await database.task.insert_many([task(_id="a", user=str(single)), task(_id="b")])
+    assert await found(client, {"user": single}) == ["a"]
+
+
+# -- patterns --------------------------------------------------------------------------------------
+
+NAMES = {"a": "Train digits", "b": "train letters", "c": "Über 100% (v1.2)", "d": "a\nb", "e": ABSENT, "f": 5}
+
+
+@pytest.mark.parametrize(("pattern", "expected"), [
+    ("rain", "ab"), ("Train", "a"), ("^train", "b"), ("s$", "ab"), ("(?i)TRAIN", "ab"), (".", "abcd"), ("v1.2", "c"),
+    (r"\(v1\.2\)", "c"), ("100%", "c"), ("^Ü", "c"), ("ü", ""), (" ", "abc"), ("digits|letters", "ab"), ("^b$", ""),
+    ("(?m)^b$", "d"), (r"\Qv1.2\E", "c"), ("t(?=rain)", "b"), ("$x", ""), ("rain ", "ab"),
+])  # fmt: skip
+async def test_a_name_is_searched_for_a_pattern_anywhere_with_upper_and_lower_case_apart(
+    client: Client, database: Database, pattern: str, expected: str
+) -> None:
+    await database.task.insert_many([task(_id=id_, name=name) for id_, name in NAMES.items()])
+    assert await found(client, {"name": pattern}) == list(expected)
+
+
+PATTERN_ROWS = [
+    task(_id="a", name="Digits", comment="first", tags=["red", "Green"], script={"entry_point": "Train.py"}),
+    task(_id="b", name="letters", comment="DIGITS", tags=[], script={"entry_point": "eval.py"}),
+    task(_id="c", name="words", comment=None, tags=["digits-2"], script=ABSENT),
+    {"_id": "d", "company": COMPANY},
+    task(_id="e", name="ÉTÉ", comment=5, tags="digits", script="digits", execution={"queue": "digits"}),
+]
+
+
+@pytest.mark.parametrize(("pattern", "fields", "any_", "all_"), [
+    ("digits", ["name"], "a", "a"),
+    ("DIGITS", ["name", "comment"], "ab", ""),
+    ("digits", ["name", "comment", "tags"], "abce", ""),
+    ("gr", ["tags"], "a", "a"),
+    ("^green$", ["tags"], "a", "a"),
+    (r"\.py$", ["script.entryPoint"], "ab", "ab"),
+    ("i", ["name", "script.entryPoint", "comment"], "ab", "a"),
+    ("été", ["name"], "e", "e"),
+    ("", ["comment"], "ab", "ab"),
+    ("digits", ["execution.queueId"], "e", "e"),
+    ("^[a-d]$", ["id", "id"], "abcd", "abcd"),
+    ("(?-i)DIGITS", ["comment", "name"], "b", ""),
+    ("completed", ["status"], "abce", "abce"),
+    ("nothing", ["name", "tags"], "", ""),
+])  # fmt: skip
+async def test_any_and_all_try_a_pattern_on_dotted_fields_in_upper_and_lower_case(
+    client: Client, database: Database, pattern: str, fields: list[str], any_: str, all_: str
+) -> None:
+    await database.task.insert_many(PATTERN_ROWS)
+    block = {"pattern": pattern, "fields": fields}
+    assert await found(client, {"_any_": block}) == list(any_)
+    assert await found(client, {"_all_": block}) == list(all_)
+
+
+# -- dates -----------------------------------------------------------------------------------------
+
+SAME_MOMENT = [
+    "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:00+00:00", "2026-01-01T02:00:00+02:00",
+    "2025-12-31T18:30:00-05:30", "2026-01-01T00:00:00", "2026-01-01 00:00:00", "2026-01-01", "20260101",
+    "20260101T000000Z", "2026-01-01T00:00Z", "1767225600", "1767225600000", "1767225600.000",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SAME_MOMENT)
+@pytest.mark.parametrize(("operator", "expected"), [
+    (">=", {"$gte": NEW_YEAR}), (">", {"$gt": NEW_YEAR}), ("<=", {"$lte": NEW_YEAR}), ("<", {"$lt": NEW_YEAR}),
+    ("", {"$eq": NEW_YEAR}),
+])  # fmt: skip
+def test_a_date_can_be_written_in_many_ways(text: str, operator: str, expected: Filter) -> None:
+    for around in ("{}{}", "{} {}", " {}{} ", "{}\t{}\n"):
+        given = {"status_changed": [around.format(operator, text)]}
+        assert to_query(given, FILTERS) == {"status_changed": expected | NO_LIST}
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("0", utc(1970, 1, 1)), ("-86400", utc(1969, 12, 31)), ("1.5", utc(1970, 1, 1, 0, 0, 1, 500_000)),
+    ("1767225600.123", NEW_YEAR + 123 * MILLISECOND), ("1767225600123", NEW_YEAR + 123 * MILLISECOND),
+    ("99999999999", utc(5138, 11, 16, 9, 46, 39)), ("100000000000", utc(1973, 3, 3, 9, 46, 40)),
+    ("2026-01-01T00:00:00.123Z", NEW_YEAR + 123 * MILLISECOND), ("2026-01-01T00:00:00.1", NEW_YEAR + 100 * MILLISECOND),
+    ("2026-01-01t00:00:00z", NEW_YEAR), ("2024-02-29", utc(2024, 2, 29)), ("0001-01-01", utc(1, 1, 1)),
+    ("9999-12-31T23:59:59.999Z", utc(9999, 12, 31, 23, 59, 59, 999_000)),
+])  # fmt: skip
+def test_a_date_is_read_to_the_millisecond(text: str, expected: datetime) -> None:
+    query = to_query({"status_changed": [text]}, FILTERS)
+    assert query == {"status_changed": {"$eq": expected} | NO_LIST}
+
+
+NO_DATES = [
+    "", " ", ">=", "<", "=", "=2026-01-01", "==2026-01-01", "!=2026-01-01", "=>2026-01-01", ">>2026-01-01",
+    "<>2026-01-01", "> =2026-01-01", "yesterday", "now", "Feb 1 2020", "2026-13-01", "2026-02-30", "2026-1-1",
+    "2026-01-01T25:00:00Z", "01.02.2026", "2026/01/01", "2026-01-01T00:00:00+99:00", "2026-01-01T00:00:00 Z Z",
+    "10000-01-01", "0000-01-01", "20261301", "nan", "inf", "1e9", "0x10", "9" * 30, "9" * 400, "-" + "9" * 30, "1.2.3",
+    "1,5", "--5", ".", "null", "{}", "\0", "2026-01-01\0", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
+    "2026-W01-4", "2026W014", "2026-001", "2026-01", "2026-01-01T00", "2026-01-01T0000", "2026-01-01x00:00:00",
+    "2026-01-01T00:00:00,5Z", "2026-01-01T00:00:00+0000", "2026-01-01T00:00:00+00:00:01", "20260101T00Z",
+    "20260101T0000",
+    "\u0661\u0667\u0666\u0667\u0662\u0662\u0665\u0666\u0660\u0660",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_DATES)
+def test_what_is_no_date_is_refused_by_name(text: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        to_query({"status_changed": ["2026-01-01", text]}, FILTERS)
+    assert caught.value.extensions == {"code": "FIELDS_VALUE_ERROR", "field": "statusChanged"}
+
+
+CHANGED = {
+    "a": NEW_YEAR - MILLISECOND, "b": NEW_YEAR, "c": NEW_YEAR + MILLISECOND, "d": utc(2026, 6, 1),
+    "e": None, "f": ABSENT, "g": "2026-01-01T00:00:00Z", "h": 1767225600,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "expected"), [
+    (["2026-01-01T00:00:00Z"], "b"),
+    ([">=2026-01-01T00:00:00Z"], "bcd"),
+    ([">2026-01-01T01:00:00+01:00"], "cd"),
+    (["<=1767225600"], "ab"),
+    (["<1767225600000"], "a"),
+    (["> 1767225600.001"], "d"),
+    (["1767225600001"], "c"),
+    ([">=2026-01-01", "<2026-06-01"], "bc"),
+    ([">=2026-01-01", "<2026-06-01", ">2026-01-01"], "c"),
+    ([">2026-01-01", ">=2026-05-31T23:59:59.999Z"], "d"),
+    ([">=2026-06-01", "<=2026-06-01", "2026-06-01"], "d"),
+    (["<2026-01-01", ">2026-01-01"], ""),
+    (["20260601"], "d"),
+])  # fmt: skip
+async def test_a_status_changed_within_all_of_the_bounds(
+    client: Client, database: Database, asked: list[str], expected: str
+) -> None:
+    await database.task.insert_many([task(_id=id_, status_changed=changed) for id_, changed in CHANGED.items()])
+    assert await found(client, {"statusChanged": asked}) == list(expected)
+
+
+# -- text ------------------------------------------------------------------------------------------
+
+BARE_SCRIPT = {"repository": "https://example.org/x.git", "entry_point": "x.py"}
+TEXT_ROWS = [
+    task(_id="a", name="training networks", comment="the quick brown fox", script=BARE_SCRIPT, report=ABSENT),
+    task(_id="b", name="evaluation", comment="a brown, quick dog; Caf\u00e9", script=BARE_SCRIPT, report=ABSENT),
+    task(_id="c", name="cleanup", comment=None, report="foxes everywhere",
+         script={"repository": "https://example.org/walrus.git", "entry_point": "tidy.py"}),
+    task(_id="d", name="nothing", comment=5, script=ABSENT, report=ABSENT),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("quick", "ab"), ("Networks", "a"), ("network", "a"), ("trained", "a"), ("fox", "ac"), ("dog walrus", "bc"),
+    ('"quick brown"', "a"), ('"brown fox" walrus', "a"), ("brown -fox", "b"), ("-fox", ""), ("qui", ""), ("the", ""),
+    ("tidy", "c"), ("tidy.py", "abc"), ("cafe", "b"), ("CLEANUP", "c"), ("missing", ""), (" ", ""), ('"', ""),
+    ("$where", ""),
+    ("-", ""),
+])  # fmt: skip
+async def test_a_search_finds_whole_english_words(client: Client, database: Database, text: str, expected: str) -> None:
+    await database.task.insert_many(TEXT_ROWS)
+    assert await found(client, {"searchText": text}) == list(expected)
+
+
+async def test_a_search_finds_an_id(client: Client, database: Database) -> None:
+    await database.task.insert_many([task(_id="0123456789abcdef0123456789abcdef"), task(_id="f" * 32)])
+    assert await found(client, {"searchText": "0123456789abcdef0123456789abcdef"}) == [
+        "0123456789abcdef0123456789abcdef"
+    ]
+
+
+SEARCH = """query($text: String, $orderBy: [TaskOrder!], $first: Int, $after: String, $page: Int, $pageSize: Int) {
+  tasks(filter: {searchText: $text}, orderBy: $orderBy,
+        first: $first, after: $after, page: $page, pageSize: $pageSize) {
+    nodes { id } pageInfo { hasNextPage endCursor } totalCount } }"""
+SCORED = [
+    task(_id=f"{name} {comment}", name=name, comment=comment, script=ABSENT, report=ABSENT, status=status)
+    for name, comment, status in [
+        ("zebra", "zebra", "created"), ("zebra", "lion", "created"), ("lion", "a zebra", "completed"),
+        ("zebra zebra", "zebra", "completed"), ("two words", "zebra and other animals here", "created"),
+        ("lion", "lion", "created"),
+    ]
+]  # fmt: skip
+BEST_FIRST = [
+    "zebra zebra zebra",
+    "zebra zebra",
+    "zebra lion",
+    "lion a zebra",
+    "two words zebra and other animals here",
+]
+
+
+@pytest.mark.parametrize("direction", [{}, {"direction": "DESC"}, {"direction": "ASC", "nulls": "FIRST"}])
+async def test_a_search_can_put_what_fits_best_first(client: Client, database: Database, direction: Filter) -> None:
+    await database.task.insert_many(SCORED)
+    by_score = [{"textScore": True, **direction}]
+    tasks = (await client.data(SEARCH, text="zebra", orderBy=by_score))["tasks"]
+    assert ([node["id"] for node in tasks["nodes"]], tasks["totalCount"]) == (BEST_FIRST, 5)
+    for size in (1, 2, 4):
+        by_number = [
+            node["id"] for page in range(5)
+            for node in (
+                await client.data(SEARCH, text="zebra", orderBy=by_score, page=page, pageSize=size)
+            )["tasks"]["nodes"]
+        ]  # fmt: skip
+        assert by_number == BEST_FIRST
+        assert await by_cursor(client, size, by_score) == BEST_FIRST
+
+
+async def test_a_score_decides_among_equals_of_other_keys(client: Client, database: Database) -> None:
+    await database.task.insert_many(SCORED)
+    by_status = [{"field": "STATUS"}, {"textScore": True}]
+    expected = [BEST_FIRST[place] for place in (0, 3, 1, 2, 4)]
+    assert await by_cursor(client, 5, by_status) == expected
+    assert await by_cursor(client, 2, by_status) == expected
+
+
+async def by_cursor(client: Client, size: int, order_by: list[Filter]) -> list[str]:
+    found, after = [], None
+    while True:
+        tasks = (await client.data(SEARCH, text="zebra", orderBy=order_by, first=size, after=after))["tasks"]
+        found += [node["id"] for node in tasks["nodes"]]
+        if not tasks["pageInfo"]["hasNextPage"]:
+            return found
+        after = tasks["pageInfo"]["endCursor"]
+
+
+# -- projects within projects ----------------------------------------------------------------------
+
+
+async def test_all_projects_within_projects_are_found_by_one_more_command(
+    client: Client, database: Database, commands: Commands
+) -> None:
+    paths = {"top": [], "mid": ["top"], "low": ["top", "mid"], "else": []}
+    await database.project.insert_many([project(_id=id_, path=path) for id_, path in paths.items()])
+    await database.project.insert_one(project(_id="foreign", path=["top"], company=OTHER_COMPANY))
+    await database.task.insert_many([task(_id=f"in {id_}", project=id_) for id_ in (*paths, "foreign", None)])
+    commands.seen.clear()
+    nested = {"or": [{"project": ["mid"], "includeSubprojects": True}, {"project": ["else"]}, {"project": ["top"]}]}
+    filter_ = {"not": {"project": ["-top"], "includeSubprojects": True}, "and": [nested]}
+    assert await found(client, filter_) == ["in low", "in mid", "in top"]
+    assert [command.get("find", command.get("aggregate")) for command in commands.seen] == ["project", "task", "task"]
+    commands.seen.clear()
+    assert await found(client, {"project": ["top"], "includeSubprojects": False}) == ["in top"]
+    assert [command.get("aggregate") for command in commands.seen] == ["task", "task"]
+
+
+async def test_a_cursor_lives_on_when_a_project_comes_or_goes(client: Client, database: Database) -> None:
+    await database.project.insert_many([project(_id="top"), project(_id="mid", path=["top"])])
+    await database.task.insert_many([task(_id=f"{number}", project="mid") for number in range(4)])
+    query = """query($after: String) {
+      tasks(filter: {project: ["top"], includeSubprojects: true}, orderBy: [{field: ID}], first: 2, after: $after) {
+        nodes { id } pageInfo { endCursor } } }"""
+    page = (await client.data(query))["tasks"]
+    await database.project.insert_one(project(_id="new", path=["top"]))
+    await database.task.insert_one(task(_id="3 new", project="new"))
+    found = (await client.data(query, after=page["pageInfo"]["endCursor"]))["tasks"]["nodes"]
+    assert [node["id"] for node in found] == ["2", "3"]
+    other = query.replace('["top"]', '["mid"]')
+    assert (await client.error(other, after=page["pageInfo"]["endCursor"]))["code"] == "BAD_CURSOR"
+    without = query.replace("includeSubprojects: true", "includeSubprojects: false")
+    assert (await client.error(without, after=page["pageInfo"]["endCursor"]))["code"] == "BAD_CURSOR"
+
+
+async def test_projects_with_odd_paths_hold_no_others(client: Client, database: Database) -> None:
+    for number, path in enumerate([None, ABSENT, "top", 5, [None, 5], {"top": 1}]):
+        await database.project.insert_one(project(_id=f"{number}", path=path))
+        await database.task.insert_one(task(_id=f"in {number}", project=f"{number}"))
+    await database.project.insert_many([
+        project(_id=777, path=["top"]), project(_id="-top", path=["top", {"a": 1}]), project(_id="in -", path=["-x"]),
+    ])  # fmt: skip
+    await database.task.insert_many([task(_id="in 777", project=777), task(_id="in -top", project="-top")])
+    assert await found(client, {"project": ["top"], "includeSubprojects": True}) == ["in -top"]
+    outside = await found(client, {"project": ["-top"], "includeSubprojects": True})
+    assert outside == ["in 0", "in 1", "in 2", "in 3", "in 4", "in 5", "in 777"]
+
+
+# -- what older servers stored ---------------------------------------------------------------------
+
+
+async def test_parameters_of_older_servers_are_found_and_sorted_as_they_are_shown(
+    client: Client, database: Database
+) -> None:
+    def old(id_: str, **parameters: Any) -> Document:
+        return old_task(_id=id_, execution={"parameters": parameters})
+
+    await database.task.insert_many([
+        old("a", lr="0.5"), old("b", lr=0.25), old("c", lr="auto"), old("d", **{"TF_DEFINE/lr": "9"}), old("e"),
+        old_task(_id="f", execution={"parameters": {"lr": "1"}}, hyperparams=hyperparams(("Args", "lr", "0.125"))),
+    ])  # fmt: skip
+    lr = {"section": "Args", "name": "lr"}
+    assert await found(client, {"hyperparams": [lr | {"lt": 0.5}]}) == ["b", "f"]
+    assert await found(client, {"hyperparams": [lr | {"in": ["0.25", "0.5", "1"]}]}) == ["a", "b"]
+    assert await found(client, {"hyperparams": [lr | {"isSet": False}]}) == ["d", "e"]
+    assert await found(client, {"hyperparams": [{"section": "TF_DEFINE", "name": "lr", "eq": "9"}]}) == ["d"]
+    query = "query($orderBy: [TaskOrder!]) { tasks(orderBy: $orderBy) { nodes { id } } }"
+    tasks = (await client.data(query, orderBy=[{"hyperparam": lr}, {"field": "ID"}]))["tasks"]
+    assert [node["id"] for node in tasks["nodes"]] == ["f", "b", "a", "c", "d", "e"]
+
+
+async def test_a_pattern_looks_at_numbers_of_older_servers_as_they_are_shown(
+    client: Client, database: Database
+) -> None:
+    stored = {"whole": 5, "long": 2**40, "double": 2.0, "large": 1e15, "broken": 0.25, "small": 1e-7, "huge": 1.5e300}
+    await database.task.insert_many([
+        old_task(_id=id_, execution={"parameters": {"lr": value}}) for id_, value in (stored | {"none": None}).items()
+    ])  # fmt: skip
+    for id_, value in stored.items():
+        pattern = f"^{re.escape(str(value))}$"
+        assert await found(client, {"hyperparams": [{"section": "Args", "name": "lr", "matches": pattern}]}) == [id_]
+
+
+# -- together --------------------------------------------------------------------------------------
+
+MATCHING: Document = {
+    "_id": "it", "name": "train digits", "user": "u", "project": "p", "type": "training", "tags": ["x"],
+    "system_tags": ["s"], "status": "completed", "parent": "q", "comment": "zebra", "status_changed": NEW_YEAR,
+}  # fmt: skip
+EVERYTHING: Filter = {
+    "id": ["it", "other", "-third"], "name": "^train", "user": ["u"], "project": ["p", "-r"], "type": ["Training"],
+    "tags": ["x", "-y"], "systemTags": ["s"], "status": ["COMPLETED", "CREATED"], "parent": "q", "searchText": "zebra",
+    "statusChanged": [">=2026-01-01", "<2026-01-02"], "_all_": {"pattern": "i", "fields": ["name", "type"]},
+    "_any_": {"pattern": "DIGITS", "fields": ["name", "comment"]},
+}  # fmt: skip
+DIFFERENT: Document = {
+    "_id": "unasked", "name": "Train digits", "user": "v", "project": "r", "type": "testing", "tags": ["x", "y"],
+    "system_tags": [], "status": "failed", "parent": None, "comment": "lion",
+    "status_changed": NEW_YEAR - MILLISECOND,
+}  # fmt: skip
+
+
+async def test_everything_that_is_asked_for_must_hold(client: Client, database: Database) -> None:
+    await database.task.insert_many([task(**MATCHING), task(_id="other")])
+    assert await found(client, EVERYTHING) == ["it"]
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+async def test_one_filter_that_does_not_hold_is_enough(client: Client, database: Database, name: str) -> None:
+    await database.task.insert_one(task(**MATCHING | {name: DIFFERENT[name]}))
+    assert await found(client, EVERYTHING) == []
+
+
+async def test_both_patterns_must_hold(client: Client, database: Database) -> None:
+    await database.task.insert_many(
+        [task(_id="a", name="red one"), task(_id="b", name="red two"), task(_id="c", name="one")]
+    )
+    red, one = {"pattern": "red", "fields": ["name"]}, {"pattern": "one", "fields": ["name"]}
+    assert await found(client, {"_any_": red, "_all_": one}) == ["a"]
+    assert await found(client, {"_any_": red, "name": "two"}) == ["b"]

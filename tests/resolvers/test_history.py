@@ -1,0 +1,317 @@
+"""The history and the children of tasks: pages of each task, for a whole page of tasks at once."""
+
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from models.documents.transition import TRANSITIONS
+from tests.support.client import Client
+from tests.support.commands import Commands
+from tests.support.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, ids, model, queue, task, user
+
+Database = AsyncDatabase[dict[str, Any]]
+STEPS = [
+    ("taskEnqueue", 'statusReason: "go"'), ("taskStarted", ""), ("taskStarted", 'statusMessage: "again"'),
+    ("taskClose", "force: true"), ("taskPublish", ""),
+]  # fmt: skip
+
+
+async def moved(client: Client, id_: str, steps: list[tuple[str, str]]) -> None:
+    for name, said in steps:
+        await client.data(f'mutation {{ {name}(input: {{task: "{id_}", {said}}}) {{ updated }} }}')
+
+
+async def test_the_history_of_a_task_has_every_accepted_move_oldest_first(client: Client, database: Database) -> None:
+    await database["queue"].insert_one(queue())
+    await database["user"].insert_one(user(_id="taskql", name="Ada"))
+    await database["task"].insert_one(task(_id="t", status="created"))
+    await moved(client, "t", STEPS)
+    assert (await client.error('mutation { taskClose(input: {task: "t"}) { updated } }'))[
+        "code"
+    ] == "INVALID_TASK_STATUS"
+    data = await client.data(
+        '{ task(id: "t") { status statusChanged transitions { totalCount '
+        "nodes { from to mutation actor { name } actorId reason message force at } } } }"
+    )
+    found = data["task"]["transitions"]
+    assert [tuple(step.values())[:3] + tuple(step.values())[5:8] for step in found["nodes"]] == [
+        ("CREATED", "QUEUED", "taskEnqueue", "go", "", False),
+        ("QUEUED", "IN_PROGRESS", "taskStarted", "", "", False),
+        ("IN_PROGRESS", "IN_PROGRESS", "taskStarted", "", "again", False),
+        ("IN_PROGRESS", "CLOSED", "taskClose", "", "", True),
+        ("CLOSED", "PUBLISHED", "taskPublish", "", "", False),
+    ]
+    assert {(step["actor"]["name"], step["actorId"]) for step in found["nodes"]} == {("Ada", "taskql")}
+    assert found["totalCount"] == 5
+    assert found["nodes"][-1]["at"] == data["task"]["statusChanged"]
+
+
+async def test_a_live_worker_that_is_asked_to_stop_is_a_step_that_stays(client: Client, database: Database) -> None:
+    await database["task"].insert_one(task(_id="t", status="in_progress", system_tags=[]))
+    await client.data('mutation { taskPing(input: {task: "t"}) { replayed } }')
+    data = await client.data(
+        'mutation { taskStop(input: {task: "t"}) { task { statusMessage '
+        "availableTransitions { mutation target allowed } transitions { nodes { from to message } } } } }"
+    )
+    shown = data["taskStop"]["task"]
+    assert shown["statusMessage"] == "stopping"
+    assert shown["transitions"]["nodes"] == [{"from": "IN_PROGRESS", "to": "IN_PROGRESS", "message": "stopping"}]
+    assert {"mutation": "taskStop", "target": "IN_PROGRESS", "allowed": True} in shown["availableTransitions"]
+
+
+async def test_a_deletion_stays_on_record(client: Client, database: Database) -> None:
+    await database["task"].insert_one(task(_id="t", status="created"))
+    await client.data('mutation { taskDelete(input: {task: "t", statusReason: "old", force: true}) { deleted } }')
+    [step] = await database[TRANSITIONS].find().to_list()
+    assert (step["task"], step["from"], step["to"], step["reason"], step["force"]) == (
+        "t",
+        "created",
+        None,
+        "old",
+        True,
+    )
+
+
+# -- pages -----------------------------------------------------------------------------------------
+
+
+def steps(of: str, count: int, **fields: Any) -> list[Document]:
+    return [
+        {"_id": f"{of}:{number:09}", "company": COMPANY, "task": of, "number": number, "from": "created",
+         "to": "queued", "mutation": f"step{number}", "actor": "u", "at": DAY} | fields
+        for number in range(1, count + 1)
+    ]  # fmt: skip
+
+
+async def test_each_task_of_a_page_has_its_own_first_page_in_one_command(
+    client: Client, database: Database, commands: Commands
+) -> None:
+    await database["task"].insert_many([task(_id=f"t{number}") for number in range(4)])
+    await database[TRANSITIONS].insert_many([step for number in range(1, 4) for step in steps(f"t{number}", number)])
+    commands.seen.clear()
+    data = await client.data(
+        "{ tasks(orderBy: [{field: ID}]) { nodes { transitions(first: 2) "
+        "{ nodes { mutation } edges { node { mutation } } pageInfo { hasNextPage hasPreviousPage } } } } }"
+    )
+    found = [node["transitions"] for node in data["tasks"]["nodes"]]
+    assert [[step["mutation"] for step in page["nodes"]] for page in found] == [
+        [], ["step1"], ["step1", "step2"], ["step1", "step2"],
+    ]  # fmt: skip
+    assert all([edge["node"] for edge in page["edges"]] == page["nodes"] for page in found)
+    assert [page["pageInfo"]["hasNextPage"] for page in found] == [False, False, False, True]
+    assert [command.get("aggregate") for command in commands.seen] == ["task", TRANSITIONS]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+async def test_the_pages_of_a_history_are_the_whole(client: Client, database: Database, size: int) -> None:
+    await database["task"].insert_one(task(_id="t"))
+    await database[TRANSITIONS].insert_many([*steps("t", 7), *steps("other", 7)])
+    found, after = [], None
+    for _ in range(8):
+        data = await client.data(
+            'query($size: Int, $after: String) { task(id: "t") { transitions(first: $size, after: $after) '
+            "{ nodes { mutation } edges { cursor } pageInfo { startCursor endCursor hasNextPage } totalCount } } }",
+            size=size, after=after,
+        )  # fmt: skip
+        page = data["task"]["transitions"]
+        found += [step["mutation"] for step in page["nodes"]]
+        cursors = [edge["cursor"] for edge in page["edges"]]
+        assert (page["pageInfo"]["startCursor"], page["pageInfo"]["endCursor"]) == (cursors[0], cursors[-1])
+        assert page["totalCount"] == 7
+        after = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+    assert found == [f"step{number}" for number in range(1, 8)]
+
+
+async def test_a_cursor_belongs_to_one_task(client: Client, database: Database) -> None:
+    await database["task"].insert_many([task(_id="a"), task(_id="b")])
+    await database[TRANSITIONS].insert_many([*steps("a", 3), *steps("b", 3)])
+    data = await client.data('{ task(id: "a") { transitions(first: 1) { pageInfo { endCursor } } } }')
+    cursor = data["task"]["transitions"]["pageInfo"]["endCursor"]
+    for asked in ('task(id: "b") { TRANSITIONS }', "tasks { nodes { TRANSITIONS } }"):
+        selection = asked.replace("TRANSITIONS", "transitions(after: $after) { totalCount }")
+        for after in (cursor, "nonsense"):
+            assert (await client.error(f"query($after: String) {{ {selection} }}", after=after))["code"] == "BAD_CURSOR"
+
+
+@pytest.mark.parametrize(
+    ("first", "code"), [(0, "VALIDATION_ERROR"), (-1, "VALIDATION_ERROR"), (501, "LIMIT_EXCEEDED")]
+)
+async def test_a_page_that_can_not_be_given_is_refused(client: Client, first: int, code: str) -> None:
+    for name in ("transitions", "children"):
+        query = f'query($first: Int) {{ task(id: "t") {{ {name}(first: $first) {{ totalCount }} }} }}'
+        assert (await client.error(query, first=first))["code"] == code
+
+
+async def test_the_history_of_another_company_is_not_seen(client: Client, database: Database) -> None:
+    await database["task"].insert_many([task(_id="t", company=PUBLIC), task(_id="own", parent="foreign")])
+    await database["task"].insert_one(task(_id="foreign", company=OTHER_COMPANY))
+    await database[TRANSITIONS].insert_many([
+        *steps("t", 2, company=OTHER_COMPANY), *steps("foreign", 2, company=OTHER_COMPANY),
+    ])  # fmt: skip
+    data = await client.data(
+        '{ task(id: "t") { transitions { totalCount nodes { mutation } } } '
+        'own: task(id: "own") { parent { id transitions { totalCount } children { totalCount } availableTransitions '
+        "{ mutation } } } }"
+    )
+    assert data["task"]["transitions"] == {"totalCount": 0, "nodes": []}
+    assert data["own"]["parent"] == {
+        "id": "foreign", "transitions": None, "children": None, "availableTransitions": None,
+    }  # fmt: skip
+
+
+async def test_a_step_that_is_damaged_spoils_no_other(client: Client, database: Database) -> None:
+    await database["task"].insert_one(task(_id="t"))
+    whole, damaged = steps("t", 2)
+    await database[TRANSITIONS].insert_many(
+        [whole, damaged | {"from": 7, "to": "melted", "force": "yes", "at": "soon"}]
+    )
+    data = await client.data('{ task(id: "t") { transitions { nodes { from to force at mutation } } } }')
+    assert data["task"]["transitions"]["nodes"] == [
+        {"from": "CREATED", "to": "QUEUED", "force": None, "at": "2026-01-31T12:00:00.000Z", "mutation": "step1"},
+        {"from": None, "to": "UNKNOWN", "force": None, "at": None, "mutation": "step2"},
+    ]
+
+
+# -- children --------------------------------------------------------------------------------------
+
+
+async def test_children_are_tasks_in_pages_the_newest_update_first(
+    client: Client, database: Database, commands: Commands
+) -> None:
+    await database["user"].insert_one(user(_id="u", name="Ada"))
+    times = {"a": DAY.replace(day=3), "b": DAY.replace(day=5), "c": None, "d": DAY.replace(day=4), "e": "no date"}
+    await database["task"].insert_many([
+        task(_id="p", last_update=DAY), task(_id="q"),
+        *(task(_id=id_, parent="p", user="u", last_update=time) for id_, time in times.items()),
+        task(_id="x", parent="q"), task(_id="y", parent="p", company=OTHER_COMPANY),
+    ])  # fmt: skip
+    query = """query($after: String) { task(id: "p") { children(first: 2, after: $after) {
+      totalCount nodes { id user { name } parent { id } } pageInfo { endCursor hasNextPage hasPreviousPage } } } }"""
+    found, after = [], None
+    while True:
+        page = (await client.data(query, after=after))["task"]["children"]
+        assert page["totalCount"] == 5
+        assert page["pageInfo"]["hasPreviousPage"] is (after is not None)
+        assert all(node["user"] == {"name": "Ada"} and node["parent"] == {"id": "p"} for node in page["nodes"])
+        found += [node["id"] for node in page["nodes"]]
+        after = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            break
+    assert found == ["b", "d", "a", "e", "c"]
+    commands.seen.clear()
+    data = await client.data("{ tasks { nodes { id children { nodes { id children { nodes { id } } } } } } }")
+    assert {node["id"]: {*ids({"_id": child["id"]} for child in node["children"]["nodes"])} for node in
+            data["tasks"]["nodes"]} == {"p": {*"abcde"}, "q": {"x"}, **{id_: set() for id_ in "abcdex"}}  # fmt: skip
+    assert len(commands.seen) == 3
+
+
+# -- what may be done now --------------------------------------------------------------------------
+
+AVAILABLE = "availableTransitions { mutation target allowed requiresForce reasons }"
+
+
+async def available(client: Client, id_: str) -> dict[str, Any]:
+    data = await client.data(f'{{ task(id: "{id_}") {{ {AVAILABLE} }} }}')
+    return {row.pop("mutation"): row for row in data["task"]["availableTransitions"]}
+
+
+async def test_a_public_task_allows_nothing(client: Client, database: Database) -> None:
+    await database["task"].insert_one(task(_id="t", company=PUBLIC, status="stopped"))
+    found = await available(client, "t")
+    assert {(row["allowed"], row["requiresForce"], *row["reasons"]) for row in found.values()} == {
+        (False, False, "A public task is not changed by those who read it.")
+    }
+    assert (await client.error('mutation { taskClose(input: {task: "t"}) { updated } }'))[
+        "code"
+    ] == "NO_WRITE_PERMISSION"
+
+
+@pytest.mark.parametrize("count", [1, 60])
+async def test_a_page_of_any_size_costs_three_commands_more(
+    client: Client, database: Database, commands: Commands, count: int
+) -> None:
+    await database["queue"].insert_one(queue(entries=[{"task": f"t{n}", "added": DAY} for n in range(count)]))
+    await database["model"].insert_many([model(_id=f"m{n}", task=f"t{n % 7}") for n in range(count)])
+    await database["task"].insert_many([
+        task(_id=f"t{n}", parent=f"t{n % 9}", models={"output": [{"model": f"m{n}"}]}) for n in range(count)
+    ])  # fmt: skip
+    commands.seen.clear()
+    await client.data(f"{{ tasks(first: 500) {{ nodes {{ {AVAILABLE} again: {AVAILABLE} }} }} }}")
+    asked = [command.get("aggregate") or command.get("find") for command in commands.seen]
+    assert asked == ["task", "task", "model", "queue"]
+
+
+ODD: dict[str, tuple[dict[str, Any], str, bool, str]] = {
+    "no script": ({"status": "created", "script": {"repository": "r"}}, "taskEnqueue", False, "has a script with"),
+    "in the queue": ({"_id": "held", "status": "created"}, "taskEnqueue", False, "in this queue already"),
+    "a child": ({"_id": "parent", "status": "created"}, "taskDelete", True, "has child tasks"),
+    "a published child": ({"_id": "parent", "status": "stopped"}, "taskReset", True, "child task is published"),
+    "a ready model": ({"_id": "maker", "status": "stopped"}, "taskReset", True, "is ready"),
+    "a ready model that it names": (
+        {"status": "created", "models": {"output": [{"model": "named"}]}}, "taskDelete", True, "is ready",
+    ),
+    "an older server's model": ({"status": "created", "models": {}, "output": {"model": "named"}}, "taskDelete", True,
+                                "is ready"),
+    "a public draft": (
+        {"status": "stopped", "models": {"output": [{"model": "public"}]}}, "taskPublish", False, "public and not",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "name", "by_force", "reason"), ODD.values(), ids=ODD)
+async def test_what_is_against_a_move_is_told_and_then_so(
+    client: Client, database: Database, fields: dict[str, Any], name: str, by_force: bool, reason: str
+) -> None:
+    await database["queue"].insert_one(queue(entries=[{"task": "held", "added": DAY}, "odd", {"added": DAY}]))
+    await database["model"].insert_many([
+        model(_id="made", task="maker", ready=True), model(_id="named", ready=True),
+        model(_id="public", company=PUBLIC, ready=False),
+    ])  # fmt: skip
+    tasks = [task(**{"_id": "t"} | fields), task(_id="child", parent="parent", status="published")]
+    await database["task"].insert_many(tasks)
+    id_ = tasks[0]["_id"]
+    found = (await available(client, id_))[name]
+    assert (found["allowed"], found["requiresForce"]) == (False, by_force)
+    assert reason in found["reasons"][0]
+    error = await client.error(f'mutation {{ {name}(input: {{task: "{id_}"}}) {{ replayed }} }}')
+    assert error["message"] == found["reasons"][0]
+    if by_force:
+        await client.data(f'mutation {{ {name}(input: {{task: "{id_}", force: true}}) {{ replayed }} }}')
+
+
+@pytest.mark.parametrize(("queues", "code"), [
+    ([], "NO_DEFAULT_QUEUE"),
+    ([queue(_id="a"), queue(_id="b")], "MULTIPLE_DEFAULT_QUEUES"),
+    ([queue(_id="a", company=OTHER_COMPANY)], "NO_DEFAULT_QUEUE"),
+])  # fmt: skip
+async def test_without_one_default_queue_a_queue_must_be_named(
+    client: Client, database: Database, queues: list[Document], code: str
+) -> None:
+    await database["queue"].insert_many([*queues, queue(_id="named", system_tags=[])])
+    await database["task"].insert_one(task(_id="t", status="created"))
+    error = await client.error('mutation { taskEnqueue(input: {task: "t"}) { queued } }')
+    assert error["code"] == code
+    assert (await available(client, "t"))["taskEnqueue"]["reasons"] == [error["message"]]
+    data = await client.data('mutation { taskEnqueue(input: {task: "t", queue: "named"}) { queued } }')
+    assert data["taskEnqueue"]["queued"] == 1
+    await database["task"].insert_one(task(_id="u", status="created"))
+    gone = await client.error('mutation { taskEnqueue(input: {task: "u", queue: "gone"}) { queued } }')
+    assert gone["code"] == "INVALID_QUEUE_ID"
+
+
+async def test_broken_neighbours_spoil_nothing(client: Client, database: Database) -> None:
+    await database["queue"].insert_many([queue(entries=7)])
+    await database["model"].insert_many([{"_id": 7, "company": COMPANY, "task": ["t"], "ready": True}])
+    await database["task"].insert_many([
+        task(_id="t", status=7, models=7, output=7, script="s", system_tags="x", last_worker=7, last_update="now"),
+        task(_id="$t", status=None, models={"output": [7, {"model": 7}, {"model": "$x"}]}, parent=["t"]),
+        {"_id": "bare", "company": COMPANY},
+    ])  # fmt: skip
+    for id_ in ("t", "$t", "bare"):
+        found = await available(client, id_)
+        assert not [name for name, row in found.items() if row["allowed"]], id_
+        assert found["taskClose"]["reasons"] == ["A task that is UNKNOWN does not allow this; STOPPED, CLOSED would."]
+        await client.data(f'mutation {{ taskClose(input: {{task: "{id_}", force: true}}) {{ updated }} }}')

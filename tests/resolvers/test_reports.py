@@ -1,0 +1,648 @@
+"""Reports of metrics: every point goes on its curve, and the task keeps what a ClearML server would."""
+
+import asyncio
+import json
+import operator
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from models.documents.base import now
+from models.documents.block import SERIES
+from models.documents.transition import TRANSITIONS
+from models.imports.importer import import_files
+from models.metrics.blocks import BLOCK, POINT
+from models.metrics.last_metrics import MAX_PAIRS
+from tests.support.asking import change, everything, mutation, refusal
+from tests.support.client import Client
+from tests.support.commands import Commands
+from tests.support.factories import (
+    ABSENT,
+    COMPANY,
+    DAY,
+    OTHER_COMPANY,
+    PUBLIC,
+    Document,
+    last_metrics,
+    md5,
+    new_id,
+    project,
+    task,
+)
+from tests.support.paths import DATA
+
+# HYPOTHESIS_PROFILE=long for a night's work
+EXAMPLES = 1000 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 20
+SESSIONS = sorted((DATA / "offline-sessions").glob("*.zip"))
+RESULT = "results { id succeeded added badPoints { index field code message } error { code details } replayed }"
+CURVES = """query($id: ID!) { task(id: $id) { series(maxPoints: 10000) {
+  metric variant iterations values timestamps } } }"""
+
+
+def point(value: float | None = 0.5, iteration: int = 0, **more: Any) -> Document:
+    return {"metric": "loss", "variant": "train", "iteration": iteration, "value": value} | more
+
+
+async def report(client: Client, reports: dict[str, list[Document]], **more: Any) -> list[Document]:
+    asked = [{"task": id_, "points": points} for id_, points in reports.items()]
+    results: list[Document] = (await change(client, "metricsReport", RESULT, reports=asked, **more))["results"]
+    return results
+
+
+async def curves(client: Client, id_: str) -> dict[tuple[str, str], Document]:
+    found = (await client.data(CURVES, id=id_))["task"]["series"]
+    return {(curve["metric"], curve["variant"]): curve for curve in found}
+
+
+async def stored(client: Client, id_: str = "it") -> Document:
+    found = await client.database["task"].find_one({"_id": id_})
+    assert found
+    return found
+
+
+@pytest.fixture
+async def running(client: Client) -> Client:
+    """A task that runs and has reported nothing."""
+    await client.database["task"].insert_one(fresh())
+    return client
+
+
+def fresh(**fields: Any) -> Document:
+    none = {"last_metrics": {}, "unique_metrics": [], "last_iteration": 0}
+    return task(**{"_id": "it", "status": "in_progress", "project": "home"} | none | fields)
+
+
+# -- what is stored --------------------------------------------------------------------------------
+
+
+async def test_points_go_on_their_curves_and_into_what_the_task_keeps(running: Client) -> None:
+    await running.database["project"].insert_one(project(_id="home"))
+    since = now()
+    [result] = await report(running, {"it": [
+        point(0.5, 3), point(None, 4), point(0.25, 1, timestamp="2026-01-31T13:00:00.5+01:00"),
+        point(9, 7, variant="test"),
+    ]})  # fmt: skip
+    assert result == {"id": "it", "succeeded": True, "added": 4, "badPoints": [], "error": None, "replayed": False}
+    found = await curves(running, "it")
+    train = found["loss", "train"]
+    assert (train["iterations"], train["values"]) == ([1, 3, 4], [0.25, 0.5, None])
+    assert train["timestamps"][0] == "2026-01-31T12:00:00.500Z"
+    assert datetime.fromisoformat(train["timestamps"][1]).replace(tzinfo=None) >= since
+    assert found["loss", "test"]["values"] == [9]
+    after = await stored(running)
+    assert after["last_metrics"][md5("loss")][md5("train")] == {
+        "metric": "loss", "variant": "train", "value": 0.5, "min_value": 0.25, "min_value_iteration": 1,
+        "max_value": 0.5, "max_value_iteration": 3, "first_value": 0.5, "first_value_iteration": 3, "count": 2,
+        "mean_value": 0.38,
+    }  # fmt: skip
+    assert (after["last_iteration"], after["unique_metrics"]) == (7, ["loss/train", "loss/test"])
+    assert after["last_update"] == after["last_change"] >= since
+    assert after["last_changed_by"] == "taskql"
+    assert after["active_duration"] == int((after["last_update"] - DAY).total_seconds())
+    assert after["status"] == "in_progress"
+    assert (await running.database["project"].find_one({"_id": "home"}))["last_update"] >= since
+    assert await running.database[TRANSITIONS].count_documents({}) == 0
+
+
+async def test_what_has_no_value_is_a_gap_and_none_of_the_statistics(running: Client) -> None:
+    await report(running, {"it": [point(None, 5), {"metric": "m", "variant": "v", "iteration": 9}]})
+    found = await curves(running, "it")
+    assert [(curve["iterations"], curve["values"]) for curve in found.values()] == [([5], [None]), ([9], [None])]
+    after = await stored(running)
+    assert (after["last_metrics"], after["unique_metrics"], after["last_iteration"]) == ({}, [], 9)
+    await report(running, {"it": [point(1, 6)]})
+    assert (await curves(running, "it"))["loss", "train"]["values"] == [None, 1]
+    await report(running, {"it": [point(2, 5), point(None, 6)]})
+    assert (await curves(running, "it"))["loss", "train"]["values"] == [2, None]
+
+
+async def test_what_counts_seconds_or_has_no_iteration_leaves_the_last_iteration(running: Client) -> None:
+    await report(
+        running, {"it": [point(1, 3), point(1, 99, metric=":monitor:gpu"), point(1, -(2**31), metric="single")]}
+    )
+    assert (await stored(running))["last_iteration"] == 3
+    assert (await curves(running, "it"))["single", "train"]["iterations"] == [-(2**31)]
+
+
+async def test_numbers_at_the_edge_are_kept_as_they_are(running: Client) -> None:
+    ends = [2**63 - 1, -(2**63)]
+    await report(
+        running, {"it": [point(1.7e308, ends[0]), point(1.7e308, ends[1], timestamp="9999-12-31T23:59:59.999Z")]}
+    )
+    await report(running, {"it": [point(-1.7e308)]})
+    assert (await curves(running, "it"))["loss", "train"]["values"] == [1.7e308, -1.7e308, 1.7e308]
+    query = '{ task(id: "it") { lastIteration lastMetrics { minValue maxValue meanValue count } } }'
+    assert (await running.data(query))["task"] == {
+        "lastIteration": ends[0],
+        "lastMetrics": [{"minValue": -1.7e308, "maxValue": 1.7e308, "meanValue": None, "count": 3}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kept", [ABSENT, None, [], {"x": 5}, {md5("loss"): {md5("train"): "text", "other": {}}}])
+async def test_metrics_of_any_shape_are_put_in_order(client: Client, kept: Any) -> None:
+    await client.database["task"].insert_one(fresh(last_metrics=kept, unique_metrics=kept, last_iteration="x"))
+    await report(client, {"it": [point(0.5, 3)]})
+    after = await stored(client)
+    assert after["last_metrics"][md5("loss")][md5("train")]["count"] == 1
+    assert (after["last_iteration"], after["unique_metrics"]) == (3, ["loss/train"])
+
+
+async def test_nothing_to_report_changes_nothing(running: Client) -> None:
+    before = await everything(running.database)
+    assert await report(running, {}) == []
+    [empty] = await report(running, {"it": []})
+    assert (empty["succeeded"], empty["added"]) == (True, 0)
+    assert await everything(running.database) == before
+
+
+# -- point for point -------------------------------------------------------------------------------
+
+NAMES = st.sampled_from([("loss", "train"), ("loss", "a.b/c $d"), ("_x__y", "é %2E")])
+VALUES = st.none() | st.integers(-5, 5) | st.floats(-1e6, 1e6)
+NOW = DAY + timedelta(days=1)  # later than any that is given
+TIMES = st.none() | st.sampled_from([DAY, DAY + timedelta(milliseconds=1)])
+BATCHES = st.lists(st.lists(st.tuples(NAMES, st.integers(-2, 9), VALUES, TIMES), max_size=12), min_size=1, max_size=4)
+Reported = tuple[tuple[str, str], int, float | None, datetime | None]
+
+
+def expected_statistics(batches: list[list[Reported]], pair: tuple[str, str]) -> Document | None:
+    """Of all values of a curve, worked out at once; the mean to the two decimals that each report rounds it to."""
+    own = [[point for point in batch if point[0] == pair and point[2] is not None] for batch in batches]
+    points = [point for batch in own for point in batch]
+    if not points:
+        return None
+    newest = [batch for batch in own if batch][-1]
+    last = newest[0]
+    for one in newest[1:]:
+        if (one[1], one[3] or NOW) >= (last[1], last[3] or NOW):
+            last = one
+    found: Document = {"value": last[2], "count": len(points)}
+    for name, better in (("min", operator.lt), ("max", operator.gt), ("first", lambda *_: False)):
+        best = points[0]
+        for one in points[1:]:
+            best = one if better(one[2], best[2]) else best
+        found |= {f"{name}_value": best[2], f"{name}_value_iteration": best[1]}
+    return found | {"mean_value": pytest.approx(sum(point[2] or 0 for point in points) / len(points), abs=0.03)}
+
+
+@settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(batches=BATCHES)
+async def test_after_any_reports_curves_and_statistics_are_what_was_reported(
+    client: Client, batches: list[list[Reported]]
+) -> None:
+    one = fresh(_id=new_id())
+    await client.database["task"].insert_one(one)
+    for batch in batches:
+        points = [
+            {"metric": pair[0], "variant": pair[1], "iteration": iteration, "value": value}
+            | ({"timestamp": f"{at.isoformat()}Z"} if at else {})
+            for pair, iteration, value, at in batch
+        ]
+        assert [result["added"] for result in await report(client, {one["_id"]: points})] == [len(points)]
+    everything = [point for batch in batches for point in batch]
+    pairs = {point[0] for point in everything}
+    found = await curves(client, one["_id"])
+    assert found.keys() == pairs
+    after = await stored(client, one["_id"])
+    for pair in pairs:
+        newest = {iteration: value for name, iteration, value, _ in everything if name == pair}
+        assert found[pair]["iterations"] == sorted(newest)
+        assert found[pair]["values"] == [newest[iteration] for iteration in sorted(newest)]
+        kept = after["last_metrics"].get(md5(pair[0]), {}).get(md5(pair[1]))
+        names = {"metric": pair[0], "variant": pair[1]}
+        assert kept == ((wanted := expected_statistics(batches, pair)) and wanted | names)
+    assert after["last_iteration"] == max([0, *(iteration for _, iteration, _, _ in everything)])
+    known = [point for point in everything if point[2] is not None]
+    assert sorted(after["unique_metrics"]) == sorted({"/".join(pair) for pair, *_ in known})
+
+
+# -- the same point again ------------------------------------------------------------------------------
+
+STEPS = st.integers(-3, 3) | st.sampled_from([-(2**63), 2**63 - 1, -(2**31)])
+AGAIN = st.tuples(st.sampled_from(["", "train"]), STEPS, st.none() | st.integers(-9, 9), TIMES)
+STREAM = """query($id: ID!, $from: Long, $to: Long, $method: Downsampling) { task(id: $id) {
+  series(variant: ["", "train"], iterationFrom: $from, iterationTo: $to, maxPoints: 10, method: $method) {
+    variant iterations values timestamps originalCount stride }
+  metricAt(of: {metric: "loss", variant: ""}, best: {metric: "loss", variant: "train", goal: MAX}) {
+    iteration value bestValue } } }"""
+
+
+@settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(batches=st.lists(st.lists(AGAIN, max_size=12), min_size=1, max_size=4), first=STEPS, filler=st.integers(0, 300))
+async def test_a_curve_is_a_dict_from_iteration_to_the_newest_point(
+    client: Client, batches: list[list[tuple[str, int, int | None, datetime | None]]], first: int, filler: int
+) -> None:
+    """Within a report, across reports, and across the blocks that other points fill meanwhile."""
+    id_ = new_id()
+    await client.database["task"].insert_one(fresh(_id=id_))
+    expected: dict[str, dict[int, tuple[int | None, datetime | None]]] = {}
+    fill = [(variant, 1000 + step, step, DAY) for variant in ("", "train") for step in range(filler)]
+    for batch in [*batches[:1], fill, *batches[1:], *batches[:1]]:
+        for variant, iteration, value, at in batch:
+            expected.setdefault(variant, {})[iteration] = (value, at)
+        points = [
+            point(value, iteration, variant=variant) | ({"timestamp": f"{at.isoformat()}Z"} if at else {})
+            for variant, iteration, value, at in batch
+        ]
+        await report(client, {id_: points})
+    for method in ("MINMAX_LTTB", "MINMAX", "LTTB", "EVERY_NTH"):
+        answer = (await client.data(STREAM, id=id_, to=None, method=method, **{"from": first}))["task"]
+        shown = {curve["variant"]: curve for curve in answer["series"]}
+        assert shown.keys() == expected.keys()
+        for variant, curve in shown.items():
+            within = {step: expected[variant][step] for step in sorted(expected[variant]) if step >= first}
+            assert curve["originalCount"] == len(within)
+            assert curve["iterations"] == sorted({*curve["iterations"]})
+            assert curve["values"] == [within[step][0] for step in curve["iterations"]]
+            for step, at in zip(curve["iterations"], curve["timestamps"], strict=True):
+                assert within[step][1] is None or at == f"{within[step][1].isoformat(timespec='milliseconds')}Z"  # type: ignore[union-attr]
+            assert curve["iterations"][:1] == [*within][:1]
+            assert curve["iterations"][-1:] == [*within][-1:]
+    assert answer["metricAt"] == best_of(expected.get("", {}), expected.get("train", {}))
+
+
+def best_of(shown: Document, deciding: Document) -> Document | None:
+    known = {step: value for step, (value, _) in deciding.items() if value is not None}
+    if not known:
+        return None
+    step = min(step for step, value in known.items() if value == max(known.values()))
+    value = shown.get(step, (None, None))[0]
+    return None if value is None else {"iteration": step, "value": value, "bestValue": known[step]}
+
+
+async def test_a_resumed_run_draws_no_zigzag(running: Client) -> None:
+    await report(running, {"it": [point(step, step) for step in range(600)]})
+    await report(running, {"it": [point(-step, step) for step in range(400, 700)]})
+    curve = (await curves(running, "it"))["loss", "train"]
+    assert curve["iterations"] == list(range(700))
+    assert curve["values"] == [*range(400), *(-step for step in range(400, 700))]
+    kept = (await stored(running))["last_metrics"][md5("loss")][md5("train")]
+    assert (kept["count"], kept["max_value"], kept["value"]) == (900, 599, -699)
+
+
+async def test_the_last_value_is_that_of_the_latest_report_at_its_highest_iteration(running: Client) -> None:
+    last = '{ task(id: "it") { lastMetrics { value } } }'
+    for points, expected in (
+        ([point(1.0, 10)], 1.0),
+        ([point(9.0, 5)], 9.0),
+        ([point(1.0, 10), point(9.0, 5)], 1.0),
+        ([point(7.0, -1)], 7.0),
+        ([point(None, 99)], 7.0),
+    ):
+        await report(running, {"it": points})
+        assert (await running.data(last))["task"]["lastMetrics"] == [{"value": expected}]
+    text = '{ __type(name: "LastMetricsEvent") { fields { name description } } }'
+    [field] = [one for one in (await running.data(text))["__type"]["fields"] if one["name"] == "value"]
+    assert field["description"].startswith("The value of the latest report, that of its highest iteration.")
+
+
+@pytest.mark.parametrize(("metric", "variant"), [("loss", ""), ("", "train"), ("", ""), (" ", "\t"), ("a", "\0")])
+async def test_a_name_may_be_empty_wherever_a_metric_is_named(running: Client, metric: str, variant: str) -> None:
+    await report(running, {"it": [point(1, 1, metric=metric, variant=variant), point(2, 2, metric="x", variant="x")]})
+    ref = {"metric": metric, "variant": variant}
+    query = """query ($ref: MetricRef!, $best: BestMetric!, $metric: [String!], $variant: [String!],
+                      $filter: TaskFilter, $order: [TaskOrder!]) {
+      tasks(filter: $filter, orderBy: $order) { nodes {
+        series(metric: $metric, variant: $variant) { metric variant values }
+        lastMetrics(metric: $metric, variant: $variant) { metric variant value }
+        metricAt(of: $ref, best: $best) { value } } }
+      metricNames { nodes { metric variant } }
+      taskStats(groupBy: [], metrics: [$ref]) { metrics { max } } }"""
+    given_ = {"ref": ref, "best": ref | {"goal": "MIN"}, "metric": [metric], "variant": [variant]}
+    asked = {"filter": {"metrics": [ref | {"eq": 1}]}, "order": [{"metric": ref}]}
+    answer = await running.data(query, **given_, **asked)
+    [node] = answer["tasks"]["nodes"]
+    assert node == {"series": [ref | {"values": [1]}], "lastMetrics": [ref | {"value": 1}], "metricAt": {"value": 1}}
+    assert ref in answer["metricNames"]["nodes"]
+    assert answer["taskStats"] == [{"metrics": [{"max": 1}]}]
+    listed = "query ($variant: [String!]) { tasks { nodes { lastMetrics(variant: $variant) { metric variant } } } }"
+    variables = json.dumps({"variant": [variant]})
+    export = await running.http.get("/export", params={"query": listed, "variables": variables, "format": "jsonl"})
+    assert export.json()["lastMetrics"] == [ref]
+
+
+EVENTS = st.tuples(NAMES, st.integers(-2, 9), st.integers(-5, 5), TIMES)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(batches=st.lists(st.lists(EVENTS, min_size=1, max_size=8), min_size=1, max_size=4))
+async def test_a_session_gives_what_the_reports_that_it_holds_would(
+    client: Client, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Reported]]
+) -> None:
+    """Its curves and, but for the rounding of the mean after each report, all that the task keeps."""
+    one, imported = fresh(_id=new_id()), new_id()
+    await client.database["task"].insert_one(one)
+    lines = []
+    for batch in batches:
+        points = [
+            point(value, iteration, metric=pair[0], variant=pair[1])
+            | ({"timestamp": f"{at.isoformat()}Z"} if at else {})
+            for pair, iteration, value, at in batch
+        ]
+        await report(client, {one["_id"]: points})
+        lines.append(json.dumps([
+            {"type": "training_stats_scalar", "metric": pair[0], "variant": pair[1], "iter": iteration, "value": value}
+            | ({"timestamp": int(at.replace(tzinfo=UTC).timestamp() * 1000)} if at else {})
+            for pair, iteration, value, at in batch
+        ]))  # fmt: skip
+    file = tmp_path_factory.mktemp("session") / f"offline-{imported}.zip"
+    with ZipFile(file, "w") as archive:
+        archive.writestr("task.json", json.dumps({"id": f"offline-{imported}", "name": "x", "type": "training"}))
+        archive.writestr("metrics.jsonl", "\n".join(lines))
+    found = await import_files(client.database, [file], company=COMPANY, user="test", shown={})
+    assert not found.problems
+    for id_, other in ((one["_id"], imported), (imported, one["_id"])):
+        here, there = await curves(client, id_), await curves(client, other)
+        assert here.keys() == there.keys()
+        for pair, curve in here.items():
+            assert [curve[name] for name in ("iterations", "values")] == [
+                there[pair][name] for name in ("iterations", "values")
+            ]
+    kept, wanted = (await stored(client, imported))["last_metrics"], (await stored(client, one["_id"]))["last_metrics"]
+    assert kept == {
+        metric: {
+            variant: event | {"mean_value": pytest.approx(event["mean_value"], abs=0.03)}
+            for variant, event in variants.items()
+        }
+        for metric, variants in wanted.items()
+    }
+
+
+# -- blocks ----------------------------------------------------------------------------------------
+
+
+async def test_blocks_are_filled_up_one_after_the_other(running: Client) -> None:
+    step = 0
+    for number in (BLOCK - 24, 23, 1, 1, 2 * BLOCK, BLOCK - 1):
+        await report(running, {"it": [point(step / 7, step) for step in range(step, step + number)]})
+        step += number
+    blocks = await running.database[SERIES].find().sort("number").to_list()
+    assert [block["points"] for block in blocks] == [BLOCK] * 4
+    assert [block["is_last"] for block in blocks] == [False] * 3 + [True]
+    assert all(block["_id"].startswith("it/") and block["company"] == COMPANY for block in blocks)
+    curve = (await curves(running, "it"))["loss", "train"]
+    assert curve["iterations"] == list(range(step))
+    assert curve["values"] == [step / 7 for step in range(step)]
+
+
+async def test_a_report_of_many_curves_is_few_commands_and_reads_no_points(running: Client, commands: Commands) -> None:
+    def points(step: int) -> list[Document]:
+        return [point(0.5, step, metric=f"m{number % 20}", variant=f"v{number}") for number in range(600)]
+
+    await report(running, {"it": points(0)})
+    commands.seen.clear()
+    await report(running, {"it": points(1)})
+    names = [next(iter(command)) for command in commands.seen]
+    assert names == ["find", "find", "update", "update", "update"]  # the last one: its project
+    reads = [command["projection"] for command in commands.seen if command.get("find") == SERIES]
+    assert all("chunks" not in projection for projection in reads)
+
+
+async def test_a_change_event_shows_the_new_points_alone(running: Client) -> None:
+    await report(running, {"it": [point(1, 1)]})
+    async with await running.database[SERIES].watch() as stream:
+        await report(running, {"it": [point(2, 2), point(3, 3)]})
+        event = await stream.next()
+    assert event["documentKey"]["_id"] == f"it/{md5('loss')}/{md5('train')}/000000"
+    updated = event["updateDescription"]["updatedFields"]
+    assert updated["points"] == 3
+    assert np.frombuffer(updated["chunks.1"], POINT)["values"].tolist() == [2, 3]
+
+
+async def test_the_curves_of_a_session_go_on(client: Client) -> None:
+    await import_files(client.database, SESSIONS[:1], company=COMPANY, user="test", shown={})
+    [one] = await client.database["task"].find().to_list()
+    before = await curves(client, one["_id"])
+    (metric, variant), curve = next(iter(before.items()))
+    await report(client, {one["_id"]: [point(0.5, 10**6, metric=metric, variant=variant)]})
+    after = await curves(client, one["_id"])
+    assert after[metric, variant]["values"] == [*curve["values"], 0.5]
+    kept = (await stored(client, one["_id"]))["last_metrics"][md5(metric)][md5(variant)]
+    assert (kept["count"], kept["value"]) == (len(curve["values"]) + 1, 0.5)
+
+
+# -- many at once ----------------------------------------------------------------------------------
+
+
+async def test_of_twenty_who_report_at_once_nothing_is_lost(running: Client) -> None:
+    await asyncio.gather(*(
+        report(running, {"it": [point(number + step / 100, 60 * number + step) for step in range(60)]})
+        for number in range(20)
+    ))  # fmt: skip
+    curve = (await curves(running, "it"))["loss", "train"]
+    assert sorted(curve["values"]) == [number + step / 100 for number in range(20) for step in range(60)]
+    after = await stored(running)
+    kept = after["last_metrics"][md5("loss")][md5("train")]
+    assert (kept["count"], kept["min_value"], kept["max_value"]) == (1200, 0, 19.59)
+    blocks = await running.database[SERIES].find().sort("number").to_list()
+    assert [block["points"] for block in blocks] == [BLOCK] * (1200 // BLOCK) + [1200 % BLOCK]
+
+
+async def test_a_report_and_a_move_at_once_both_hold(running: Client) -> None:
+    stop = 'mutation { taskStopped(input: {task: "it"}) { updated } }'
+    await asyncio.gather(running.data(stop), *(report(running, {"it": [point(1, step)]}) for step in range(5)))
+    after = await stored(running)
+    assert (after["status"], after["last_iteration"]) == ("stopped", 4)
+    assert len((await curves(running, "it"))["loss", "train"]["values"]) == 5
+
+
+# -- a new start -----------------------------------------------------------------------------------
+
+
+async def test_after_a_reset_everything_begins_anew(running: Client) -> None:
+    await report(running, {"it": [point(9, 50), point(9, 50, variant="test")]})
+    await change(running, "taskReset", "updated", task="it", force=True)
+    assert await curves(running, "it") == {}
+    await report(running, {"it": [point(1, 2)]})
+    found = await curves(running, "it")
+    assert {pair: curve["values"] for pair, curve in found.items()} == {("loss", "train"): [1]}
+    after = await stored(running)
+    assert after["last_metrics"][md5("loss")][md5("train")]["max_value"] == 1
+    assert (after["last_iteration"], after["unique_metrics"]) == (2, ["loss/train"])
+
+
+async def test_a_deleted_task_leaves_no_curve(running: Client) -> None:
+    await running.database["task"].insert_one(fresh(_id="other"))
+    await report(running, {"it": [point()], "other": [point()]})
+    await change(running, "taskDelete", "deleted", task="it", force=True)
+    assert await running.database[SERIES].distinct("task") == ["other"]
+
+
+# -- one by one ------------------------------------------------------------------------------------
+
+
+async def test_each_task_is_reported_or_refused_by_itself(running: Client) -> None:
+    refused = [fresh(_id="published", status="published"), fresh(_id="publishing", status="publishing"),
+               fresh(_id="foreign", company=OTHER_COMPANY), fresh(_id="public", company=PUBLIC)]  # fmt: skip
+    await running.database["task"].insert_many([*refused, fresh(_id="last")])
+    names = ["published", "foreign", "it", "publishing", "none", "public", "last"]
+    results = await report(running, {name: [point()] for name in names})
+    assert [result["id"] for result in results] == names
+    codes = [result["error"] and result["error"]["code"] for result in results]
+    assert codes == ["INVALID_TASK_STATUS", "INVALID_TASK_ID", None, "INVALID_TASK_STATUS", "INVALID_TASK_ID",
+                     "NO_WRITE_PERMISSION", None]  # fmt: skip
+    assert [(result["succeeded"], result["added"]) for result in results] == [
+        (code is None, int(code is None)) for code in codes
+    ]
+    assert results[0]["error"]["details"] == {
+        "task": "published", "status": "PUBLISHED", "force": False,
+        "allowed": ["CREATED", "QUEUED", "IN_PROGRESS", "STOPPED", "CLOSED", "FAILED", "COMPLETED", "UNKNOWN"],
+    }  # fmt: skip
+    assert await running.database[SERIES].distinct("task") == ["it", "last"]
+    for one in refused:
+        assert await running.database["task"].find_one({"_id": one["_id"]}) == one
+
+
+@pytest.mark.parametrize(
+    "status", ["created", "queued", "stopped", "closed", "failed", "completed", "of a newer server"]
+)
+async def test_any_other_status_takes_reports_and_stays(client: Client, status: str) -> None:
+    await client.database["task"].insert_one(fresh(status=status, active_duration=7))
+    [result] = await report(client, {"it": [point()]})
+    assert result["succeeded"]
+    after = await stored(client)
+    assert (after["status"], after["active_duration"]) == (status, 7)
+
+
+async def test_bad_points_are_named_and_the_others_stored(running: Client) -> None:
+    long = "x" * 257
+    bad = [point(metric=long), point(variant=long), point(metric="m" * 257), point(metric=long, variant=long)]
+    points = [bad[0], point(1, 1), *bad[1:], point(2, 2, variant="v" * 256)]
+    [result] = await report(running, {"it": points})
+    assert (result["succeeded"], result["added"]) == (True, 2)
+    assert [(one["index"], one["field"], one["code"]) for one in result["badPoints"]] == [
+        (index, field, "DATA_VALIDATION_ERROR")
+        for index, field in ((0, "metric"), (2, "variant"), (3, "metric"), (4, "metric"))
+    ]
+    assert result["badPoints"][1]["message"] == "The variant has at most 256 characters."
+    assert (await curves(running, "it")).keys() == {("loss", "train"), ("loss", "v" * 256)}
+    before = await everything(running.database)
+    [result] = await report(running, {"it": bad})
+    assert (result["succeeded"], result["added"], len(result["badPoints"])) == (True, 0, 4)
+    assert await everything(running.database) == before
+
+
+@pytest.mark.parametrize("value", ["1e400", "-1e400"])
+async def test_a_literal_beyond_all_doubles_is_refused_as_the_variable_is(running: Client, value: str) -> None:
+    before = await everything(running.database)
+    points = ", ".join(
+        f'{{metric: "loss", variant: "train", iteration: 1, value: {number}}}' for number in ("1", value)
+    )
+    query = f'mutation {{ metricsReport(input: {{reports: [{{task: "it", points: [{points}]}}]}}) {{ {RESULT} }} }}'
+    error = await running.error(query)
+    assert error["code"] == "VALIDATION_FAILED"
+    assert "Argument 'input' has invalid value at .reports[0].points[1].value" in error["message"]
+    assert await everything(running.database) == before
+
+
+async def test_there_is_room_for_so_many_curves_and_no_more(client: Client) -> None:
+    pairs = [("m", str(number), 0.5) for number in range(MAX_PAIRS - 2)]
+    await client.database["task"].insert_one(fresh(last_metrics=last_metrics(*pairs)))
+    known, gap, full = point(1, metric="m", variant="0"), point(None, variant="gap"), point(variant="eval")
+    [first] = await report(client, {"it": [known, gap, point(2), full, full, known]})
+    assert (first["succeeded"], first["added"]) == (True, 4)
+    assert [(one["index"], one["field"], one["code"]) for one in first["badPoints"]] == [
+        (3, "variant", "LIMIT_EXCEEDED"), (4, "variant", "LIMIT_EXCEEDED"),
+    ]  # fmt: skip
+    assert first["badPoints"][0]["message"] == ("A task has at most 2000 curves, and eval of loss is one more.")
+    assert (await curves(client, "it")).keys() == {("m", "0"), ("loss", "gap"), ("loss", "train")}
+
+
+async def test_curves_of_gaps_alone_need_room_as_well(running: Client) -> None:
+    [first] = await report(running, {"it": [point(None, variant=str(number)) for number in range(MAX_PAIRS)]})
+    [second] = await report(running, {"it": [point(1), point(None, variant="0"), point(1, variant="1")]})
+    assert (first["added"], second["added"]) == (MAX_PAIRS, 2)
+    assert [one["index"] for one in second["badPoints"]] == [0]
+
+
+async def test_a_curve_of_gaps_whose_values_come_when_the_task_is_full_goes_on(client: Client) -> None:
+    pairs = [("m", str(number), 0.5) for number in range(MAX_PAIRS - 1)]
+    await client.database["task"].insert_one(fresh(last_metrics=last_metrics(*pairs)))
+    for one in (point(None, variant="gap"), point(1, variant="eval"), point(2, 1, variant="gap")):
+        assert (await report(client, {"it": [one]}))[0]["added"] == 1
+    assert (await curves(client, "it"))["loss", "gap"]["values"] == [None, 2]
+    assert (await stored(client))["last_metrics"][md5("loss")].keys() == {md5("eval")}
+
+
+# -- one idempotency key ---------------------------------------------------------------------------
+
+
+async def test_the_same_report_again_adds_nothing_and_tells_the_same(running: Client) -> None:
+    asked = {"it": [point(1, 1), point(metric="")]}
+    [first] = await report(running, asked, idempotencyKey="k")
+    before = await everything(running.database)
+    [second] = await report(running, asked, idempotencyKey="k")
+    assert second == first | {"replayed": True}
+    assert await everything(running.database) == before
+
+
+async def test_a_report_that_broke_off_midway_goes_on_where_it_ended(running: Client) -> None:
+    asked = {"it": [point(1, 1)], "late": [point(2, 2)]}
+    first = await report(running, asked, idempotencyKey="k")
+    assert [result["succeeded"] for result in first] == [True, False]
+    await running.database["task"].insert_one(fresh(_id="late"))
+    second = await report(running, asked, idempotencyKey="k")
+    assert [result["replayed"] for result in second] == [True, False]
+    assert [len((await curves(running, name))["loss", "train"]["values"]) for name in asked] == [1, 1]
+    other = [{"task": "it", "points": [point(3)]}]
+    error = await refusal(running, "metricsReport", reports=other, idempotencyKey="k")
+    assert error["code"] == "IDEMPOTENCY_KEY_REUSED"
+
+
+# -- what is refused as a whole --------------------------------------------------------------------
+
+
+async def test_ten_thousand_points_are_taken_and_one_more_is_refused_unseen(
+    running: Client, commands: Commands
+) -> None:
+    await running.database["task"].insert_one(fresh(_id="other"))
+    points = [point(0.5, step) for step in range(5000)]
+    commands.seen.clear()
+    for reports, limit, maximum, actual in (
+        ([{"task": "it", "points": points}, {"task": "other", "points": [*points, point()]}], "points", 10_000, 10_001),
+        ([{"task": str(number), "points": []} for number in range(101)], "reports", 100, 101),
+    ):
+        error = await running.error(mutation("metricsReport", RESULT), input={"reports": reports})
+        assert error | {"message": ""} == {
+            "message": "", "code": "LIMIT_EXCEEDED", "limit": limit, "maximum": maximum, "actual": actual,
+        }  # fmt: skip
+    assert commands.seen == []
+    results = await report(running, {"it": points, "other": points})
+    assert [result["added"] for result in results] == [5000, 5000]
+
+
+async def test_a_task_is_reported_once_in_a_request(running: Client) -> None:
+    twice = [{"task": "it", "points": [point()]}] * 2
+    error = await refusal(running, "metricsReport", reports=twice)
+    assert (error["code"], error["field"], error["task"]) == ("DATA_VALIDATION_ERROR", "reports", "it")
+
+
+@pytest.mark.parametrize("bad", [
+    {"metric": None}, {"metric": 5}, {"variant": ABSENT}, {"iteration": 2**63}, {"iteration": 1.5}, {"iteration": "1"},
+    {"value": "0.5"}, {"value": True}, {"value": {}}, {"timestamp": "yesterday"}, {"timestamp": 1_790_000_000_000},
+    {"timestamp": "2026-01-31T12:00:00"}, {"iter": 1},
+], ids=" ".join)  # fmt: skip
+async def test_what_is_not_of_its_type_refuses_the_request_and_says_where(running: Client, bad: Document) -> None:
+    wrong = {name: value for name, value in (point() | bad).items() if value is not ABSENT}
+    error = await refusal(running, "metricsReport", reports=[{"task": "it", "points": [point(), wrong]}])
+    assert error["code"] == "VALIDATION_FAILED"
+    assert ".reports[0].points[1]" in error["message"]
+
+
+@pytest.mark.parametrize("value", ["1e400", "-1e400", "NaN", "Infinity"])
+async def test_json_with_what_is_no_number_is_refused(running: Client, value: str) -> None:
+    before = await everything(running.database)
+    asked = json.dumps({
+        "query": mutation("metricsReport", RESULT),
+        "variables": {"input": {"reports": [{"task": "it", "points": [point(12345)]}]}},
+    })  # fmt: skip
+    json_type = {"content-type": "application/json"}
+    answer = await running.http.post("/graphql", content=asked.replace("12345", value), headers=json_type)
+    assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+    assert await everything(running.database) == before

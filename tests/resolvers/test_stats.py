@@ -1,0 +1,174 @@
+"""Groups of tasks are what counting and calculating in Python make of the same rows."""
+
+import statistics
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pymongo.asynchronous.database import AsyncDatabase
+
+from tests.support.client import Client
+from tests.support.commands import Commands
+from tests.support.factories import (
+    COMPANY,
+    OTHER_COMPANY,
+    PUBLIC,
+    Document,
+    hyperparams,
+    last_metrics,
+    project,
+    task,
+    user,
+)
+from tests.support.generated import GENERATED, METRIC, PARAMETER, STAT, rows, together
+from tests.support.oracle import at, metric_value, parameter
+
+Database = AsyncDatabase[Document]
+
+STATS = """
+query($filter: TaskFilter, $groupBy: [TaskGroup!]!, $metrics: [MetricRef!]) {
+  taskStats(filter: $filter, groupBy: $groupBy, metrics: $metrics) {
+    group { value }
+    count
+    metrics { metric variant stat count mean std min max minTask { id } maxTask { id } }
+  }
+}"""
+PATHS = {"STATUS": "status", "PROJECT": "project", "USER": "user", "TYPE": "type", "QUEUE": "execution.queue"}
+
+
+# -- the oracle ------------------------------------------------------------------------------------
+
+
+def text(value: Any) -> str | None:
+    return value if type(value) is str else None
+
+
+def values_of(row: Document, group: Document) -> list[str | None]:
+    """What a row counts for in one dimension: its tags, or one value."""
+    if "hyperparam" in group:
+        return [parameter(row, group["hyperparam"])]
+    if group["field"] == "TAG":
+        tags = row.get("tags")
+        return sorted({text(tag) for tag in tags}, key=str) if isinstance(tags, list) and tags else [None]
+    value = text(at(row, *PATHS[group["field"]].split(".")))
+    return [value.upper() if value is not None and group["field"] in ("STATUS", "TYPE") else value]
+
+
+def grouped(rows: list[Document], groups: list[Document]) -> dict[tuple[str | None, ...], list[Document]]:
+    found: dict[tuple[str | None, ...], list[Document]] = {(): rows} if rows else {}
+    for group in groups:
+        finer: dict[tuple[str | None, ...], list[Document]] = defaultdict(list)
+        for key, members in found.items():
+            for row in members:
+                for value in values_of(row, group):
+                    finer[(*key, value)].append(row)
+        found = finer
+    return found
+
+
+def measured(rows: list[Document], ref: Document) -> Document:
+    pairs = sorted((float(value), row["_id"]) for row in rows if (value := metric_value(row, ref)) is not None)
+    values = [value for value, _ in pairs]
+    return {
+        "metric": ref["metric"], "variant": ref["variant"], "stat": ref.get("stat", "LAST"), "count": len(pairs),
+        "mean": pytest.approx(statistics.fmean(values)) if pairs else None,
+        "std": pytest.approx(statistics.stdev(values), rel=1e-6, abs=1e-6) if len(pairs) > 1 else None,
+        "min": values[0] if pairs else None, "max": values[-1] if pairs else None,
+        "minTask": {"id": pairs[0][1]} if pairs else None, "maxTask": {"id": pairs[-1][1]} if pairs else None,
+    }  # fmt: skip
+
+
+GROUPS = st.one_of(
+    st.sampled_from([*PATHS, "TAG"]).map(lambda field: {"field": field}), PARAMETER.map(lambda ref: {"hyperparam": ref})
+)
+
+
+@GENERATED
+@given(
+    rows=rows(),
+    groups=st.lists(GROUPS, max_size=3),
+    metrics=st.lists(together(METRIC, STAT), max_size=2),
+)
+async def test_groups_are_what_counting_in_python_makes_of_the_rows(
+    client: Client, database: Database, rows: list[Document], groups: list[Document], metrics: list[Document]
+) -> None:
+    small = [row for row in rows if all(abs(metric_value(row, ref) or 0) < 1e100 for ref in metrics)]
+    if small:
+        await database.task.insert_many(small)
+    try:
+        found = (await client.data(STATS, groupBy=groups, metrics=metrics))["taskStats"]
+    finally:
+        await database.task.delete_many({})
+    expected = grouped(small, groups)
+    assert {tuple(value["value"] for value in row["group"]): row["count"] for row in found} == {
+        key: len(members) for key, members in expected.items()
+    }
+    assert [row["count"] for row in found] == sorted((row["count"] for row in found), reverse=True)
+    for row in found:
+        members = expected[tuple(value["value"] for value in row["group"])]
+        assert row["metrics"] == [measured(members, ref) for ref in metrics]
+
+
+# -- as a user asks --------------------------------------------------------------------------------
+
+
+async def test_seeds_of_an_experiment_come_to_a_mean_and_a_best_task_in_one_aggregation(
+    client: Client, database: Database, commands: Commands
+) -> None:
+    def run(id_: str, lr: str, accuracy: float, **fields: Any) -> Document:
+        parameters, metrics = hyperparams(("General", "lr", lr)), last_metrics(("accuracy", "test", accuracy))
+        return task(_id=id_, project="p", hyperparams=parameters, last_metrics=metrics, **fields)
+
+    await database.project.insert_one(project(_id="p", name="digits"))
+    await database.user.insert_one(user(_id="u", name="Ada"))
+    await database.task.insert_many([
+        run("a", "0.1", 0.5), run("b", "0.1", 0.7, user="u"), run("c", "0.01", 0.9, company=PUBLIC),
+        run("d", "0.01", 0.99, company=OTHER_COMPANY),
+    ])  # fmt: skip
+    commands.seen.clear()
+    query = """query($lr: HyperparamRef!) {
+      taskStats(filter: {status: [COMPLETED]}, groupBy: [{field: PROJECT}, {hyperparam: $lr}],
+                metrics: [{metric: "accuracy", variant: "test"}]) {
+        group { value project { name } } count
+        metrics { mean std maxTask { id name user { name } } } } }"""
+    rows = (await client.data(query, lr={"section": "General", "name": "lr"}))["taskStats"]
+    digits = {"value": "p", "project": {"name": "digits"}}
+    best = {"id": "b", "name": "train digits", "user": {"name": "Ada"}}
+    assert rows == [
+        {"group": [digits, {"value": "0.1", "project": None}], "count": 2,
+         "metrics": [{"mean": 0.6, "std": pytest.approx(0.1414213562), "maxTask": best}]},
+        {"group": [digits, {"value": "0.01", "project": None}], "count": 1,
+         "metrics": [{"mean": 0.9, "std": None, "maxTask": {"id": "c", "name": "train digits", "user": None}}]},
+    ]  # fmt: skip
+    assert [command.get("aggregate") or command["find"] for command in commands.seen].count("task") == 2
+    assert len(commands.seen) == 4  # the groups, the projects, the best tasks, their users
+
+
+async def test_no_groups_are_one_group_and_no_tasks_none(client: Client, database: Database) -> None:
+    assert (await client.data(STATS, groupBy=[]))["taskStats"] == []
+    await database.task.insert_many([task(_id="a"), task(_id="b")])
+    assert (await client.data(STATS, groupBy=[]))["taskStats"] == [{"group": [], "count": 2, "metrics": []}]
+
+
+@pytest.mark.parametrize(("arguments", "code"), [
+    ({"groupBy": [{}]}, "VALIDATION_ERROR"),
+    ({"groupBy": [{"field": "TAG", "hyperparam": {"section": "a", "name": "b"}}]}, "VALIDATION_ERROR"),
+    ({"groupBy": [{"hyperparam": {"section": " ", "name": "b"}}]}, "FIELDS_VALUE_ERROR"),
+    ({"groupBy": [{"field": "STATUS"}] * 5}, "LIMIT_EXCEEDED"),
+    ({"groupBy": [], "metrics": [{"metric": "m", "variant": "v"}] * 21}, "LIMIT_EXCEEDED"),
+    ({"groupBy": [], "filter": {"or": []}}, "FIELDS_VALUE_ERROR"),
+    ({"groupBy": None}, "VALIDATION_FAILED"),
+    ({"groupBy": [{"field": "NAME"}]}, "VALIDATION_FAILED"),
+])  # fmt: skip
+async def test_what_can_not_be_grouped_is_refused(client: Client, arguments: Document, code: str) -> None:
+    assert (await client.error(STATS, **arguments))["code"] == code
+
+
+async def test_more_groups_than_a_page_are_refused(client: Client, database: Database) -> None:
+    rows = [{"_id": f"{number}", "company": COMPANY, "user": f"u{number}"} for number in range(501)]
+    await database.task.insert_many(rows)
+    error = await client.error(STATS, groupBy=[{"field": "USER"}])
+    assert (error["code"], error["maximum"]) == ("LIMIT_EXCEEDED", 500)
+    assert len((await client.data(STATS, groupBy=[{"field": "USER"}], filter={"id": ["-0"]}))["taskStats"]) == 500

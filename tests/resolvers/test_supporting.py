@@ -1,0 +1,233 @@
+"""Projects, queues and models that a caller makes."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.support.asking import change, refusal
+from tests.support.client import Client
+from tests.support.factories import OTHER_COMPANY, PUBLIC, Document, model, project, queue, task
+
+PROJECT = "id project { id name description tags systemTags parentId path defaultOutputDestination companyId userId }"
+MODEL = """id model {
+  id name uri framework comment tags systemTags ready design labels { key value } projectId parentId taskId userId
+  companyId created lastUpdate
+}"""
+
+
+async def all_of(client: Client, collection: str) -> dict[str, Document]:
+    return {document["name"]: document async for document in client.database[collection].find()}
+
+
+# -- projects --------------------------------------------------------------------------------------
+
+
+async def test_a_project_is_made_with_those_around_it(client: Client) -> None:
+    values = {
+        "name": " vision / digits/mnist ", "description": "Handwriting", "tags": ["x"], "systemTags": ["hidden"],
+        "defaultOutputDestination": "s3://bucket",
+    }  # fmt: skip
+    payload = await change(client, "projectCreate", PROJECT, **values)
+    found = await all_of(client, "project")
+    assert found.keys() == {"vision", "vision/digits", "vision/digits/mnist"}
+    outer, middle, inner = (found[name] for name in sorted(found))
+    assert [one["basename"] for one in (outer, middle, inner)] == ["vision", "digits", "mnist"]
+    assert [one["path"] for one in (outer, middle, inner)] == [[], [outer["_id"]], [outer["_id"], middle["_id"]]]
+    assert [one.get("parent") for one in (outer, middle, inner)] == [None, outer["_id"], middle["_id"]]
+    assert (outer["description"], outer["tags"]) == ("", [])
+    assert payload["project"] == {
+        **values, "name": "vision/digits/mnist", "id": payload["id"], "parentId": middle["_id"],
+        "path": [outer["_id"], middle["_id"]], "userId": "taskql", "companyId": inner["company"],
+    }  # fmt: skip
+
+
+async def test_projects_that_are_there_are_used(client: Client) -> None:
+    await client.database["project"].insert_one(project(_id="v", name="vision"))
+    payload = await change(client, "projectCreate", PROJECT, name="vision/digits")
+    assert payload["project"]["path"] == ["v"]
+    assert len(await all_of(client, "project")) == 2
+
+
+async def test_projects_of_another_company_are_none_of_the_viewers(client: Client) -> None:
+    await client.database["project"].insert_one(project(_id="v", name="vision", company=OTHER_COMPANY))
+    payload = await change(client, "projectCreate", PROJECT, name="vision/digits")
+    assert payload["project"]["path"] != ["v"]
+    assert await client.database["project"].count_documents({}) == 3
+
+
+@pytest.mark.parametrize("name", ["vision", " vision ", "vision/digits", "vision/digits/mnist", "vision / digits"])
+async def test_neither_the_name_of_a_public_project_nor_a_place_inside_it_is_taken(client: Client, name: str) -> None:
+    """The list would else show two projects of the same full name."""
+    await client.database["project"].insert_one(project(_id="v", name="vision", company=PUBLIC))
+    error = await refusal(client, "projectCreate", name=name)
+    assert (error["code"], error["field"]) == ("EXPECTED_UNIQUE_DATA", "name")
+    assert (error["name"], error["project"]) == ("vision", "v")
+    assert error["message"] == "name: the public project 'vision' exists; choose another name."
+
+
+async def test_a_public_project_inside_a_project_of_the_company_has_its_name_alone(client: Client) -> None:
+    await client.database["project"].insert_one(project(_id="v", name="vision/digits", company=PUBLIC))
+    for name in ("vision/digits", "vision/digits/mnist"):
+        error = await refusal(client, "projectCreate", name=name)
+        assert (error["code"], error["name"]) == ("EXPECTED_UNIQUE_DATA", "vision/digits")
+    for name in ("vision", "vision/faces", "Vision/digits", "vision/digits 2"):
+        await change(client, "projectCreate", "id", name=name)
+
+
+async def test_a_project_that_stood_beside_a_public_one_before_still_takes_projects_inside(client: Client) -> None:
+    await client.database["project"].insert_many([
+        project(_id="public", name="vision", company=PUBLIC), project(_id="own", name="vision"),
+    ])  # fmt: skip
+    payload = await change(client, "projectCreate", PROJECT, name="vision/digits")
+    assert payload["project"]["path"] == ["own"]
+
+
+async def test_names_of_queues_models_and_tasks_bind_within_the_company_alone(client: Client) -> None:
+    """A ClearML server refuses the name of something public for projects only."""
+    await client.database["queue"].insert_one(queue(name="same", company=PUBLIC))
+    await client.database["model"].insert_one(model(name="same", company=PUBLIC))
+    await client.database["task"].insert_one(task(name="same", company=PUBLIC, taskql_name="same"))
+    await change(client, "queueCreate", "id", name="same")
+    await change(client, "modelCreate", "id", name="same", uri="x")
+    await change(client, "taskCreate", "id", name="same", type="TRAINING")
+
+
+SLASH = "name: a slash separates the names of two projects; remove one that has no name before or after it."
+SHORT = "name: a name has at least 3 characters, not counting the blanks around it"
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("", f"{SHORT}; '' has 0."), ("  ", f"{SHORT}; '' has 0."), ("ab", f"{SHORT}; 'ab' has 2."),
+    (" ab ", f"{SHORT}; 'ab' has 2."), ("ab/digits", f"{SHORT}; 'ab' has 2."), ("\t\n", f"{SHORT}; '' has 0."),
+    ("/", f"{SHORT}; '' has 0."), (" / ", f"{SHORT}; '' has 0."), ("/vision", SLASH), ("vision/", SLASH),
+    ("vision//digits", SLASH), ("vision/ /digits", SLASH), ("a/", SLASH),
+])  # fmt: skip
+async def test_a_name_that_no_project_can_have_is_refused_with_the_reason(
+    client: Client, name: str, message: str
+) -> None:
+    error = await refusal(client, "projectCreate", name=name)
+    assert (error["code"], error["field"], error["message"]) == ("DATA_VALIDATION_ERROR", "name", message)
+
+
+LEAST: dict[str, dict[str, Any]] = {
+    "projectCreate": {}, "queueCreate": {}, "modelCreate": {"uri": "x"}, "taskCreate": {"type": "TRAINING"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mutation", LEAST)
+@pytest.mark.parametrize("name", ["", " ", "ab", "\u3000ab\u3000", "\n\n\n\n"])
+async def test_a_short_name_is_refused_in_the_same_words_everywhere(client: Client, mutation: str, name: str) -> None:
+    error = await refusal(client, mutation, name=name, **LEAST[mutation])
+    assert (error["code"], error["field"]) == ("DATA_VALIDATION_ERROR", "name")
+    assert error["message"].startswith(SHORT)
+
+
+@pytest.mark.parametrize("mutation", LEAST)
+@pytest.mark.parametrize("name", ["abc", "a b", "\0\0\0", "x" * 100_000, "🙂🙂🙂", "${x}", "a.b$c"])
+async def test_any_other_name_comes_back_as_it_is(client: Client, mutation: str, name: str) -> None:
+    kind = mutation.removesuffix("Create")
+    payload = await change(client, mutation, f"{kind} {{ name }}", name=f" {name} ", **LEAST[mutation])
+    assert payload[kind] == {"name": name}
+
+
+async def test_a_hundred_projects_are_inside_one_another_at_most(client: Client) -> None:
+    error = await refusal(client, "projectCreate", name="/".join(["aaa"] * 101))
+    assert (error["code"], error["maximum"], error["actual"]) == ("LIMIT_EXCEEDED", 100, 101)
+    payload = await change(client, "projectCreate", "project { path }", name="/".join(["aaa"] * 100))
+    assert len(payload["project"]["path"]) == 99
+
+
+async def test_a_project_has_a_name_of_its_own(client: Client) -> None:
+    await client.database["project"].insert_one(project(_id="p", name="imported"))
+    await change(client, "projectCreate", "id", name="made here")
+    for name in ("imported", "made here", " made here "):
+        error = await refusal(client, "projectCreate", name=name)
+        assert (error["code"], error["field"]) == ("EXPECTED_UNIQUE_DATA", "name")
+
+
+async def test_of_fifty_that_make_one_tree_all_share_its_top(client: Client) -> None:
+    made = [change(client, "projectCreate", "id", name=f"top/middle/leaf {number}") for number in range(20)]
+    await asyncio.gather(*made)
+    found = await all_of(client, "project")
+    assert len(found) == await client.database["project"].count_documents({}) == 22
+    assert {tuple(one["path"]) for name, one in found.items() if "leaf" in name} == {
+        (found["top"]["_id"], found["top/middle"]["_id"])
+    }
+
+
+# -- queues ----------------------------------------------------------------------------------------
+
+
+async def test_a_queue_is_made_empty(client: Client) -> None:
+    payload = await change(
+        client, "queueCreate", "id replayed queue { id name tags systemTags entries { position } }",
+        name=" fast ", tags=["gpu"], systemTags=["x"],
+    )  # fmt: skip
+    assert payload == {
+        "id": payload["id"], "replayed": False,
+        "queue": {"id": payload["id"], "name": "fast", "tags": ["gpu"], "systemTags": ["x"], "entries": []},
+    }  # fmt: skip
+
+
+async def test_a_task_goes_into_a_queue_that_was_made(client: Client) -> None:
+    await client.database["task"].insert_one(task(_id="t", status="created"))
+    made = await change(client, "queueCreate", "id", name="fast")
+    payload = await change(client, "taskEnqueue", "task { execution { queue { name entries { task { id } } } } }",
+                           task="t", queue=made["id"])  # fmt: skip
+    assert payload["task"]["execution"]["queue"] == {"name": "fast", "entries": [{"task": {"id": "t"}}]}
+
+
+async def test_a_queue_has_a_name_of_its_own_and_of_three_letters(client: Client) -> None:
+    await client.database["queue"].insert_one(queue(name="imported"))
+    assert (await refusal(client, "queueCreate", name="imported"))["code"] == "EXPECTED_UNIQUE_DATA"
+    assert (await refusal(client, "queueCreate", name=" ab "))["code"] == "DATA_VALIDATION_ERROR"
+
+
+# -- models ----------------------------------------------------------------------------------------
+
+
+async def test_a_model_is_what_was_asked_for(client: Client) -> None:
+    await client.database["project"].insert_one(project(_id="p"))
+    await client.database["model"].insert_one(model(_id="m"))
+    await client.database["task"].insert_one(task(_id="t"))
+    values: dict[str, Any] = {
+        "name": "digits net", "uri": "s3://x", "framework": "PyTorch", "comment": "c", "tags": ["x"],
+        "systemTags": ["y"], "ready": True, "design": {"a.b": {"$c": 1}, "lambda_": 2},
+        "labels": [{"key": "a.b", "value": 1}, {"key": "$x", "value": 2}],
+    }  # fmt: skip
+    payload = await change(client, "modelCreate", MODEL, project="p", parent="m", task="t", **values)
+    shown = payload["model"]
+    assert shown["id"] == payload["id"]
+    assert {name: shown[name] for name in values if name != "labels"} == {
+        name: value for name, value in values.items() if name != "labels"
+    }
+    assert sorted(shown["labels"], key=str) == sorted(values["labels"], key=str)
+    assert (shown["projectId"], shown["parentId"], shown["taskId"], shown["userId"]) == ("p", "m", "t", "taskql")
+
+
+async def test_models_may_share_a_name_and_are_drafts_until_told_otherwise(client: Client) -> None:
+    made = [await change(client, "modelCreate", "id model { ready }", name="net", uri="x") for _ in range(2)]
+    assert [one["model"]["ready"] for one in made] == [False, False]
+    assert made[0]["id"] != made[1]["id"]
+
+
+@pytest.mark.parametrize(("bad", "code"), [
+    ({"name": "x"}, "DATA_VALIDATION_ERROR"), ({"project": "no"}, "INVALID_PROJECT_ID"),
+    ({"project": "public"}, "NO_WRITE_PERMISSION"), ({"project": "foreign"}, "INVALID_PROJECT_ID"),
+    ({"parent": "no"}, "INVALID_MODEL_ID"), ({"parent": "foreign"}, "INVALID_MODEL_ID"),
+    ({"task": "no"}, "INVALID_TASK_ID"), ({"task": "foreign"}, "INVALID_TASK_ID"),
+    ({"labels": [{"key": "x", "value": 1}, {"key": "x", "value": 2}]}, "DATA_VALIDATION_ERROR"),
+    ({"labels": [{"key": "", "value": 1}]}, "DATA_VALIDATION_ERROR"),
+    ({"labels": [{"key": "x"}]}, "DATA_VALIDATION_ERROR"),
+    ({"design": {"": 1}}, "DATA_VALIDATION_ERROR"), ({"design": []}, "VALIDATION_FAILED"),
+    ({"uri": None}, "VALIDATION_FAILED"), ({"ready": "yes"}, "VALIDATION_FAILED"),
+])  # fmt: skip
+async def test_a_model_that_can_not_be_is_not_stored(client: Client, bad: dict[str, Any], code: str) -> None:
+    for company, id_ in ((OTHER_COMPANY, "foreign"), (PUBLIC, "public")):
+        own = {"_id": id_, "company": company}
+        await client.database["project"].insert_one(project(**own))
+        await client.database["model"].insert_one(model(**own))
+        await client.database["task"].insert_one(task(**own))
+    error = await refusal(client, "modelCreate", **{"name": "a net", "uri": "x", **bad})
+    assert error["code"] == code

@@ -1,0 +1,129 @@
+"""Who may change what: a company its own, nobody what is public, and nothing without transactions."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from models.documents.base import now
+from schema.load import load
+from tests.support.client import Client
+from tests.support.database import found_by
+from tests.support.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, model, project, queue, task, user
+from tests.support.inputs import least
+from tests.support.paths import DUMP
+from tests.support.servers import HTTP, everything, restore, served, standalone
+
+MUTATIONS = sorted(load().mutations)
+REFERRING = {"task_clone", "model_create"}  # they leave the task that they name as it is
+OWNERS = {OTHER_COMPANY: "foreign", PUBLIC: "public"}
+
+
+# -- tenants ---------------------------------------------------------------------------------------
+
+
+def those_of(company: str, about: str) -> dict[str, list[Document]]:
+    """Documents of a company that name a task of somebody else wherever one can."""
+    own = OWNERS[company]
+    item = [{"name": "m", "model": "model", "updated": DAY}]
+    return {
+        "task": [
+            task(_id=f"{own} child", company=company, parent=about, status="published", project="home",
+                 models={"input": item, "output": item}),
+            task(_id=own, company=company, status="queued", project="home"),
+        ],
+        "model": [
+            model(_id=f"{own} draft", company=company, task=about, ready=False),
+            model(_id=f"{own} model", company=company, task=about, ready=True),
+        ],
+        "queue": [
+            queue(_id=f"{own} line", company=company, entries=[{"task": about, "added": DAY}], system_tags=["default"]),
+        ],
+        "project": [project(_id=f"{own} home", company=company)],
+        "user": [user(_id=f"{own} user", company=company)],
+        "task__trash": [task(_id=f"{own} trash", company=company)],
+        "taskql_transition": [{"_id": f"{own}:1", "task": about, "company": company, "number": 7}],
+        "taskql_key": [{"_id": f"{own} key", "company": company, "request": "r", "answer": b"{}", "at": now()}],
+        "taskql_series": [{
+            "_id": f"{about}/{own}", "company": company, "task": about, "metric": "a name", "variant": "a name",
+            "number": 0, "points": 0, "is_last": True, "chunks": [],
+        }],
+    }  # fmt: skip
+
+
+async def of_others(client: Client) -> dict[str, list[Document]]:
+    query = {"company": {"$ne": COMPANY}, "_id": {"$ne": COMPANY}}
+    return await found_by(client.database, {"$match": query}, {"$sort": {"_id": 1}})
+
+
+@pytest.fixture
+async def shared(client: Client) -> Client:
+    """A task of ours that is named, by others, wherever something can be named."""
+    outputs = [{"name": "m", "model": f"{own} draft", "updated": DAY} for own in OWNERS.values()]
+    await client.database["task"].insert_one(
+        task(_id="it", status="queued", project="foreign home", parent="foreign", started=None,
+             models={"input": [], "output": outputs}, script={"repository": "r", "entry_point": "e"})
+    )  # fmt: skip
+    await client.database["queue"].insert_one(queue(_id="line", entries=[{"task": "it", "added": DAY}]))
+    for company in OWNERS:
+        for name, documents in those_of(company, "it").items():
+            await client.database[name].insert_many(documents)
+    return client
+
+
+@pytest.mark.parametrize("status", ["created", "queued", "in_progress", "completed"])
+@pytest.mark.parametrize("mutation", MUTATIONS)
+async def test_no_mutation_changes_what_others_have(shared: Client, mutation: str, status: str) -> None:
+    await shared.database["task"].update_one({"_id": "it"}, {"$set": {"status": status}})
+    before = await of_others(shared)
+    assert sum(map(len, before.values())) >= 20
+    for more in ({}, {"force": True, "move_to_trash": True, "queue": "line"}):
+        document, variables = least(mutation, **more)
+        await shared.answer(document, **variables)
+    assert await of_others(shared) == before
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [name for name in MUTATIONS if "task" in {field.name for field in load().object(f"{name}_input").fields}],
+)
+@pytest.mark.parametrize(("id_", "code"), [("foreign", "INVALID_TASK_ID"), ("public", "NO_WRITE_PERMISSION"),
+                                           ("none", "INVALID_TASK_ID"), ("", "INVALID_TASK_ID")])  # fmt: skip
+async def test_a_task_of_others_is_refused_and_a_foreign_one_is_as_none(
+    shared: Client, mutation: str, id_: str, code: str
+) -> None:
+    before = await of_others(shared)
+    document, variables = least(mutation, task=id_, force=True)
+    answer = await shared.answer(document, **variables)
+    codes = [error["extensions"]["code"] for error in answer.get("errors", ())]
+    assert codes == ([] if id_ == "public" and mutation in REFERRING else [code])
+    assert await of_others(shared) == before
+
+
+async def test_the_queue_of_others_is_none(shared: Client) -> None:
+    await shared.database["task"].update_one({"_id": "it"}, {"$set": {"status": "created"}})
+    for own in OWNERS.values():
+        document, variables = least("task_enqueue", queue=f"{own} line")
+        assert (await shared.error(document, **variables))["code"] == "INVALID_QUEUE_ID"
+
+
+# -- a server without transactions -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with standalone(tmp_path_factory.mktemp("alone")) as uri:
+        restore(uri, DUMP)
+        yield uri
+
+
+def test_on_a_standalone_server_every_mutation_is_refused_and_nothing_written(alone: str) -> None:
+    before = everything(alone)
+    with served(mongodb_uri=alone) as server:
+        for mutation in MUTATIONS:
+            document, variables = least(mutation)
+            answer = HTTP.post(server.address, json={"query": document, "variables": variables}).json()
+            [error] = answer["errors"]
+            assert (mutation, error["extensions"]["code"]) == (mutation, "REPLICA_SET_REQUIRED")
+            assert "--replSet" in error["message"]
+        assert server.data("{ tasks { totalCount } }") == {"tasks": {"totalCount": 10}}
+    assert everything(alone) == before

@@ -1,0 +1,170 @@
+"""HOCON and the documents agree on what is stored: field by field, in both directions."""
+
+import types
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Union, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel, Field
+
+from models.store.database import DOCUMENTS
+from schema.load import load
+from schema.spec import EnumSpec, FieldSpec, ListOf, MapOf, MapSpec, ObjectSpec, Ref, Scalar, TypeSpec
+
+SCALARS: Mapping[str, type] = {
+    "String": str,
+    "ID": str,
+    "Int": int,
+    "Long": int,
+    "Float": float,
+    "Boolean": bool,
+    "DateTime": datetime,
+    "JSON": dict,
+}
+HOCON_ONLY = {"queue.entries[].position": "the place in the stored list"}
+Said = list[tuple[str, type | None]]
+Kept = set[tuple[str, type]]
+# a document's field → why HOCON has none for it
+STORED_ONLY = {
+    "task.unique_metrics": "an index of the names that lastMetrics shows",
+    **dict.fromkeys(
+        (f"taskql_transition.{name}" for name in ("_id", "company", "task", "number")),
+        "whose it is and where it stands, which the place in the answer tells",
+    ),
+    **dict.fromkeys((f"{name}.revision_id" for name in DOCUMENTS), "Beanie's own, and never written"),
+}
+
+
+# -- what HOCON says: stored path → type; [] leads into a list, {} into a map ----------------------
+
+
+def said(definition: ObjectSpec, root: str, at: str = "") -> Iterator[tuple[str, type | None]]:
+    """The type is None where a reader makes the field of what other fields keep there."""
+    for field in definition.fields:
+        if field.loader:
+            continue
+        own = f"{at}{field.name}"
+        for path in field.stored or (own,):
+            if field.read and path != own:
+                yield f"{root}.{path}", None
+            else:
+                yield from said_of(stored(field), root, path)
+
+
+def stored(field: FieldSpec) -> TypeSpec:
+    """Artifacts are a list in the seed, and a map where they are stored."""
+    is_map = field.shown and field.shown.key == "artifact"
+    return MapOf(field.type.item) if is_map and isinstance(field.type, ListOf) else field.type
+
+
+def said_of(type_: TypeSpec, root: str, path: str) -> Iterator[tuple[str, type | None]]:
+    match type_:
+        case Scalar(name):
+            yield f"{root}.{path}", SCALARS[name]
+        case ListOf(item):
+            yield from said_of(item, root, f"{path}[]")
+        case MapOf(value):
+            yield from said_of(value, root, f"{path}{{}}")
+        case Ref(name):
+            match load().definitions[name]:
+                case ObjectSpec() as definition:
+                    yield from said(definition, root, f"{path}.")
+                case MapSpec(value=value):
+                    yield from said_of(value, root, f"{path}{{}}")
+                case EnumSpec():
+                    yield f"{root}.{path}", str
+
+
+# -- what the documents keep: the same paths → types -----------------------------------------------
+
+
+def kept(model: type[BaseModel], at: str) -> Iterator[tuple[str, type]]:
+    for name, field in model.model_fields.items():
+        yield from kept_in(field.annotation, f"{at}.{field.alias or name}")
+
+
+def kept_in(annotation: Any, path: str) -> Iterator[tuple[str, type]]:
+    inner = get_args(annotation)
+    if get_origin(annotation) in {Union, types.UnionType}:
+        for one in inner:
+            if one is not types.NoneType:
+                yield from kept_in(one, path)
+    elif get_origin(annotation) is list:
+        yield from kept_in(inner[0], f"{path}[]")
+    elif get_origin(annotation) is dict and inner[1] is not Any:
+        yield from kept_in(inner[1], f"{path}{{}}")
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield from kept(annotation, path)
+    else:
+        yield path, get_origin(annotation) or annotation
+
+
+def is_place(path: str, places: set[str]) -> bool:
+    return any(place == path or place.startswith((f"{path}.", f"{path}[", f"{path}{{")) for place in places)
+
+
+# -- agreement -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def collections() -> list[ObjectSpec]:
+    found = [definition for definition in load().definitions.values() if isinstance(definition, ObjectSpec)]
+    return [definition for definition in found if definition.collection]
+
+
+@pytest.fixture(scope="module")
+def spec(collections: list[ObjectSpec]) -> Said:
+    return [element for found in collections for element in said(found, str(found.collection))]
+
+
+@pytest.fixture(scope="module")
+def documents() -> Kept:
+    return {element for name, document in DOCUMENTS.items() for element in kept(document, name)}
+
+
+def test_every_stored_definition_has_a_document(collections: list[ObjectSpec]) -> None:
+    assert {definition.collection for definition in collections} == set(DOCUMENTS)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_is_kept_in_the_collection_of_its_name(name: str) -> None:
+    settings = DOCUMENTS[name].__dict__["Settings"]
+    assert name == settings.name
+
+
+def test_every_field_of_hocon_is_kept_in_its_type(spec: Said, documents: Kept) -> None:
+    assert {path for path, type_ in spec if type_ and (path, type_) not in documents} == HOCON_ONLY.keys()
+
+
+def test_every_place_that_a_reader_reads_is_kept(spec: Said, documents: Kept) -> None:
+    places = {path for path, _ in documents}
+    assert {path for path, type_ in spec if type_ is None and not is_place(path, places)} == set()
+
+
+def test_every_field_of_a_document_is_in_hocon_or_has_a_reason_not_to_be(spec: Said, documents: Kept) -> None:
+    told = {path for path, type_ in spec if type_}
+    assert {path.rstrip("[]{}") for path, _ in documents if path not in told} == set(STORED_ONLY)
+
+
+def test_documents_are_read_as_hocon_is() -> None:
+    """The paths and types that these tests compare, of one small document."""
+
+    class Inner(BaseModel):
+        count: int | None = None
+
+    class Outer(BaseModel):
+        id: str = Field(alias="_id")
+        many: list[Inner] = []
+        table: dict[str, dict[str, float | None]] = {}
+        free: dict[str, Any] = {}
+        cells: list[list[int | str]] | None = None
+
+    assert list(kept(Outer, "outer")) == [
+        ("outer._id", str),
+        ("outer.many[].count", int),
+        ("outer.table{}{}", float),
+        ("outer.free", dict),
+        ("outer.cells[][]", int),
+        ("outer.cells[][]", str),
+    ]

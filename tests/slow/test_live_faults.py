@@ -1,0 +1,207 @@
+"""Subscriptions over a database that fails, takes its time, or forgets: nothing is lost, and nobody waits for ever."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pymongo
+import pytest
+
+from models.store.database import Database, connect
+from tests.support.factories import COMPANY, Document, project, task
+from tests.support.live import SOON, Take, groups_of, taker
+from tests.support.servers import replica_set
+
+NAME = "taskql_live"
+CHANGED = (
+    "subscription ($after: String) { taskChanged(resumeAfter: $after) { id resumeToken task { project { name } } } }"
+)
+PLAIN = "subscription ($after: String) { taskChanged(resumeAfter: $after) { id resumeToken } }"
+OTHER = 'subscription { taskChanged(filter: {id: ["new"]}) { id } }'
+Fail = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with replica_set(tmp_path_factory.mktemp("live")) as found:
+        yield found
+
+
+@pytest.fixture
+def admin(uri: str) -> Iterator[pymongo.MongoClient[Document]]:
+    """Another client, to whom nothing fails."""
+    with pymongo.MongoClient[Document](uri) as found:
+        found.drop_database(NAME)
+        found[NAME]["task"].insert_one(task(_id="before"))
+        yield found
+
+
+@pytest.fixture
+def fail(admin: pymongo.MongoClient[Document]) -> Iterator[Fail]:
+    def failing(*commands: str, mode: Any = "alwaysOn", **how: Any) -> None:
+        data = {"failCommands": commands, "appName": "taskql", **how}
+        admin.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+
+    yield failing
+    admin.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+
+
+@pytest.fixture
+async def database(uri: str, admin: pymongo.MongoClient[Document]) -> AsyncIterator[Database]:  # noqa: ARG001 - to be empty
+    async with connect(uri, NAME) as found:
+        yield found
+
+
+@pytest.fixture
+def take(database: Database) -> Take:
+    return taker(database, max_time_ms=300)  # the driver tries again for a second more
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(SOON):
+        while not holds():  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.01)
+
+
+async def told(database: Database, subscription: Any) -> "asyncio.Future[Any]":
+    """What it tells next, once it listens."""
+    before = len(database.changes._listeners)
+    found = asyncio.ensure_future(anext(subscription))
+    await until(lambda: len(database.changes._listeners) > before or found.done())
+    # it looks at what there is before it begins
+    await until(lambda: found.done() or all(group.ready.done() for group in groups_of(database.changes)))
+    await asyncio.sleep(0.1)
+    return found
+
+
+async def one_token(database: Database, take: Take, admin: pymongo.MongoClient[Document]) -> str:
+    """Of the first of two tasks that are told of together."""
+    subscription = take(PLAIN)
+    first = await told(database, subscription)
+    admin[NAME]["task"].insert_many([task(_id="first"), task(_id="second")])
+    token: str = (await first).data["taskChanged"]["resumeToken"]
+    await subscription.aclose()
+    await until(lambda: not database.changes._listeners)
+    return token
+
+
+async def test_going_on_comes_to_an_end_while_everything_changes(
+    database: Database, take: Take, admin: pymongo.MongoClient[Document]
+) -> None:
+    """However much was missed."""
+    token = await one_token(database, take, admin)
+    many = [{"_id": f"{number:05}", "company": COMPANY} for number in range(20_000)]
+    admin[NAME]["task"].insert_many(many)
+
+    async def change() -> None:
+        for number in range(10_000):
+            await database.database["task"].update_one({"_id": "before"}, {"$set": {"x": number}})
+            await asyncio.sleep(0.01)
+
+    changing = asyncio.create_task(change())
+    subscription = take(PLAIN, after=token)
+    try:
+        missed = [await asyncio.wait_for(anext(subscription), SOON) for _ in range(3)]
+        assert [result.data["taskChanged"]["id"] for result in missed] == ["second", "00000", "00001"]
+    finally:
+        changing.cancel()
+        await subscription.aclose()
+
+
+async def test_what_can_not_be_told_at_the_moment_is_told_later(
+    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail
+) -> None:
+    """The database went away after it was found that there is something to tell."""
+    admin[NAME]["project"].insert_one(project(_id="p", name="a project", company=COMPANY))
+    subscription = take(CHANGED)
+    first = await told(database, subscription)
+    fail("find", namespace=f"{NAME}.project", closeConnection=True)
+    admin[NAME]["task"].insert_one(task(_id="it", project="p"))
+    await asyncio.sleep(2)
+    fail(mode="off")
+    result = await asyncio.wait_for(first, SOON)
+    assert result.errors is None
+    assert result.data["taskChanged"]["task"] == {"project": {"name": "a project"}}
+    await subscription.aclose()
+
+
+async def test_a_curve_begins_anew_although_the_database_failed_just_then(
+    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail
+) -> None:
+    block = {"_id": "before/a/b/000000", "company": COMPANY, "task": "before", "metric": "a", "variant": "b"}
+    admin[NAME]["taskql_series"].insert_one({**block, "number": 0, "points": 3, "is_last": True, "chunks": []})
+    subscription = take('subscription { metricsAppended(task: "before") { metric offset values } }')
+    first = await told(database, subscription)
+    fail("find", namespace=f"{NAME}.taskql_series", closeConnection=True)
+    admin[NAME]["taskql_series"].delete_many({})
+    await asyncio.sleep(2)
+    fail(mode="off")
+    result = await asyncio.wait_for(first, SOON)
+    assert result.data == {"metricsAppended": {"metric": "a", "offset": 0, "values": []}}
+    await subscription.aclose()
+
+
+async def test_what_fails_for_another_reason_than_forgetting_is_tried_again(
+    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail
+) -> None:
+    subscription = take(CHANGED)
+    first = await told(database, subscription)
+    fail("getMore", "aggregate", mode={"times": 2}, errorCode=8)
+    await asyncio.sleep(0.3)
+    admin[NAME]["task"].insert_one(task(_id="it"))
+    assert (await asyncio.wait_for(first, SOON)).data["taskChanged"]["id"] == "it"
+    await subscription.aclose()
+
+
+@pytest.mark.parametrize("code", [286, 10334])
+async def test_who_can_not_go_on_is_told_so_and_the_next_begins_anew(
+    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail, code: int
+) -> None:
+    """The database has forgotten what came, or can't put it into an event."""
+    subscription = take(CHANGED)
+    first = await told(database, subscription)
+    fail("getMore", mode={"times": 1}, errorCode=code)
+    [error] = (await asyncio.wait_for(first, SOON)).errors
+    assert error.original_error.extensions["code"] == "DATABASE_UNAVAILABLE"
+    again = take(CHANGED)
+    first = await told(database, again)
+    admin[NAME]["task"].insert_one(task(_id="it"))
+    assert (await asyncio.wait_for(first, SOON)).data["taskChanged"]["id"] == "it"
+    await again.aclose()
+
+
+async def test_who_comes_new_does_not_wait_for_one_who_goes_on(
+    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail
+) -> None:
+    """To look back may take long."""
+    token = await one_token(database, take, admin)
+    keeping = take('subscription { taskChanged(filter: {id: ["none"]}) { id } }')
+    listening = await told(database, keeping)
+    fail("aggregate", mode={"times": 1}, blockConnection=True, blockTimeMS=6000)
+    resumed = take(CHANGED, after=token)
+    going_on = await told(database, resumed)
+    new = take(OTHER)
+    first = await told(database, new)
+    admin[NAME]["task"].insert_one(task(_id="new"))
+    assert (await asyncio.wait_for(first, SOON)).data["taskChanged"]["id"] == "new"
+    assert not going_on.done()
+    assert (await asyncio.wait_for(going_on, SOON)).data["taskChanged"]["id"] == "second"
+    listening.cancel()
+    await asyncio.wait([listening])
+    for subscription in (keeping, resumed, new):
+        await subscription.aclose()
+
+
+async def test_who_goes_on_just_as_it_all_ends_is_told_so(
+    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail
+) -> None:
+    token = await one_token(database, take, admin)
+    keeping = take(OTHER)
+    listening = await told(database, keeping)
+    fail("aggregate", mode={"times": 1}, blockConnection=True, blockTimeMS=1000)
+    resumed = take(CHANGED, after=token)
+    going_on = await told(database, resumed)
+    admin.drop_database(NAME)
+    for ended in (listening, going_on):
+        [error] = (await asyncio.wait_for(ended, SOON)).errors
+        assert error.original_error.extensions["code"] in {"DATABASE_UNAVAILABLE", "BAD_CURSOR"}

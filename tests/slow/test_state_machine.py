@@ -1,0 +1,214 @@
+"""Random walks of tasks through their statuses: told before, done whole or not at all, and kept in the history."""
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from models.documents.base import now
+from models.status import STATUSES
+from tests.support.client import Client
+from tests.support.database import empty, found_by
+from tests.support.factories import ABSENT, PUBLIC, Document, model, project, queue, task
+
+# HYPOTHESIS_PROFILE=long for a night's work; each example is walked under both sets of rules. A walk that fails is not
+# shortened: trying that against a database takes longer than to read it.
+STEPS = 50
+EXAMPLES = 50 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 5
+GENERATED = settings(
+    phases=[Phase.generate], max_examples=EXAMPLES, deadline=None, database=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+
+MOVES = (
+    "Started",
+    "Stop",
+    "Stopped",
+    "Failed",
+    "Close",
+    "Completed",
+    "Publish",
+    "Enqueue",
+    "Dequeue",
+    "Reset",
+    "Delete",
+)
+NO_FORCE = ("Enqueue", "Dequeue")
+TASKS = ("parent", "child", "maker", "bare", "public")
+CODES = {
+    "does not allow this": "INVALID_TASK_STATUS", "in this queue already": "TASK_ALREADY_QUEUED",
+    "a script with": "TASK_VALIDATION_ERROR", "use force": "TASK_CANNOT_BE_DELETED",
+}  # fmt: skip
+SHOWN = "status transitions { totalCount } availableTransitions { mutation target allowed requiresForce reasons }"
+History = list[tuple[Any, Any, str, bool]]
+
+
+class Move(NamedTuple):
+    """A call of a mutation; `expected` is the status that the caller believes, or whether it is the right one."""
+
+    name: str
+    task: str
+    force: bool = False
+    expected: str | None = None
+    key: str | None = None
+
+    @property
+    def request(self) -> str:
+        said = [f'task: "{self.task}"']
+        said += ["force: true"] if self.force else []
+        said += [f"expectedStatus: {self.expected.upper()}"] if self.expected else []
+        return ", ".join(said)
+
+    def text(self) -> str:
+        key = f', idempotencyKey: "{self.key}"' if self.key else ""
+        below = "replayed" if self.name == "Delete" else f"replayed task {{ {SHOWN} }}"
+        return f"mutation {{ done: task{self.name}(input: {{{self.request}{key}}}) {{ {below} }} }}"
+
+
+class Outside(NamedTuple):
+    """What others do to a task in the meantime."""
+
+    what: str
+    task: str
+
+
+@st.composite
+def moves(draw: st.DrawFn) -> Move:
+    name = draw(st.sampled_from(MOVES))
+    force = name not in NO_FORCE and draw(st.integers(0, 5)) == 5
+    expected = draw(st.sampled_from([None] * 30 + [status for status in STATUSES if status != "unknown"]))
+    key = draw(st.sampled_from([None] * 20 + ["one", "two"]))
+    return Move(name, draw(st.sampled_from(TASKS[:-1] * 3 + TASKS[-1:])), force, expected, key)
+
+
+OUTSIDE = st.builds(
+    Outside, st.sampled_from(["worker", "silence", "model", "ready", "create", "status"]), st.sampled_from(TASKS[:-1])
+)
+WALKS = st.lists(st.one_of(moves(), moves(), moves(), OUTSIDE), min_size=STEPS, max_size=STEPS)
+
+
+class World:
+    """The stored world, and what should have become of it."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.database = client.database
+        self.histories: dict[str, History] = defaultdict(list)
+        self.keys: dict[str, tuple[str, str]] = {}
+
+    async def begin(self) -> None:
+        await empty(self.database)
+        await self.database["queue"].insert_one(queue(_id="q"))
+        await self.database["project"].insert_one(project(_id="p"))
+        await self.database["task"].insert_many([a_task(name) for name in TASKS])
+
+    async def meanwhile(self, step: Outside) -> None:
+        at, tasks, models = {"_id": step.task}, self.database["task"], self.database["model"]
+        match step.what:
+            case "worker":
+                await self.database["queue"].update_many({}, {"$pull": {"entries": {"task": step.task}}})
+                await tasks.update_one(at, {"$set": {"last_worker": "w", "last_update": now()}})
+            case "silence":
+                await tasks.update_one(at, {"$set": {"last_update": now() - timedelta(hours=1)}})
+            case "model":
+                made = model(task=step.task, ready=False)
+                await models.insert_one(made)
+                await tasks.update_one(at, {"$set": {"models.output": [{"name": "net", "model": made["_id"]}]}})
+            case "ready":
+                await models.update_one({"task": step.task}, {"$set": {"ready": True}})
+            case "create" if not await tasks.find_one(at):
+                await tasks.insert_one(a_task(step.task))
+            case "status":
+                await tasks.update_one(at, {"$set": {"status": "publishing"}})
+
+    async def shown(self, id_: str) -> Document | None:
+        found: Document | None = (await self.client.data(f'{{ task(id: "{id_}") {{ {SHOWN} }} }}'))["task"]
+        return found
+
+    async def stored(self) -> dict[str, list[Document]]:
+        """Everything that is stored, but empty collections."""
+        return await found_by(self.database, {"$sort": {"_id": 1}})
+
+    async def move(self, step: Move) -> None:
+        before, task_ = await self.stored(), await self.shown(step.task)
+        answer = await self.client.answer(step.text())
+        after = await self.shown(step.task)
+        codes = [error["extensions"]["code"] for error in answer.get("errors", ())]
+        known = self.keys.get(step.key or "")
+        if known:
+            self.replayed(step, known, codes, answer)
+        else:
+            assert codes == self.predicted(step, task_), step
+        if known or codes:
+            assert await self.stored() == before, step
+            return
+        assert task_
+        self.moved(step, task_, after)
+        assert step.name == "Delete" or answer["data"]["done"] == {"replayed": False, "task": after}
+        if step.key:
+            self.keys[step.key] = (step.name, step.request)
+
+    def replayed(self, step: Move, known: tuple[str, str], codes: list[str], answer: Mapping[str, Any]) -> None:
+        if known == (step.name, step.request):
+            assert answer["data"]["done"]["replayed"] is True
+        else:
+            assert codes == ["IDEMPOTENCY_KEY_REUSED"]
+
+    def predicted(self, step: Move, task_: Document | None) -> list[str]:
+        """The codes that what was shown before foretells."""
+        if task_ is None:
+            return ["INVALID_TASK_ID"]
+        if step.task == "public":
+            return ["NO_WRITE_PERMISSION"]
+        if step.expected and step.expected.upper() != task_["status"]:
+            return ["FAILED_CHANGING_TASK_STATUS"]
+        row = available(step, task_)
+        if row["allowed"] or (step.force and row["requiresForce"]):
+            return []
+        return [next(code for sentence, code in CODES.items() if sentence in row["reasons"][0])]
+
+    def moved(self, step: Move, before: Document, after: Document | None) -> None:
+        target, history = available(step, before)["target"], self.histories[step.task]
+        history.append((before["status"], target, f"task{step.name}", step.force))
+        if after is None:
+            assert target is None
+            return
+        assert after["status"] == target
+        assert after["transitions"]["totalCount"] == len(history)
+        assert step.force or before["status"] != "PUBLISHED" or target == "PUBLISHED"
+
+    async def end(self) -> None:
+        for id_ in TASKS:
+            found = await self.client.data(
+                f'{{ task(id: "{id_}") {{ status transitions(first: 500) {{ nodes {{ from to mutation force }} }} }} }}'
+            )
+            if found["task"]:
+                assert [tuple(step.values()) for step in found["task"]["transitions"]["nodes"]] == self.histories[id_]
+
+
+def a_task(name: str) -> Document:
+    parent = {"child": "parent", "maker": "parent"}.get(name)
+    script = ABSENT if name == "bare" else {"repository": "r", "entry_point": "e"}
+    own: Document = {"system_tags": ["development"] if name == "bare" else [], "last_worker": ABSENT}
+    own |= {"company": PUBLIC} if name == "public" else {}
+    return task(_id=name, status="created", parent=parent, project="p", script=script, **own)
+
+
+def available(step: Move, task_: Document) -> Document:
+    [row] = [row for row in task_["availableTransitions"] if row["mutation"] == f"task{step.name}"]
+    found: Document = row
+    return found
+
+
+@GENERATED
+@given(walk=WALKS)
+async def test_whatever_is_done_is_foretold_whole_and_on_record(ruled: Client, walk: list[Move | Outside]) -> None:
+    world = World(ruled)
+    await world.begin()
+    for step in walk:
+        await (world.move(step) if isinstance(step, Move) else world.meanwhile(step))
+    await world.end()

@@ -1,0 +1,11 @@
+"""What the definitions say of derived types."""
+
+from schema.load import load
+from schema.spec import ObjectSpec
+
+# (type, field) of what is not stored in a document, and changes with others
+LOADED = {
+    (definition.graphql_name, name)
+    for definition in load().definitions.values() if isinstance(definition, ObjectSpec)
+    for name, face in definition.outputs.items() if face.loader
+}  # fmt: skip

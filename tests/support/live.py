@@ -1,0 +1,192 @@
+"""Clients of subscriptions: over a WebSocket in graphql-transport-ws, and over server-sent events."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import httpx
+import uvicorn
+from graphql import ExecutionResult
+from starlette.applications import Starlette
+from websockets.asyncio.client import ClientConnection, connect
+
+from models.store.change_stream import Batch
+from models.store.changes import Changes, Listener
+from models.store.database import Database
+from models.types import Viewer
+from resolvers.execution.context import Context
+from resolvers.root import LOADERS, build_schema
+from resolvers.subscriptions.fan_out import Group
+from resolvers.subscriptions.registry import Subscriptions
+from resolvers.subscriptions.subscribed import Subscribed
+from schema.load import load
+from tests.support.factories import COMPANY
+
+PROTOCOL = "graphql-transport-ws"
+SOON = 30.0  # seconds; a machine that is busy with other things takes its time
+
+
+@asynccontextmanager
+async def listening(app: Starlette) -> AsyncIterator[str]:
+    """The application, whose database is open already, on a free port: its host and port."""
+    config = uvicorn.Config(app, port=0, ws="websockets-sansio", lifespan="off", log_level="error")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        app.state.stopping.set()
+        server.should_exit = True
+        await serving
+        app.state.stopping.clear()
+
+
+async def begun(app: Starlette, groups: int = 1) -> None:
+    """Until what was asked for is listened to."""
+    changes = app.state.database.changes
+    async with asyncio.timeout(SOON):
+        while len(changes._listeners) < groups:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.01)
+
+
+def groups_of(changes: Changes) -> list[Group]:
+    """The groups of subscribers that listen."""
+    owners = [getattr(listener.tell, "__self__", None) for listener in changes._listeners]
+    return [owner for owner in owners if isinstance(owner, Group)]
+
+
+@asynccontextmanager
+async def delivered(app: Starlette, id_: str) -> AsyncIterator[None]:
+    """At its end all that changed in it, up to a change of this task, is delivered to every subscriber."""
+    changes: Changes = app.state.database.changes
+    seen = asyncio.Event()
+
+    def look(batch: Batch) -> None:
+        if id_ in batch.tasks:
+            seen.set()
+
+    async with changes.listening(Listener(look, lambda _: None)), asyncio.timeout(SOON):
+        yield
+        await seen.wait()
+        groups = groups_of(changes)
+        while any(group._inbox or group._telling for group in groups):  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.01)
+
+
+Take = Callable[..., AsyncGenerator[ExecutionResult, None]]
+
+
+def taker(database: Database, max_time_ms: int = 60_000) -> Take:
+    """What a subscription tells, to be taken when the test is ready for it."""
+    viewer = Viewer(user="somebody", company=COMPANY, role="admin")
+    schema, subscriptions = build_schema(load()), Subscriptions(10)
+
+    def taken(query: str, **variables: Any) -> AsyncGenerator[ExecutionResult, None]:
+        reader, writer = database.reader(viewer, max_time_ms), database.writer(viewer)
+        context = Context(viewer, reader, writer, database.changes, load(), 500, related=LOADERS)
+        subscribed = schema.subscribed(query, variables, None, context)
+        assert isinstance(subscribed, Subscribed)
+        return subscriptions.results(subscribed)
+
+    return taken
+
+
+class Socket:
+    """A greeted socket; each subscription on it has its own messages."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self._numbers = count(1)
+        self._queues: dict[str, asyncio.Queue[dict[str, Any]]] = {}
+        self.reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for text in self.connection:
+            message = json.loads(text)
+            if "id" in message:
+                self._queues[message["id"]].put_nowait(message)
+
+    async def subscribe(self, query: str, **variables: Any) -> "Subscription":
+        id_ = str(next(self._numbers))
+        self._queues[id_] = asyncio.Queue()
+        payload = {"query": query, "variables": variables}
+        await self.connection.send(json.dumps({"id": id_, "type": "subscribe", "payload": payload}))
+        return Subscription(self, id_, self._queues[id_])
+
+
+class Subscription:
+    def __init__(self, socket: Socket, id_: str, messages: asyncio.Queue[dict[str, Any]]) -> None:
+        self._socket = socket
+        self._id = id_
+        self.messages = messages
+
+    async def message(self, seconds: float = SOON) -> dict[str, Any]:
+        return await asyncio.wait_for(self.messages.get(), seconds)
+
+    async def next(self, seconds: float = SOON) -> Any:
+        """The one field of the next event."""
+        message = await self.message(seconds)
+        assert message["type"] == "next", message
+        assert "errors" not in message["payload"], message
+        [value] = message["payload"]["data"].values()
+        return value
+
+    async def error(self) -> dict[str, Any]:
+        """The one error that refused it, its message beside its extensions."""
+        message = await self.message()
+        assert message["type"] == "error", message
+        [error] = message["payload"]
+        return {"message": error["message"], **error["extensions"]}
+
+    async def silent(self, seconds: float = 0.4) -> bool:
+        """Whether nothing is told for a while."""
+        try:
+            await asyncio.wait_for(self.messages.get(), seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    async def complete(self) -> None:
+        await self._socket.connection.send(json.dumps({"id": self._id, "type": "complete"}))
+
+
+@asynccontextmanager
+async def socket(address: str, **options: Any) -> AsyncIterator[Socket]:
+    async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL], max_size=None, **options) as connection:
+        await connection.send('{"type": "connection_init"}')
+        assert json.loads(await connection.recv()) == {"type": "connection_ack"}
+        found = Socket(connection)
+        try:
+            yield found
+        finally:
+            found.reading.cancel()
+
+
+@asynccontextmanager
+async def events(address: str, query: str, **variables: Any) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
+    """What an event stream tells: the names and data of its events."""
+    asked = {"query": query, "variables": variables}
+    accept = {"accept": "text/event-stream"}
+    async with (
+        httpx.AsyncClient(timeout=SOON) as http,
+        http.stream("POST", f"http://{address}/graphql", json=asked, headers=accept) as response,
+    ):
+        assert response.status_code == 200, await response.aread()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield _parsed(response.aiter_lines())
+
+
+async def _parsed(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, Any]]:
+    name = ""
+    async for line in lines:
+        if line.startswith("event:"):
+            name = line.removeprefix("event:").strip()
+        elif line.startswith("data:"):
+            data = line.removeprefix("data:").strip()
+            yield name, json.loads(data) if data else None
