@@ -7,6 +7,7 @@ from typing import Any
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
+from bson.regex import Regex
 
 from models.extended_json import as_json
 from models.types import Document
@@ -50,6 +51,7 @@ def position(text: str, order: Order, seal: bytes) -> Place:
             found["s"] == seal
             and isinstance(values, list)
             and all(value is None or kind_of(value) in key.kinds for key, value in zip(order.keys, values, strict=True))
+            and _can_be_id(id_)
             and nesting(as_json(id_)) <= MAX_ID_LEVELS
         )
     except (ValueError, KeyError, TypeError, RecursionError, BSONError):
@@ -58,3 +60,10 @@ def position(text: str, order: Order, seal: bytes) -> Place:
         message = "This cursor is damaged, or belongs to another filter, order or viewer."
         raise InputError(ErrorCode.BAD_CURSOR, message)
     return values, id_
+
+
+def _can_be_id(value: Any) -> bool:
+    """Whether MongoDB takes the value as an `_id`: no list, no pattern, no object with an operator's key."""
+    if isinstance(value, dict):
+        return not any(name.startswith("$") for name in value)
+    return not isinstance(value, list | Regex)

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import strawberry
-from bson import Code, DBRef, MaxKey, MinKey, Regex, decode, encode
+from bson import Code, MaxKey, MinKey, Regex, decode, encode
 from pymongo.asynchronous.database import AsyncDatabase
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -356,8 +356,7 @@ async def test_a_damaged_cursor_is_refused_or_means_another_place_but_is_no_faul
 
 
 @pytest.mark.parametrize("change", [
-    {"i": {"$gt": ""}}, {"i": []}, {"i": ["x"]}, {"i": Regex("a")}, {"i": DBRef("a", "b")},
-    {"i": Code("x", {"y": 1})},
+    {"i": {"$gt": ""}}, {"i": []}, {"i": ["x"]}, {"i": Regex("a")},
     {"v": {"$gt": ""}}, {"v": {"x": 1}}, {"v": "x"}, {"v": 5}, {"v": None}, {"v": []}, {"v": ["a", "b"]}, {"v": [5]},
     {"v": [{"$gt": ""}]}, {"v": [["a"]]}, {"v": [Regex("a")]}, {"v": [DAY]}, {"v": [True]}, {"v": [Code("a")]},
     {"s": b"x"},
