@@ -133,8 +133,10 @@ class World:
             await asyncio.sleep(0.02)
         return time.monotonic() - begun
 
-    def streams(self) -> int:
-        pipeline = [{"$currentOp": {"idleCursors": True, "allUsers": True}}]
+    def count_streams(self) -> int:
+        """Count the change streams of this database; other servers on the same MongoDB have theirs."""
+        own = {"ns": {"$regex": f"^{self.tasks.database.name}[.]"}}
+        pipeline = [{"$currentOp": {"idleCursors": True, "allUsers": True}}, {"$match": own}]
         found = self.tasks.database.client.admin.aggregate(pipeline)
         return sum("$changeStream" in str(operation.get("cursor", {}).get("originatingCommand")) for operation in found)
 
@@ -159,7 +161,7 @@ async def _measured(uri: str, world: World, load: Load) -> Figures:
             await world.change(load.seconds * 2 / 3)
             cpu = (_cpu(server) - before) / (load.seconds * 2 / 3)
             settled = await world.settled(SETTLED)
-            streams, memory = world.streams(), (warm, _memory(server))
+            streams, memory = world.count_streams(), (warm, _memory(server))
             server.process.kill()
     for _ in world.ids:
         world.once()
