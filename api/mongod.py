@@ -145,7 +145,7 @@ def embedded(data_dir: Path, timeout: float = 60) -> Iterator[str]:
             with _door(folder, timeout):
                 fcntl.flock(users, fcntl.LOCK_SH)
                 leaving.callback(_leave, folder, users, timeout)
-                path = _join(folder, timeout) or _start(folder, _socket_path(folder), timeout)
+                path = _join(folder, timeout) or _start(folder, socket_path(folder), timeout)
             leaving.enter_context(_watched(folder, path, timeout))
         yield _uri(path)
 
@@ -290,7 +290,7 @@ def _start(folder: Path, path: Path, timeout: float) -> Path:
     return path
 
 
-def _socket_path(folder: Path) -> Path:
+def socket_path(folder: Path) -> Path:
     """Place a socket for the folder, always the same, where only this user can reach it."""
     # Not under XDG_RUNTIME_DIR: that goes at logout, and a server left running would lose its database.
     name = Path(f"taskql-{os.geteuid()}", f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}.sock")

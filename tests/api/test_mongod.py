@@ -392,7 +392,7 @@ def test_interrupted(folder: Path, moment: Callable[[subprocess.Popen[str]], obj
 def test_long_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The socket's path stays short enough where the temporary folder's is long."""
     monkeypatch.setattr(tempfile, "tempdir", "/" + 90 * "x")
-    assert len(str(mongod._socket_path(Path("/data")))) <= 103
+    assert len(str(mongod.socket_path(Path("/data")))) <= 103
 
 
 # Failures
