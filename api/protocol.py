@@ -6,10 +6,12 @@ Only a WebSocket's handshake changes the protocol. Every other wish for one (Upg
 
 from collections.abc import Iterator
 from http import HTTPStatus
+from typing import Any
 
 import httptools
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.errors import RefusedError, shown
 from api.lingering import MAX_DRAINED, MAX_SILENCE
@@ -25,6 +27,7 @@ class Protocol(HttpToolsProtocol):
     _in_head = False
     _head = 0
     _drained: int | None = None  # bytes that came after a refusal
+    _running: RequestResponseCycle | None = None
 
     def data_received(self, data: bytes) -> None:
         if self._drained is not None:
@@ -36,6 +39,7 @@ class Protocol(HttpToolsProtocol):
             self._parse(memoryview(data))
         except httptools.HttpParserError:
             self._refuse(RefusedError(400, "Invalid HTTP request received."))
+            return
         if was_in_head and self._in_head:
             self._head += len(data)
             if self._head > MAX_HEAD:
@@ -79,6 +83,13 @@ class Protocol(HttpToolsProtocol):
         # the library refuses a handshake that names other protocols as well
         self.headers[:] = [*(header for header in self.headers if header[0] != b"upgrade"), (b"upgrade", b"websocket")]
         super().handle_websocket_upgrade()
+        websocket: Any = self.transport.get_protocol()
+        if not websocket.handshake_initiated:  # the library leaves a connection open whose handshake it can't read
+            self.connections.discard(websocket)
+            self.connections.add(self)
+            self.transport.set_protocol(self)
+            message = "The WebSocket handshake has a body, too many headers or too long ones; send it without them."
+            self._refuse(RefusedError(400, message))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -93,8 +104,13 @@ class Protocol(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _refuse(self, refusal: RefusedError) -> None:
         """Answer, and close once the client has seen it: a connection that is closed at once loses the answer."""
+        self._end_running()
         body = orjson.dumps({"errors": [shown(refusal)]})
         head = (
             f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}",
@@ -108,6 +124,12 @@ class Protocol(HttpToolsProtocol):
         self.transport.write_eof()
         self._drained = 0
         self.loop.call_later(MAX_SILENCE, self.transport.close)
+
+    def _end_running(self) -> None:
+        """End an earlier request of the connection, as when its client leaves: a refusal is the last answer."""
+        if self._running:
+            self._running.disconnected = True
+            self._running.message_event.set()
 
     def _drain(self, size: int) -> None:
         assert self._drained is not None

@@ -166,6 +166,52 @@ def test_a_websocket_is_still_opened(server: Served, upgrade: str) -> None:
         assert connection.recv(10_000).startswith(b"HTTP/1.1 101 ")
 
 
+@pytest.mark.parametrize(
+    ("line", "body"),
+    [
+        ("Content-Length: 5", b"hello"),
+        ("Transfer-Encoding: chunked", b"0\r\n\r\n"),
+        ("\r\n".join(f"X-{number}: a" for number in range(200)), b""),
+        (f"Cookie: {'a' * 10_000}", b""),
+    ],
+    ids=["a body", "a chunked body", "many headers", "a long header"],
+)
+def test_a_websocket_handshake_that_nobody_can_read_is_refused(server: Served, line: str, body: bytes) -> None:
+    """Failed before: the connection stayed open without an answer."""
+    with connected(server) as connection:
+        connection.sendall(head(*WISHES["all of a WebSocket"], line, method="GET") + body)
+        status, headers, content = answered(connection)
+        assert connection.recv(100) == b""
+    assert (status, headers["connection"]) == (400, "close")
+    assert json.loads(content)["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
+    assert server.said() == ""
+
+
+# -- refusals ---------------------------------------------------------------------------------------
+
+HEAD_WITHOUT_END = b"GET / HTTP/1.1\r\nX: "
+
+
+@pytest.mark.parametrize("earlier", [0, 1, 3])
+@pytest.mark.parametrize(
+    "parts",
+    [(b"\0",), (HEAD_WITHOUT_END, b"x" * 500_000), (HEAD_WITHOUT_END, b"x" * 60_000, b"\0" * 10_000)],
+    ids=["no HTTP", "a head without end", "both"],
+)
+def test_a_refusal_is_the_last_answer_of_its_connection(server: Served, earlier: int, parts: tuple[bytes, ...]) -> None:
+    """Failed before: what was still worked on wrote to the closed connection, with a traceback in the log."""
+    framing, body = whole()
+    asked = head("Content-Type: application/json", framing) + body
+    with connected(server) as connection:
+        connection.sendall(asked * earlier + parts[0])
+        for part in parts[1:]:
+            connection.sendall(part)
+        received = b"".join(iter(lambda: connection.recv(10_000), b""))
+    assert re.findall(rb"HTTP/1.1 (\d+)", received)[-1] in (b"400", b"431")
+    assert received.endswith(b"}]}")
+    assert server.said() == ""
+
+
 # -- bodies that nobody reads to the end ------------------------------------------------------------
 
 CLIENT = """
