@@ -75,3 +75,9 @@ JSON = {"Content-Type": "application/json"}
 async def _import_sample(client: Client) -> None:
     report = await import_files(client.database, [SAMPLE], company=Settings().company, user="test", shown={})
     assert report.problems == []
+
+
+def test_every_file_that_contributing_names_is_there() -> None:
+    named = re.findall(r"`((?:\.ci|api|models|resolvers|schema|tests)/[\w./]*)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(named) > 40
+    assert [name for name in named if not (ROOT / name).exists()] == []
