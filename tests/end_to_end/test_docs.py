@@ -78,6 +78,8 @@ async def _import_sample(client: Client) -> None:
 
 
 def test_every_file_that_contributing_names_is_there() -> None:
-    named = re.findall(r"`((?:\.ci|api|models|resolvers|schema|tests)/[\w./]*)`", (ROOT / "CONTRIBUTING.md").read_text())
+    named = re.findall(
+        r"`((?:\.ci|api|models|resolvers|schema|tests)/[\w./]*)`", (ROOT / "CONTRIBUTING.md").read_text()
+    )
     assert len(named) > 40
     assert [name for name in named if not (ROOT / name).exists()] == []
