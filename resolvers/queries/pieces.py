@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from models import layout
 from models.types import Document
-from resolvers.execution.scalars import number
+from resolvers.execution import scalars
 from resolvers.texts import values
 from resolvers.texts.budget import Budget
 from resolvers.texts.configuration import read_configuration
-from resolvers.texts.requirement_lines import read_requirements
+from resolvers.texts.requirement_lines import lines_of, read_requirements
 from resolvers.texts.values import Path, Scalar
 
 SCRIPT = {
@@ -59,7 +59,7 @@ def _pieces_of(task: Document, budget: Budget) -> Pieces:
     found: Pieces = {}
     sections = {"hyperparams": _hyperparams, "script": _script, "requirements": _requirements, "last_metrics": _metrics}
     for section, read in sections.items():
-        for path, piece in read(task):
+        for path, piece in read(task, budget):
             budget.check_time()
             found[Place(section, path)] = piece
     return found
@@ -89,9 +89,9 @@ def _configuration_items(task: Document) -> dict[str, tuple[str, str]]:
     """Text and type of each configuration item, by its own name."""
     items = layout.configuration(task.get("configuration"), _part(task, "execution").get("model_desc"))
     return {
-        layout.unescape(name): (item["value"], kind if isinstance(kind := item.get("type"), str) else "")
+        layout.unescape(name): (value, scalars.text(item.get("type")) or "")
         for name, item in items.items()
-        if isinstance(item, dict) and isinstance(item.get("value"), str)
+        if isinstance(item, dict) and (value := scalars.text(item.get("value"))) is not None
     }
 
 
@@ -121,40 +121,40 @@ def _in_place(name: str, parts: Mapping[Path, Scalar]) -> Iterator[tuple[Place, 
 Parts = Iterator[tuple[Path, Piece]]
 
 
-def _hyperparams(task: Document) -> Parts:
+def _hyperparams(task: Document, _budget: Budget) -> Parts:
     sections = layout.hyperparams(task.get("hyperparams"), _part(task, "execution").get("parameters"))
     for section, items in sections.items():
         for name, item in items.items():
-            if isinstance(value := item.get("value"), str):
+            if (value := scalars.text(item.get("value"))) is not None:
                 yield _text((layout.unescape(section), layout.unescape(name)), value)
 
 
-def _script(task: Document) -> Parts:
+def _script(task: Document, _budget: Budget) -> Parts:
     script = _part(task, "script")
     for stored, name in SCRIPT.items():
-        if isinstance(value := script.get(stored), str) and value:
+        if value := scalars.text(script.get(stored)):
             yield _text((name,), value)
 
 
-def _requirements(task: Document) -> Parts:
+def _requirements(task: Document, budget: Budget) -> Parts:
     for manager, listed in _part(_part(task, "script"), "requirements").items():
-        lines = listed.splitlines() if isinstance(listed, str) else listed if isinstance(listed, list) else []
-        for required in read_requirements(line for line in lines if isinstance(line, str)):
+        lines = lines_of(listed) if isinstance(listed, str) else listed if isinstance(listed, list) else []
+        for required in read_requirements(filter(scalars.text, lines), budget):
             yield (manager, required.package), Piece(required.key, required.shown, (manager, required.name))
 
 
-def _metrics(task: Document) -> Parts:
+def _metrics(task: Document, _budget: Budget) -> Parts:
     for variants in _part(task, "last_metrics").values():
         for event in variants.values() if isinstance(variants, dict) else ():
             yield from _statistics(event) if isinstance(event, dict) else ()
 
 
 def _statistics(event: Document) -> Parts:
-    metric, variant = event.get("metric"), event.get("variant")
-    if not isinstance(metric, str) or not isinstance(variant, str):
+    metric, variant = scalars.text(event.get("metric")), scalars.text(event.get("variant"))
+    if metric is None or variant is None:
         return
     for stored, statistic in STATS.items():
-        if (value := number(event.get(stored))) is not None:
+        if (value := scalars.number(event.get(stored))) is not None:
             path, scalar = (metric, variant, statistic), values.number(value)
             yield path, Piece(scalar.key, scalar.shown, path)
 

@@ -15,6 +15,10 @@ class UnreadError(Exception):
     """A text that a reader does not fully understand."""
 
 
+class RepeatedError(UnreadError):
+    """A text of the reader's format that names a key twice, which readers of other formats might take for theirs."""
+
+
 class SpentError(UnreadError):
     """A text that costs more than the budget holds."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from resolvers.texts.budget import Budget, SpentError, UnreadError
+from resolvers.texts.budget import Budget, RepeatedError, SpentError, UnreadError
 from resolvers.texts.hocon_text import read_hocon
 from resolvers.texts.json_text import read_json
 from resolvers.texts.values import Path, Scalar, Value, leaves
@@ -16,7 +16,7 @@ def _guess_yaml(text: str, budget: Budget) -> Value:
 
 
 GUESSED: tuple[Read, ...] = (read_json, _guess_yaml, read_hocon)
-HOCON_FIRST: tuple[Read, ...] = (read_json, read_hocon, _guess_yaml)
+HOCON_FIRST: tuple[Read, ...] = (read_hocon, read_json, _guess_yaml)
 # by the words of a type such as "OmegaConf YAML"; "dictionary" is what ClearML writes of a Python dictionary
 BY_TYPE: Mapping[str, tuple[Read, ...]] = {
     "json": GUESSED,
@@ -37,7 +37,7 @@ def read_configuration(text: str, type_: str, budget: Budget) -> dict[Path, Scal
             if isinstance(value, Scalar) and value.is_text:
                 continue
             return dict(leaves(value, budget))
-        except SpentError:
+        except (RepeatedError, SpentError):
             return None
         except UnreadError:
             continue

@@ -13,8 +13,8 @@ from resolvers.texts.values import Fields, Items, Scalar, Value, plain, quoted, 
 
 STRING = r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"'
 BLANKS = re.compile(r"(?:[ \t\r\ufeff]|#[^\n]*+|//[^\n]*+)*+")
-GAP = re.compile(r"(?:[ \t\r\ufeff\n,]|#[^\n]*+|//[^\n]*+)*+")
-NAME = re.compile(rf"({STRING})|[^\s\"{{}}\[\]():=,+#`^?!@*&\\$.]+")
+GAP = re.compile(r"(?:[ \t\r\ufeff\n]|#[^\n]*+|//[^\n]*+)*+")
+NAME = re.compile(rf"({STRING})|(?!')[^\s\"{{}}\[\]():=,+#`^?!@*&\\$.]+")
 PART = re.compile(rf"({STRING})|(\$\{{[^}}\n]*\}})|[^\s\"{{}}\[\],=$#/:]+|[$#/]|:(?!\s)|[ \t\r]+(?!\s|[}},\]]|#|//|\Z)")
 LONG = '"""'
 
@@ -68,7 +68,6 @@ class _Reader:
                 self._at += 1
             self._put(found, path, self._value(depth + len(path)))
             self._end_value()
-            self._skip(GAP)
         return found
 
     def _items(self, depth: int) -> Items:
@@ -78,7 +77,6 @@ class _Reader:
             self._budget.spend()
             found.values.append(self._value(depth + 1))
             self._end_value()
-            self._skip(GAP)
         return found
 
     def _path(self) -> list[str]:
@@ -138,16 +136,23 @@ class _Reader:
             parts.append(part)
             self._at = part.end()
         source = self._text[start : self._at].strip()
-        if not source:
+        if not source or " /*" in f" {source}":  # a comment of another format
             raise UnreadError
         if len(parts) == 1 and parts[0][1]:
             return _text(_unquoted(source))
         is_open = any(part[1] or part[2] for part in parts)
+        if source == "~":  # null is YAML's alone
+            return text_of(source)
         return verbatim("hocon", source) if is_open else plain(source)
 
     def _end_value(self) -> None:
+        """Skip what separates a value from the next one: the end of the line, a comma, or both."""
         self._skip(BLANKS)
         self._expect("\n", ",", "}", "]", "")
+        self._skip(GAP)
+        if self._next() == ",":
+            self._at += 1
+            self._skip(GAP)
 
     # -- characters --------------------------------------------------------------------------------
 

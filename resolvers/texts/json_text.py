@@ -3,15 +3,17 @@
 import json
 from typing import Any
 
-from resolvers.texts.budget import MAX_DEPTH, Budget, UnreadError
-from resolvers.texts.values import Fields, Items, Scalar, Value, constant, plain, text_of
+from resolvers.texts.budget import MAX_DEPTH, Budget, RepeatedError, UnreadError
+from resolvers.texts.values import Fields, Items, Scalar, Value, constant, plain, text_of, verbatim
 
 
 def read_json(text: str, budget: Budget) -> Value:
-    """Raises UnreadError for what is not JSON."""
+    """Raises RepeatedError, and UnreadError for what is not JSON."""
     budget.spend_text(text)
     try:
-        found = json.loads(text, parse_int=plain, parse_float=plain, parse_constant=constant, object_pairs_hook=_unique)
+        found = json.loads(
+            text, parse_int=_number, parse_float=_number, parse_constant=constant, object_pairs_hook=_unique
+        )
     except (ValueError, RecursionError) as error:
         raise UnreadError from error
     return _value(found, budget, 0)
@@ -20,8 +22,14 @@ def read_json(text: str, budget: Budget) -> Value:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise UnreadError
+        raise RepeatedError
     return found
+
+
+def _number(source: str) -> Scalar:
+    """The number; one whose exponent is beyond all measure stays as it is written."""
+    number = plain(source)
+    return verbatim("number", source) if number.is_text else number
 
 
 def _value(found: Any, budget: Budget, depth: int) -> Value:

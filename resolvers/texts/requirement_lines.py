@@ -6,6 +6,8 @@ from typing import NamedTuple
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from resolvers.texts.budget import Budget
+
 MAX_LINE = 1000  # characters of a line that is taken apart
 
 
@@ -18,16 +20,27 @@ class Required(NamedTuple):
     shown: str
 
 
-def read_requirements(lines: Iterable[str]) -> Iterator[Required]:
-    """One for each package, its lines together, and one for each line that names none."""
+def lines_of(text: str) -> list[str]:
+    """The lines of a file of requirements; one that ends with a backslash goes on in the next."""
+    return text.removeprefix("\ufeff").replace("\\\r\n", "").replace("\\\n", "").splitlines()
+
+
+def read_requirements(lines: Iterable[str], budget: Budget) -> Iterator[Required]:
+    """One for each package, its lines together, and one for each line that names none. Raises OverdueError."""
     packages: dict[str, list[Required]] = {}
     for line in filter(None, map(_without_comment, lines)):
-        required = _requirement(line) or _conda(line) or Required(line, line, line, line)
+        budget.check_time()
+        required = _requirement(line) or _conda(line) or _unknown(line)
         packages.setdefault(required.package, []).append(required)
     for package, together in packages.items():
         key = "\n".join(sorted({each.key for each in together}))
         shown = "\n".join(dict.fromkeys(each.shown for each in together))
         yield Required(package, together[0].name, key, shown)
+
+
+def _unknown(line: str) -> Required:
+    words = " ".join(line.split())
+    return Required(words, words, words, line)
 
 
 def _without_comment(line: str) -> str:

@@ -16,6 +16,7 @@ NULLS = {"", "~", "null", "Null", "NULL"}
 BOOLEANS = {"true", "True", "TRUE", "false", "False", "FALSE"}
 CONSTANTS = {"NaN": ".nan", "Infinity": ".inf", "-Infinity": "-.inf"}  # as Python writes them into JSON
 INFINITE = {".inf", "-.inf", "+.inf", ".nan"}
+PYTHON_NULL = "None"
 STR = "tag:yaml.org,2002:str"
 YAML_1_1 = Resolver()
 
@@ -84,7 +85,7 @@ def plain(source: str) -> Scalar:
         return _same(source.lower(), source)
     if source in NULLS:
         return _same("null", source or "null")
-    if source.lower() in INFINITE:
+    if _is_infinite(source):
         return _same(source.lower().lstrip("+"), source)
     return _same(f"plain {source}", source) if _is_older_scalar(source) else text_of(source)
 
@@ -120,6 +121,10 @@ def _canonical(found: re.Match[str]) -> str:
     return f"{sign.strip('+')}{significant}e{shift}"
 
 
+def _is_infinite(source: str) -> bool:
+    return source.lower() in INFINITE and _is_older_scalar(source)
+
+
 def _is_older_scalar(source: str) -> bool:
     """Whether YAML 1.1 reads yes, 2026-01-01, 0x1F and the like as something else than a text."""
     return bool(YAML_1_1.resolve(ScalarNode, source, (True, False)) != STR)
@@ -132,8 +137,7 @@ def _reads_otherwise(text: str) -> bool:
 
 
 def _is_plain_text(text: str) -> bool:
-    is_known = NUMBER.fullmatch(text) or text in BOOLEANS or text.lower() in INFINITE
-    return not is_known and not _is_older_scalar(text)
+    return not (NUMBER.fullmatch(text) or text in BOOLEANS or text == PYTHON_NULL or _is_older_scalar(text))
 
 
 # -- trees -----------------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """YAML → values, event by event: nothing is constructed, tags are texts, and each alias costs what it repeats."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import yaml
 
-from resolvers.texts.budget import MAX_DEPTH, Budget, UnreadError
-from resolvers.texts.values import STR, Fields, Items, Scalar, Value, plain, text_of, verbatim
+from resolvers.texts.budget import MAX_DEPTH, Budget, RepeatedError, UnreadError
+from resolvers.texts.values import PYTHON_NULL, STR, Fields, Items, Scalar, Value, plain, text_of, verbatim
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PREFIX = "tag:yaml.org,2002:"
@@ -14,12 +14,13 @@ PLAIN_TAGS = {f"{PREFIX}{name}" for name in ("int", "float", "bool", "null")}
 COLLECTION_TAGS = {None, "!", f"{PREFIX}map", f"{PREFIX}seq"}
 MERGE = plain("<<").key
 UNUSUAL = set('{}[]"=,')  # in a key without quotes they show that the text is something else, HOCON say
+COMMENTS = (" //", " /*")  # of JavaScript, HOCON and JSON with comments; YAML has others
 
 
 def read_yaml(text: str, budget: Budget, *, is_certain: bool = True) -> Value:
-    """Raises UnreadError for what is not one YAML document.
+    """Raises RepeatedError, and UnreadError for what is not one YAML document.
 
-    Unless it is certain that the text is YAML, unusual keys without quotes are a reason not to read it.
+    Unless it is certain that the text is YAML, signs of another format are a reason not to read it.
     """
     budget.spend_text(text)
     if "%TAG" in text:  # the parser's time is quadratic in these
@@ -33,8 +34,9 @@ def read_yaml(text: str, budget: Budget, *, is_certain: bool = True) -> Value:
 class _Mapping:
     """A mapping whose entries are being read; entries come as key, value, key, value."""
 
-    def __init__(self, fields: Fields) -> None:
+    def __init__(self, fields: Fields, *, is_flow: bool) -> None:
         self.value = fields
+        self.is_flow = is_flow
         self.key: Scalar | None = None
         self._merged: list[Value] = []
 
@@ -49,17 +51,17 @@ class _Mapping:
 
     def _put(self, key: Scalar, value: Value) -> None:
         if key.key == MERGE:
-            self._merged += value.values if isinstance(value, Items) else [value]
+            self._merged.append(value)
             return
         if key.name in self.value.values:
-            raise UnreadError
+            raise RepeatedError
         self.value.values[key.name] = value
         if not key.is_text:
             self.value.kinds[key.name] = f"{key.key}:"
 
     def close(self, budget: Budget) -> None:
         """Take over what `<<` names, where the mapping has nothing of its own."""
-        for base in self._merged:
+        for base in self._bases():
             if not isinstance(base, Fields) or base.tag or base is self.value:
                 raise UnreadError
             budget.spend(len(base.values))
@@ -68,12 +70,17 @@ class _Mapping:
                     self.value.values[name] = inner
                     self.value.kinds |= {name: base.kinds[name]} if name in base.kinds else {}
 
+    def _bases(self) -> Iterator[Value]:
+        for merged in self._merged:
+            yield from merged.values if isinstance(merged, Items) else [merged]
+
 
 class _Sequence:
     """A sequence whose items are being read."""
 
-    def __init__(self, items: Items) -> None:
+    def __init__(self, items: Items, *, is_flow: bool) -> None:
         self.value = items
+        self.is_flow = is_flow
 
     def add(self, value: Value) -> None:
         self.value.values.append(value)
@@ -108,9 +115,11 @@ class _Reader:
                     raise UnreadError
                 self._add(self._anchors[event.anchor])
             case yaml.MappingStartEvent():
-                self._start(_Mapping(Fields(tag=_collection_tag(event.tag))), event.anchor)
+                fields = Fields(tag=_collection_tag(event.tag))
+                self._start(_Mapping(fields, is_flow=bool(event.flow_style)), event.anchor)
             case yaml.SequenceStartEvent():
-                self._start(_Sequence(Items(tag=_collection_tag(event.tag))), event.anchor)
+                items = Items(tag=_collection_tag(event.tag))
+                self._start(_Sequence(items, is_flow=bool(event.flow_style)), event.anchor)
             case yaml.CollectionEndEvent():
                 self._open.pop().close(self._budget)
 
@@ -129,24 +138,36 @@ class _Reader:
             self._roots.append(value)
 
     def _scalar(self, event: Any) -> Scalar:
+        text = event.value
         if event.tag in (None, "!", STR):
             is_plain = event.tag is None and event.implicit[0]
-            if is_plain and not self._is_certain and self._is_key():
-                _check_key(event.value)
-            return plain(event.value) if is_plain else text_of(event.value)
-        if event.tag in PLAIN_TAGS:
-            return plain(event.value)
-        source = self._text[event.start_mark.index : event.end_mark.index].strip()
-        return verbatim(event.tag, source)
+            if is_plain and not self._is_certain:
+                return self._guess(text)
+            return plain(text) if is_plain else text_of(text)
+        return plain(text) if event.tag in PLAIN_TAGS else verbatim("tag", f"{_short(event.tag)} {text}")
 
-    def _is_key(self) -> bool:
-        return bool(self._open) and isinstance(inner := self._open[-1], _Mapping) and inner.key is None
+    def _guess(self, text: str) -> Scalar:
+        """A scalar without quotes; raises UnreadError for one that shows that the text is something else."""
+        owner = self._open[-1] if self._open else None
+        is_key = isinstance(owner, _Mapping) and owner.key is None
+        is_flow = owner is not None and owner.is_flow
+        if is_key and not UNUSUAL.isdisjoint(text):
+            raise UnreadError
+        if (is_key or is_flow) and any(mark in f" {text}" for mark in COMMENTS):
+            raise UnreadError
+        if is_flow and _is_fragment(text):
+            raise UnreadError
+        return verbatim("python", text) if is_flow and text == PYTHON_NULL else plain(text)
 
 
-def _check_key(name: str) -> None:
-    if not UNUSUAL.isdisjoint(name) or name.startswith("//"):
-        raise UnreadError
+def _is_fragment(text: str) -> bool:
+    """Whether it is nothing, as the values of a set of Python and of `{a:1}`, or a part of a tuple or call."""
+    return not text or text.count("(") != text.count(")")
+
+
+def _short(tag: str) -> str:
+    return tag.replace(PREFIX, "!!", 1)
 
 
 def _collection_tag(tag: str | None) -> str:
-    return "" if tag is None or tag in COLLECTION_TAGS else tag.replace(PREFIX, "!!", 1)
+    return "" if tag is None or tag in COLLECTION_TAGS else _short(tag)

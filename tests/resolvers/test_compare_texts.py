@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from bson.code import Code
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.asynchronous.database import AsyncDatabase
@@ -131,6 +132,53 @@ FORMATS: dict[str, tuple[str | tuple[str, str], str | tuple[str, str], dict[str,
     ),
     "a merge key": ("b: &b {x: 1, y: 1}\nt: {<<: *b, x: 2}", "b: {x: 1, y: 1}\nt: {x: 3, y: 1}", {"c/t/x": ["2", "3"]}),
     "a key twice": ('{"a": 1, "a": 2}', '{"a": 3, "a": 2}', {"c": ['{"a": 1, "a": 2}', '{"a": 3, "a": 2}']}),
+    "objects under a key that is there twice in JSON": (
+        ('{"a": {"b": 1}, "a": {"c": 2}}', "json"),
+        ('{"a": {"b": 1, "c": 2}}', "json"),
+        {"c": ['{"a": {"b": 1}, "a": {"c": 2}}', '{"a": {"b": 1, "c": 2}}']},
+    ),
+    "objects under a key that is there twice in YAML": (
+        "a: {b: 1}\na: {c: 2}",
+        "a: {b: 1, c: 2}",
+        {"c": ["a: {b: 1}\na: {c: 2}", "a: {b: 1, c: 2}"]},
+    ),
+    "objects of HOCON, which belong together": (
+        ("a: {b: 1}\na: {c: 2}", "hocon"),
+        ("a: {b: 1, c: 3}", "hocon"),
+        {"c/a/c": ["2", "3"]},
+    ),
+    "one merge key for several": (
+        "a: &a {x: 1}\nb: &b {y: 1}\nt: {<<: [*a, *b]}",
+        "a: &a {x: 1}\nb: &b {y: 1}\nt: {<<: [*a]}",
+        {"c/t/y": ["1", None]},
+    ),
+    "a tag behind a byte order mark": ("\ufeffé: 1\na: !x one", "é: 1\na: !x two", {"c/a": ["!x one", "!x two"]}),
+    "a dictionary of Python": (
+        "{'a': None, 'b': (1, 2)}",
+        "{'a': 'None', 'b': (1, 3)}",
+        {"c": ["{'a': None, 'b': (1, 2)}", "{'a': 'None', 'b': (1, 3)}"]},
+    ),
+    "None of Python and its text": ("{'a': None, 'b': True}", "{'a': 'None', 'b': True}", {"c/a": ["None", '"None"']}),
+    "a set of Python": ("{'a': {1, 2}}", "{'a': {1, 3}}", {"c": ["{'a': {1, 2}}", "{'a': {1, 3}}"]}),
+    "a quote in a text of Python": (
+        "{'a': 'it\\'s', 'b': 1}",
+        "{'a': 'it\\'s', 'b': 2}",
+        {"c": ["{'a': 'it\\'s', 'b': 1}", "{'a': 'it\\'s', 'b': 2}"]},
+    ),
+    "an object of JavaScript": ("{a:1, b:2}", "{a:1, b:3}", {"c/b": ["2", "3"]}),
+    "a comment of JavaScript": (
+        '{"a": 1 /* one */}',
+        '{"a": 1 /* two */}',
+        {"c": ['{"a": 1 /* one */}', '{"a": 1 /* two */}']},
+    ),
+    "a comma too many": ("a = [1,,2]", "a = [1,2]", {"c": ["a = [1,,2]", "a = [1,2]"]}),
+    "null and a home folder in HOCON": ("a = ~\nb { c = 1 }", "a = null\nb { c = 1 }", {"c/a": ['"~"', "null"]}),
+    "a number beyond all measure and its text": (
+        '{"a": 1e9999999999999999999999}',
+        '{"a": "1e9999999999999999999999"}',
+        {"c/a": ["1e9999999999999999999999"] * 2},
+    ),
+    "an infinity and a text like it": ("a: .inf", "a: .iNf", {"c/a": [".inf", ".iNf"]}),
     "two YAML documents": ("a: 1\n---\nb: 1", "a: 1\n---\nb: 2", {"c": ["a: 1\n---\nb: 1", "a: 1\n---\nb: 2"]}),
     "JSON and YAML": ('{"a": {"b": 1, "c": "x"}}', ("a:\n  b: 1\n  c: y", "yaml"), {"c/a/c": ["x", "y"]}),
     "YAML and what is none": ("a: 1", "a: [", {"c": ["a: 1", "a: ["]}),
@@ -162,6 +210,15 @@ ALIKE: dict[str, tuple[str, str]] = {
     "a block text and one in quotes": ("a: |\n  p\n  q\n", 'a: "p\\nq\\n"'),
     "JSON and block YAML": ('{"a": {"b": [1, "x", null, true]}}', "a:\n  b: [1, x, ~, true]"),
     "HOCON and JSON": ('a { b = 1 }\na.c = "x"', '{"a": {"b": 1, "c": "x"}}'),
+    "several merge keys and what they take over": (
+        "a: &a {x: 1}\nb: &b {x: 2, y: 3}\nc: {<<: [*a, *b], z: 4}",
+        "a: {x: 1}\nb: {x: 2, y: 3}\nc: {x: 1, y: 3, z: 4}",
+    ),
+    "an anchor of a value with a tag": ("a: &x !t 1\nb: *x", "a: !t 1\nb: !t 1"),
+    "a byte order mark": ("\ufeffé: 1\na: !x foo", "é: 1\na: !x foo"),
+    "a comment at the end of JSON": ('{"a": 1 // one\n}', '{"a": 1}'),
+    "the last comma": ('{"a": [1,], "b": 2,}', '{"a": [1], "b": 2}'),
+    "commas and line ends of HOCON": ("a = 1,\nb = [\n1,\n2\n3,\n]\n", "a = 1, b = [1, 2, 3]"),
     "line ends": ("a: 1\r\nb: 2\r\n", "a: 1\nb: 2"),
 }
 
@@ -238,6 +295,18 @@ LINES: dict[str, tuple[list[str], list[str], dict[str, list[Any]]]] = {
         },
     ),
     "versions of conda": (["scipy=1.0=py39_0"], ["scipy=1.1=py39_0"], {"pip/scipy": ["=1.0=py39_0", "=1.1=py39_0"]}),
+    "hashes of two packages that change places": (
+        ["a==1 \\", "  --hash=sha256:1", "b==1 \\", "  --hash=sha256:2"],
+        ["a==1 \\", "  --hash=sha256:2", "b==1 \\", "  --hash=sha256:1"],
+        {
+            "pip/a==1 --hash=sha256:1": ["a==1   --hash=sha256:1", None],
+            "pip/a==1 --hash=sha256:2": [None, "a==1   --hash=sha256:2"],
+            "pip/b==1 --hash=sha256:2": ["b==1   --hash=sha256:2", None],
+            "pip/b==1 --hash=sha256:1": [None, "b==1   --hash=sha256:1"],
+        },
+    ),
+    "blanks in a line that names no package": (["-r  more.txt"], ["-r more.txt"], {}),
+    "lines of Windows": (["\ufeffa==1\r", "b==1 \\\r", "--hash=sha256:1\r"], ["a==1", "b==1 --hash=sha256:1"], {}),
     "words": (
         ["as of today"],
         ["as of then"],
@@ -266,6 +335,18 @@ async def test_metrics_compare_as_numbers(client: Client, database: Database) ->
     assert await differences(client, database, reported(2**53 + 1), reported(float(2**53))) == {
         "m/v/last": ["9007199254740993", "9007199254740992.0"]
     }
+
+
+async def test_what_is_stored_as_javascript_is_not_compared(client: Client, database: Database) -> None:
+    """The driver reads it as a kind of text that can't be a key."""
+    code = Code("f()")
+    one = {
+        "hyperparams": {"a": {"b": {"value": code}}},
+        "configuration": {"c": {"value": code, "type": code}},
+        "script": {"branch": code, "requirements": {"pip": [code]}},
+        "last_metrics": {"m": {"v": {"metric": code, "variant": code, "value": 1.0}}},
+    }
+    assert await differences(client, database, one, BARE) == {}
 
 
 # -- generated -------------------------------------------------------------------------------------
@@ -533,7 +614,7 @@ async def test_others_are_answered_while_tasks_are_compared(
         assert answered.wait(60)
         return pieces(tasks, budget)
 
-    monkeypatch.setattr("resolvers.queries.lists.comparison.pieces", wait)
+    monkeypatch.setattr("resolvers.queries.comparison.pieces", wait)
     comparing = asyncio.create_task(compared(client, "a", "b"))
     assert await client.data("{ __typename }") == {"__typename": "Query"}
     assert not comparing.done()
@@ -545,7 +626,7 @@ async def test_a_comparison_ends_with_the_time_of_an_operation(
     client: Client, database: Database, beside: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await database.task.insert_many([task(_id="a", **BARE), task(_id="b", **BARE)])
-    monkeypatch.setattr("resolvers.queries.lists.comparison.pieces", lambda _tasks, budget: work_on(budget))
+    monkeypatch.setattr("resolvers.queries.comparison.pieces", lambda _tasks, budget: work_on(budget))
     error = await beside(max_time_ms=1000).error(COMPARE, ids=["a", "b"])
     assert (error["code"], error["field"]) == ("TIMEOUT", "ids")
     monkeypatch.undo()
@@ -566,7 +647,7 @@ async def test_a_comparison_ends_when_its_client_leaves(
             ended.set()
             raise
 
-    monkeypatch.setattr("resolvers.queries.lists.comparison.pieces", work)
+    monkeypatch.setattr("resolvers.queries.comparison.pieces", work)
     comparing = asyncio.create_task(client.answer(COMPARE, ids=["a", "b"]))
     assert await asyncio.to_thread(started.wait, 60)
     comparing.cancel()
@@ -584,3 +665,23 @@ def test_reading_looks_at_the_clock() -> None:
     for part in (configured(c="a: 1"), required("numpy==1")):
         with pytest.raises(OverdueError):
             pieces([part], Budget(-1))
+
+
+class Stopped(Budget):
+    """A budget whose time is over after so many looks at the clock."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__(600)
+        self._looks = looks
+
+    def check_time(self) -> None:
+        self._looks -= 1
+        if self._looks < 0:
+            raise OverdueError
+
+
+def test_reading_looks_at_the_clock_for_every_requirement() -> None:
+    many = required(*(f"package{number}==1" for number in range(1000)))
+    with pytest.raises(OverdueError):
+        pieces([many], Stopped(looks=999))
+    assert len(pieces([many], Stopped(looks=2000))[0]) == 1000
