@@ -49,6 +49,8 @@ ODD_NAMES = [
     "x" * 300,
 ]
 TEXTS = {"String", "ID"}
+# in an expression of MongoDB a field, a variable, or a mistake
+PATHS = ["$", "$$", "$name", "$a.b", "$company", "$$ROOT", "$$NOW"]
 
 
 def places(
@@ -148,7 +150,7 @@ async def test_an_operator_in_the_place_of_a_text_is_refused(
 
 
 async def test_an_operator_in_a_text_stays_a_text(client: Client, commands: Commands) -> None:
-    texts = [json.dumps(operator) for operator in OPERATORS]
+    texts = [*PATHS, *(json.dumps(operator) for operator in OPERATORS)]
     for place in arguments():
         query, variables = asking(*place, *texts)
         answer = await client.answer(query, **variables)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from models.documents.base import now
 from tests.support.asking import TASK, change, everything, mutation, read, refusal
 from tests.support.client import Client
 from tests.support.factories import (
@@ -450,6 +451,17 @@ async def test_an_update_changes_what_it_names_in_any_status(client: Client) -> 
     assert payload["fields"] == {
         **expected, "output.error": "boom", "lastUpdate": after["lastUpdate"], "lastChange": after["lastChange"],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["taskUpdate", "taskEdit", "taskClone"])
+async def test_a_task_that_gets_another_project_sets_the_last_update_of_both(client: Client, name: str) -> None:
+    """A clone is made in the other project alone."""
+    await insert(client, task=task(_id="t", status="created", project="old"),
+                 project=[project(_id=id_, last_update=DAY) for id_ in ("old", "new", "else")])  # fmt: skip
+    before = now()
+    await change(client, name, "__typename", task="t", project="new")
+    found = {row["_id"]: row["last_update"] >= before for row in await client.database["project"].find().to_list()}
+    assert found == {"old": name != "taskClone", "new": True, "else": False}
 
 
 async def test_null_clears_what_is_optional_and_nothing_else(client: Client) -> None:

@@ -515,6 +515,24 @@ async def test_a_pattern_looks_at_numbers_of_older_servers_as_they_are_shown(
         assert await found(client, {"hyperparams": [{"section": "Args", "name": "lr", "matches": pattern}]}) == [id_]
 
 
+@pytest.mark.parametrize("text", ["$name", "$company", "$$ROOT", "$$NOW", "$a.b", "$", "$$"])
+async def test_a_parameter_that_reads_like_a_path_of_mongodb_is_a_text(
+    client: Client, database: Database, text: str
+) -> None:
+    """No field is looked up by it, though each task has a parameter that is its own name, and that of its company."""
+    await database.task.insert_many([
+        task(_id="it", name="other", hyperparams=hyperparams(("Args", "x", text))),
+        task(_id="named", name="name", hyperparams=hyperparams(("Args", "x", "name"))),
+        task(_id="owned", name="a", hyperparams=hyperparams(("Args", "x", COMPANY))),
+    ])  # fmt: skip
+    x = {"section": "Args", "name": "x"}
+    assert await found(client, {"hyperparams": [x | {"eq": text}]}) == ["it"]
+    assert await found(client, {"hyperparams": [x | {"in": [text, "none"]}]}) == ["it"]
+    is_an_end = not text.strip("$")  # as a pattern, $ is the end of a text, after which nothing comes
+    assert await found(client, {"hyperparams": [x | {"matches": text}]}) == ["it", "named", "owned"] * is_an_end
+    assert await found(client, {"hyperparams": [x | {"matches": f"^{re.escape(text)}$"}]}) == ["it"]
+
+
 # -- together --------------------------------------------------------------------------------------
 
 MATCHING: Document = {

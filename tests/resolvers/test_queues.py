@@ -1,15 +1,19 @@
 """A worker takes tasks out of a queue: first in, first out."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from pymongo.asynchronous.database import AsyncDatabase
 
 from models.documents.base import now
 from models.documents.transition import TRANSITIONS
+from models.status import CLEARML, DOCUMENTED
 from tests.support.client import Client
-from tests.support.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, ids, project, queue, task
+from tests.support.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, ids, project, queue, task
 
+Database = AsyncDatabase[Document]
 NEXT = "mutation($input: QueueNextTaskInput!) { queueNextTask(input: $input) { replayed task { id status } } }"
 
 
@@ -86,6 +90,27 @@ async def test_entries_of_tasks_that_do_not_wait_are_removed_on_the_way(client: 
     assert await next_of(client, queue=line["_id"]) is None
     assert await waiting(client, line["_id"]) == []
     assert await client.database["task"].find_one({"_id": foreign["_id"]}) == foreign
+
+
+@pytest.mark.parametrize(("status", "rules"), [("queued", CLEARML), ("created", DOCUMENTED)])
+async def test_a_task_that_is_enqueued_leaves_the_queue_that_it_waits_in(
+    beside: Callable[..., Client], database: Database, status: str, rules: str
+) -> None:
+    """A draft that an odd document lists already leaves it, too, so that one worker gets the task."""
+    await database.task.insert_one(task(_id="t", status=status, execution={"queue": "a"}))
+    await database.queue.insert_many([
+        queue(_id="a", entries=entries("other", "t"), last_update=DAY), queue(_id="b", entries=entries("first")),
+    ])  # fmt: skip
+    client, since = beside(rules=rules), now()
+    data = await client.data('mutation { taskEnqueue(input: {task: "t", queue: "b"}) { queued } }')
+    assert data["taskEnqueue"]["queued"] == 1
+    assert (await waiting(client, "a"), await waiting(client, "b")) == (["other"], ["first", "t"])
+    left = await database.queue.find_one({"_id": "a"})
+    moved = await database.task.find_one({"_id": "t"})
+    assert left
+    assert left["last_update"] >= since
+    assert moved
+    assert (moved["status"], moved["execution"]["queue"]) == ("queued", "b")
 
 
 async def test_the_first_that_waits_is_found_behind_a_thousand_that_do_not(client: Client) -> None:

@@ -49,15 +49,18 @@ NEW_ID = re.compile(rf"\b(?!{COMPANY})[0-9a-f]{{32}}\b")  # what is made anew ha
 
 
 class Writes(monitoring.CommandListener):
-    """Counts what is written, and calls `on_failure` as soon as something fails."""
+    """Counts the writes, keeps what commits and single writes wait for, and calls `on_failure` when one fails."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.concerns: list[Any] = []
         self.on_failure: Callable[[], None] = lambda: None
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         if event.command_name in WRITES:
             self.names.append(event.command_name)
+            if event.command_name == "commitTransaction" or "autocommit" not in event.command:
+                self.concerns.append(event.command.get("writeConcern"))
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
         pass
@@ -215,6 +218,7 @@ class Trial:
         await stage(self.on.client.database, self.status)
         self.before = timeless(self.on.stored(), self.since)
         self.on.writes.names.clear()
+        self.on.writes.concerns.clear()
 
     async def perform(self, mode: Any, *commands: str, is_hasty: bool = False, **how: Any) -> str | None:
         """The code of the error with such a fault, if it is one; afterwards the fault is mended."""
@@ -238,6 +242,11 @@ async def trial(faulty: Faulty, request: pytest.FixtureRequest) -> Trial:
 
 
 # -- one command of a mutation ---------------------------------------------------------------------
+
+
+async def test_a_mutation_is_done_when_most_servers_of_the_replica_set_have_it(trial: Trial) -> None:
+    """Otherwise a mutation that was acknowledged would be gone when the primary fails."""
+    assert trial.on.writes.concerns == [{"w": "majority"}] * (1 + len(trial.writes) - len(trial.inside))
 
 
 async def test_an_error_at_any_write_undoes_everything(trial: Trial) -> None:

@@ -1,0 +1,153 @@
+"""What a move does to the fields of a task beside its status, to its worker and to its models."""
+
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from models.documents.base import now
+from tests.support.client import Client
+from tests.support.factories import COMPANY, DAY, PUBLIC, Document, model, put, queue, task
+
+Database = AsyncDatabase[Document]
+
+# -- the fields that a run leaves behind -----------------------------------------------------------
+
+RUN: dict[str, Any] = {
+    "started": DAY,
+    "completed": DAY,
+    "published": DAY,
+    "active_duration": 60,
+    "last_worker": "worker:0",
+    "last_worker_report": DAY,
+    "enqueue_status": "created",
+    "execution.queue": "line",
+    "output.result": "success",
+    "output.error": "none",
+    "output.model": "net",
+}
+
+
+class Move(NamedTuple):
+    """A mutation of a task of this status, and the fields of RUN that it sets to now, and that it clears."""
+
+    mutation: str
+    status: str
+    now: set[str]
+    cleared: set[str]
+
+
+WAITED = {"execution.queue", "enqueue_status"}
+MOVES = (
+    Move("taskStarted", "created", {"started"}, {"completed", "active_duration"}),
+    Move("taskStarted", "completed", {"started"}, {"completed", "active_duration"}),
+    Move("taskStarted", "in_progress", set(), set()),
+    Move("taskStop", "in_progress", set(), set()),
+    Move("taskStopped", "in_progress", {"completed"}, set()),
+    Move("taskFailed", "in_progress", {"completed"}, set()),
+    Move("taskClose", "stopped", set(), set()),
+    Move("taskCompleted", "in_progress", {"completed"}, set()),
+    Move("taskPublish", "completed", {"published"}, set()),
+    Move("taskEnqueue", "created", set(), {"enqueue_status"}),
+    Move("taskDequeue", "queued", set(), WAITED),
+    Move("taskReset", "completed", set(), set(RUN)),
+    Move("taskArchive", "queued", set(), WAITED),
+    Move("taskArchive", "in_progress", {"completed"}, set()),
+    Move("taskArchive", "completed", set(), set()),
+)
+
+
+@pytest.mark.parametrize("move", MOVES, ids=[f"{move.mutation}-{move.status}" for move in MOVES])
+async def test_a_move_sets_and_clears_the_fields_of_a_run(client: Client, database: Database, move: Move) -> None:
+    """The task has every one of them beforehand; those that the move does not name stay as they are."""
+    stored = task(_id="t", status=move.status)
+    for path, value in RUN.items():
+        stored = put(stored, path, value)
+    await database.task.insert_one(stored)
+    await database.queue.insert_one(queue(_id="line"))
+    since = now()
+    await client.data(f'mutation {{ {move.mutation}(input: {{task: "t"}}) {{ updated }} }}')
+    found = await database.task.find_one({"_id": "t"})
+    values = {path: value_at(found, path) for path in RUN}
+    assert {path for path, value in values.items() if value is None} == move.cleared
+    assert {path for path, value in values.items() if isinstance(value, datetime) and value >= since} == move.now
+    kept = RUN.keys() - move.cleared - move.now
+    assert {path: values[path] for path in kept} == {path: RUN[path] for path in kept}
+
+
+def value_at(document: Any, path: str) -> Any:
+    for name in path.split("."):
+        document = document.get(name)
+    return document
+
+
+# -- a worker that is asked to stop ----------------------------------------------------------------
+
+STOP = 'mutation { taskStop(input: {task: "t"}) { task { status statusMessage } } }'
+
+
+@pytest.mark.parametrize(("silence", "status"), [
+    (timedelta(minutes=9, seconds=45), "IN_PROGRESS"),
+    (timedelta(minutes=10, seconds=10), "STOPPED"),
+])  # fmt: skip
+async def test_a_worker_is_alive_for_ten_minutes_after_its_last_report(
+    client: Client, database: Database, silence: timedelta, status: str
+) -> None:
+    """A worker that is alive is asked to stop; a task of one that is not is stopped at once."""
+    await client.error(STOP)  # the indexes of the first mutation are built by now
+    await database.task.insert_one(task(_id="t", status="in_progress", system_tags=[], last_update=now() - silence))
+    shown = (await client.data(STOP))["taskStop"]["task"]
+    assert (shown["status"], shown["statusMessage"] == "stopping") == (status, status == "IN_PROGRESS")
+
+
+@pytest.mark.parametrize("fields", [{"system_tags": ["development"]}, {"system_tags": [], "last_worker": None}])
+async def test_a_task_without_a_worker_that_listens_stops_at_once(
+    client: Client, database: Database, fields: Document
+) -> None:
+    """A task that runs on its developer's machine has a worker that nobody can ask."""
+    await database.task.insert_one(task(**{"_id": "t", "status": "in_progress", "last_update": now()} | fields))
+    assert (await client.data(STOP))["taskStop"]["task"]["status"] == "STOPPED"
+
+
+# -- the models that publishing makes ready --------------------------------------------------------
+
+PUBLISH = "mutation($input: TaskPublishInput!) { taskPublish(input: $input) { task { status } } }"
+
+
+def maker(*models: str) -> Document:
+    return task(_id="t", status="completed", models={"input": [], "output": [{"model": id_} for id_ in models]})
+
+
+@pytest.mark.parametrize(("given", "is_ready"), [
+    ({"publishModel": True}, True),
+    ({"publishModel": False}, False),
+    ({"publishModel": None}, True),
+    ({}, True),
+])  # fmt: skip
+async def test_publishing_makes_the_last_model_ready_unless_publish_model_is_false(
+    client: Client, database: Database, given: Document, is_ready: bool
+) -> None:
+    await database.task.insert_one(maker("first", "last"))
+    await database.model.insert_many([model(_id=id_, task="t", ready=False) for id_ in ("first", "last")])
+    assert (await client.data(PUBLISH, input={"task": "t"} | given))["taskPublish"]["task"]["status"] == "PUBLISHED"
+    assert {found["_id"]: found["ready"] for found in await database.model.find().to_list()} == {
+        "first": False, "last": is_ready,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("company", [PUBLIC, COMPANY, None], ids=["public", "own", "missing"])
+async def test_a_model_that_is_not_published_is_no_reason_to_refuse_a_task(
+    client: Client, database: Database, company: str | None
+) -> None:
+    """Neither a public draft nor a model that is missing; publishModel true refuses the public draft."""
+    await database.task.insert_one(maker("draft"))
+    if company is not None:
+        await database.model.insert_one(model(_id="draft", company=company, ready=False))
+    before = await database.model.find().to_list()
+    if company == PUBLIC:
+        error = await client.error(PUBLISH, input={"task": "t", "publishModel": True})
+        assert error["code"] == "INVALID_MODEL_ID"
+    data = await client.data(PUBLISH, input={"task": "t", "publishModel": False})
+    assert data["taskPublish"]["task"]["status"] == "PUBLISHED"
+    assert await database.model.find().to_list() == before
