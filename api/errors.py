@@ -43,7 +43,12 @@ def _refusal(error: Exception) -> ApiError | None:
     if not all(isinstance(cause, GraphQLError) for cause in _originals(error)):
         return _unread(error)
     code = ErrorCode.PARSE_FAILED if isinstance(error, GraphQLSyntaxError) else ErrorCode.VALIDATION_FAILED
-    return RequestError(code, error.message)
+    return RequestError(code, _in_json(error.message))
+
+
+def _in_json(message: str) -> str:
+    """The message with null in place of Python's name for it."""
+    return f"{message.removesuffix('None.')}null." if message.endswith(" not to be None.") else message
 
 
 def _unread(error: GraphQLError) -> ApiError | None:

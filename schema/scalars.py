@@ -31,7 +31,7 @@ from schema.moments import read_rfc_3339
 
 MAX_DIGITS = 400  # of a whole number that is read; more of them are beyond every type
 MAX_SHOWN = 100  # characters of a refused value
-EXACT_DOUBLES = 2**53  # whole numbers up to this are themselves when they are written as doubles
+INEXACT_DOUBLES = 2**53  # from here on a double is the nearest one to several whole numbers
 
 Read = Callable[[Any], Any]
 
@@ -48,7 +48,7 @@ def whole_number(bits: int) -> Read:
     limit = 2 ** (bits - 1)
 
     def read(value: Any) -> int:
-        if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_DOUBLES:
+        if isinstance(value, float) and value.is_integer() and abs(value) < INEXACT_DOUBLES:
             value = int(value)
         if not _is_whole(value) or not -limit <= value < limit:
             raise ValueError

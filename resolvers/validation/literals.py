@@ -36,7 +36,9 @@ class LiteralsFitTypes(ValuesOfCorrectTypeRule):
             is_own = error.original_error is None or isinstance(error.original_error, GraphQLError)
             reason = error.message if is_own else f"{input_type} can't be read from it."
             message = f"{self._owner}{print_path_list(path)}: {reason}"
-            self.report_error(GraphQLError(_cut(message), error.nodes or [node]))
+            # a part whose variables were replaced has no place in the document
+            placed = [part for part in error.nodes or () if part.loc]
+            self.report_error(GraphQLError(_cut(message), placed or node))
 
         if input_type:
             validate_input_literal(node, input_type, report, hide_suggestions=self.context.hide_suggestions)
