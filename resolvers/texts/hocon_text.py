@@ -9,7 +9,7 @@ import re
 import orjson
 
 from resolvers.texts.budget import MAX_DEPTH, Budget, UnreadError
-from resolvers.texts.values import Fields, Items, Scalar, Value, plain, quoted, text_of, verbatim
+from resolvers.texts.values import CONSTANTS, Fields, Items, Scalar, Value, constant, plain, quoted, text_of, verbatim
 
 STRING = r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"'
 BLANKS = re.compile(r"(?:[ \t\r\ufeff]|#[^\n]*+|//[^\n]*+)*+")
@@ -141,9 +141,7 @@ class _Reader:
         if len(parts) == 1 and parts[0][1]:
             return _text(_unquoted(source))
         is_open = any(part[1] or part[2] for part in parts)
-        if source == "~":  # null is YAML's alone
-            return text_of(source)
-        return verbatim("hocon", source) if is_open else plain(source)
+        return verbatim("hocon", source) if is_open else _without_quotes(source)
 
     def _end_value(self) -> None:
         """Skip what separates a value from the next one: the end of the line, a comma, or both."""
@@ -167,6 +165,13 @@ class _Reader:
     def _expect(self, *characters: str) -> None:
         if self._next() not in characters:
             raise UnreadError
+
+
+def _without_quotes(source: str) -> Scalar:
+    """A value without quotes. `NaN` is a number of JSON that Python wrote; `~`, which is null in YAML, is a text."""
+    if source in CONSTANTS:
+        return constant(source)
+    return text_of(source) if source == "~" else plain(source)
 
 
 def _text(text: str) -> Scalar:

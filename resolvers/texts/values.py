@@ -16,7 +16,7 @@ NULLS = {"", "~", "null", "Null", "NULL"}
 BOOLEANS = {"true", "True", "TRUE", "false", "False", "FALSE"}
 CONSTANTS = {"NaN": ".nan", "Infinity": ".inf", "-Infinity": "-.inf"}  # as Python writes them into JSON
 INFINITE = {".inf", "-.inf", "+.inf", ".nan"}
-PYTHON_NULL = "None"
+PYTHON = {"None", "nan", "inf", "-inf"}  # what a dictionary of Python has without quotes
 STR = "tag:yaml.org,2002:str"
 YAML_1_1 = Resolver()
 
@@ -137,7 +137,7 @@ def _reads_otherwise(text: str) -> bool:
 
 
 def _is_plain_text(text: str) -> bool:
-    return not (NUMBER.fullmatch(text) or text in BOOLEANS or text == PYTHON_NULL or _is_older_scalar(text))
+    return not (NUMBER.fullmatch(text) or text in BOOLEANS or text in PYTHON or _is_older_scalar(text))
 
 
 # -- trees -----------------------------------------------------------------------------------------

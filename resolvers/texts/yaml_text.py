@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from resolvers.texts.budget import MAX_DEPTH, Budget, RepeatedError, UnreadError
-from resolvers.texts.values import PYTHON_NULL, STR, Fields, Items, Scalar, Value, plain, text_of, verbatim
+from resolvers.texts.values import PYTHON, STR, Fields, Items, Scalar, Value, plain, text_of, verbatim
 
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 PREFIX = "tag:yaml.org,2002:"
@@ -157,7 +157,7 @@ class _Reader:
             raise UnreadError
         if is_flow and _is_fragment(text):
             raise UnreadError
-        return verbatim("python", text) if is_flow and text == PYTHON_NULL else plain(text)
+        return verbatim("python", text) if is_flow and text in PYTHON else plain(text)
 
 
 def _is_fragment(text: str) -> bool:

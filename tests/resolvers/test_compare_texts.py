@@ -159,6 +159,16 @@ FORMATS: dict[str, tuple[str | tuple[str, str], str | tuple[str, str], dict[str,
         {"c": ["{'a': None, 'b': (1, 2)}", "{'a': 'None', 'b': (1, 3)}"]},
     ),
     "None of Python and its text": ("{'a': None, 'b': True}", "{'a': 'None', 'b': True}", {"c/a": ["None", '"None"']}),
+    "numbers of Python and their texts": (
+        "{'a': nan, 'b': [inf, -inf]}",
+        "{'a': 'nan', 'b': ['inf', '-inf']}",
+        {"c/a": ["nan", '"nan"'], "c/b": ["[inf,-inf]", '["inf","-inf"]']},
+    ),
+    "NaN in a dictionary of ClearML": (
+        ('{"a": NaN}', "dictionary"),
+        ('{"a": "NaN"}', "dictionary"),
+        {"c/a": ["NaN", '"NaN"']},
+    ),
     "a set of Python": ("{'a': {1, 2}}", "{'a': {1, 3}}", {"c": ["{'a': {1, 2}}", "{'a': {1, 3}}"]}),
     "a quote in a text of Python": (
         "{'a': 'it\\'s', 'b': 1}",
