@@ -11,7 +11,9 @@ from starlette.datastructures import Headers
 
 MAX_RANGES = 100  # of one header; further ones are ignored
 WEIGHT = re.compile(r"\d+(?:\.\d*)?|\.\d+")
-PART = {separator: re.compile(rf'(?:[^{separator}"]|"(?:\\.|[^"\\])*"?)+') for separator in ",;"}
+QUOTED = r'"(?:\\.|[^"\\])*"?'
+ITEM = re.compile(rf'(?:[^,"]|{QUOTED})+')  # of a list
+PIECE = re.compile(rf'(?:[^;"]|{QUOTED})+')  # of an item: its name, or a parameter
 NAMED = 2  # the specificity from which on a range is about one kind
 UTF_8 = {"charset": "utf-8"}
 
@@ -71,8 +73,8 @@ def allows_gzip(headers: Headers) -> bool:
 
 
 def _ranges(header: str) -> Iterator[_Range]:
-    for part in PART[","].findall(header)[:MAX_RANGES]:
-        name, *pieces = (piece.strip() for piece in PART[";"].findall(part.strip()) or [""])
+    for part in ITEM.findall(header)[:MAX_RANGES]:
+        name, *pieces = (piece.strip() for piece in PIECE.findall(part.strip()) or [""])
         parameters = dict(map(_parameter, pieces))
         weight = parameters.pop("q", "1")
         if name and WEIGHT.fullmatch(weight):

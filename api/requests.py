@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ MAX_URL_QUERY = 8192  # bytes
 MAX_NESTING = 512  # as deep as can be read safely; how deep a variable may be is a limit of the schema
 PARAMETERS = {"query": str, "operationName": str, "variables": dict, "extensions": dict}
 NO_NUMBER = re.compile(r"[^-]?(NaN|-?Infinity)")
+LONG_DIGITS = re.compile(rb"(?<!\d)(\d{8})\d{300,}")
+MAX_DIGITS = 1000  # of a whole number that is read: Python's time for it is quadratic
 
 
 class PersistedQueryError(RefusedError):
@@ -148,19 +151,43 @@ async def read_body(chunks: AsyncIterator[bytes], announced: str | None, max_byt
 def strict_json(data: bytes, what: str) -> Any:
     """The JSON value in these bytes, which has one reading only; raises RefusedError."""
     try:
-        if _is_deeper(orjson.loads(data), MAX_NESTING):
-            message = f"{what} is nested deeper than {MAX_NESTING} levels."
-            raise RefusedError(400, message, ErrorCode.LIMIT_EXCEEDED)
-        # orjson is strict, but takes the last of equal keys and makes doubles of long whole numbers
-        return json.loads(data, object_pairs_hook=_once)
+        read_whole = _check_json(data, what)
+        return json.loads(data, object_pairs_hook=_once, parse_int=read_whole)
     except (ValueError, RecursionError) as error:
         raise RefusedError(400, f"{what} is no JSON: {_reason(error)}.") from None
 
 
+def _check_json(data: bytes, what: str) -> Callable[[str], float]:
+    """Read JSON strictly, and return the reader of its whole numbers; raises ValueError and RefusedError.
+
+    orjson is strict, but takes the last of equal keys, makes doubles of long whole numbers and refuses longer ones.
+    """
+    read_whole: Callable[[str], float] = int
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        if not _is_infinite(error):
+            raise
+        value, read_whole = orjson.loads(LONG_DIGITS.sub(rb"\1", data)), _read_long
+    if _is_deeper(value, MAX_NESTING):
+        message = f"{what} is nested deeper than {MAX_NESTING} levels."
+        raise RefusedError(400, message, ErrorCode.LIMIT_EXCEEDED)
+    return read_whole
+
+
+def _read_long(digits: str) -> float:
+    """A whole number; one with more digits than are read is infinity, which fits no type."""
+    return int(digits) if len(digits) <= MAX_DIGITS else math.inf
+
+
+def _is_infinite(error: Exception) -> bool:
+    return "infinity" in str(error)
+
+
 def _reason(error: Exception) -> str:
     """What an error of reading JSON says; for numbers that Python writes and others can't read, what to do."""
-    if "infinity" in str(error):
-        return "a number in it is larger than a double can hold; send a longer id as text"
+    if _is_infinite(error):
+        return "a number in it is larger than a double can hold"
     near = error.doc[max(error.pos - 1, 0) :] if isinstance(error, json.JSONDecodeError) else ""
     found = NO_NUMBER.match(near)
     return f"it has no {found[1]}; send null instead" if found else str(error)
