@@ -142,9 +142,8 @@ async def test_hints_change_no_answer_and_read_no_more(
 async def test_every_look_up_by_ids_names_their_index(client: Client, database: Database, commands: Commands) -> None:
     await database.task.insert_one(task(_id="a", parent="b", project="p", user="u"))
     await client.data('{ task(id: "a") { id parent { name } project { name } user { name } } }')
-    assert {command["find"]: command.get("hint") for command in commands.seen} == dict.fromkeys(
-        ("task", "project", "user"), "_id_"
-    )
+    hints = {command["find"]: command.get("hint") for command in commands.seen if "find" in command}
+    assert hints == dict.fromkeys(("task", "project", "user"), "_id_")
 
 
 async def test_an_index_that_is_dropped_meanwhile_is_done_without(client: Client, database: Database, app: Any) -> None:

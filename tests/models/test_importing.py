@@ -725,7 +725,7 @@ async def test_paths_with_nothing_to_import(database: Database, tmp_path: Path) 
         ProblemCode.UNKNOWN_FILE,
         ProblemCode.PATH_NOT_FOUND,
     ]
-    assert [path.name for path in report.others] == ["Task.jsonl", "task.bson", "versions.jsonl"]
+    assert [path.name for path in report.others] == ["Task.jsonl", "task.bson.zst", "versions.jsonl"]
     assert await everything(database) == {}
 
 

@@ -207,8 +207,8 @@ MEMORY = """
 import resource
 import sys
 from pathlib import Path
-from models.mongodump import read_bson
-from models.sources import Limits
+from models.imports.mongodump import read_bson
+from models.imports.files import Limits
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 count = sum(1 for _ in read_bson(Path(sys.argv[1]), Limits()))
 print(count, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)

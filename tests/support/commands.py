@@ -4,24 +4,20 @@ from typing import Any
 
 from pymongo import monitoring
 
+NOTED = {"find", "aggregate", "getMore", "count", "insert", "update", "delete", "findAndModify"}
+
 
 class Commands(monitoring.CommandListener):
-    """Notes every command that the driver sends to a database."""
+    """Notes every command that the driver sends to a database, but not the reading of a change stream.
+
+    One stream serves a whole process, at its own pace: no request sends those commands.
+    """
 
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
-        if event.command_name in {
-            "find",
-            "aggregate",
-            "getMore",
-            "count",
-            "insert",
-            "update",
-            "delete",
-            "findAndModify",
-        }:
+        if event.command_name in NOTED and event.command.get("collection") != "$cmd.aggregate":
             self.seen.append(dict(event.command))
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
