@@ -1,6 +1,7 @@
 """Tasks side by side are what comparing them piece by piece in Python makes of them."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,6 +110,28 @@ async def test_what_differs_is_told_by_section_and_path(client: Client, database
     assert {key: [value for value, _ in reversed(values)] for key, values in back.items()} == {
         key: [value for value, _ in values] for key, values in expected.items()
     }
+
+
+@pytest.mark.parametrize("type_", ["", "hocon", "yaml", "json"])
+@pytest.mark.parametrize("text", [
+    'include "FILE"', 'include file("FILE")', 'include required(file("FILE"))', 'include url("file://FILE")',
+    'a { include "FILE" }', 'a = 1\ninclude "FILE"', "a: !include FILE", "$ref: FILE", "#include FILE",
+])  # fmt: skip
+async def test_no_configuration_reads_a_file_of_the_server(
+    client: Client, database: Database, tmp_path: Path, text: str, type_: str
+) -> None:
+    """The file is one that every reader would understand."""
+    file = tmp_path / "clearml.json"
+    file.write_text('{"secret_key": "hidden"}')
+    texts = {"a": text.replace("FILE", str(file)), "b": ""}
+    await database.task.insert_many([
+        task(_id=id_, **BARE | {"configuration": {"c": {"name": "c", "value": value, "type": type_}}})
+        for id_, value in texts.items()
+    ])  # fmt: skip
+    found = str(await compared(client, "a", "b"))
+    assert str(file) in found
+    assert "secret_key" not in found
+    assert "hidden" not in found
 
 
 # -- the oracle ------------------------------------------------------------------------------------

@@ -618,14 +618,16 @@ async def test_others_are_answered_while_tasks_are_compared(
     client: Client, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await database.task.insert_many([task(_id="a", **BARE), task(_id="b", **BARE)])
-    answered = threading.Event()
+    started, answered = threading.Event(), threading.Event()
 
     def wait(tasks: list[Document], budget: Budget) -> Any:
+        started.set()
         assert answered.wait(60)
         return pieces(tasks, budget)
 
     monkeypatch.setattr("resolvers.queries.comparison.pieces", wait)
     comparing = asyncio.create_task(compared(client, "a", "b"))
+    assert await asyncio.to_thread(started.wait, 60)
     assert await client.data("{ __typename }") == {"__typename": "Query"}
     assert not comparing.done()
     answered.set()

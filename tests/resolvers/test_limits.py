@@ -291,6 +291,21 @@ async def test_a12_the_cost_is_that_of_each_request_not_of_the_document(client: 
         assert expected == await refused(client, commands, text, n=500)
 
 
+async def test_a12_more_names_than_a_task_usually_has_cost_as_many_as_they_are(
+    client: Client, commands: Commands
+) -> None:
+    """A task has about 50 metrics; a request may name more, in its text or in a variable."""
+    names = [f"m{number}" for number in range(300)]
+    literal = rows(f'lastMetrics(metric: {json.dumps(names)}, variant: ["v"]) {{ value }}')
+    by_variable = rows('lastMetrics(metric: $names, variant: ["v"]) { value }')
+    assert (await cost(client, literal))["requested"] == 1 + 500 * 301
+    found = await cost(client, f"query ($names: [String!]) {by_variable}", variables={"names": names})
+    assert found["requested"] == 1 + 500 * 301
+    more = {"names": [f"m{number}" for number in range(1000)]}
+    expected = {"limit": "cost", "maximum": 500_000, "actual": 1 + 500 * 1001}
+    assert expected == await refused(client, commands, f"query ($names: [String!]) {by_variable}", **more)
+
+
 async def test_a13_nested_lists_multiply(client: Client, commands: Commands) -> None:
     expected = {"limit": "cost", "maximum": 500_000, "actual": 1 + 500 * 5001}
     assert expected == await refused(client, commands, rows(metrics(100)))
@@ -353,7 +368,11 @@ async def test_every_operation_of_a_document_is_held_to_the_limits(client: Clien
 def test_nesting_is_counted_in_json_and_in_literals_alike() -> None:
     for value, depth in (("1", 0), ("[]", 1), ("[1, [2], 3]", 2), ("{a: [{b: 1}]}", 3), ("{}", 1)):
         assert counted(f"{{ field(argument: {value}) }}").nesting == depth
-        assert counted(f"query ($a: A = {value}) {{ field @directive(argument: {value}) }}").nesting == depth
+        assert counted(f"query ($a: A = {value}) {{ field }}").nesting == depth
+        assert counted(f"query ($a: A @directive(argument: {value})) {{ field }}").nesting == depth
+        assert counted(f"query @directive(argument: {value}) {{ field }}").nesting == depth
+        assert counted(f"{{ field @directive(argument: {value}) }}").nesting == depth
+        assert counted(f"{{ ...F }} fragment F on A @directive(argument: {value}) {{ field }}").nesting == depth
         assert nesting(json.loads(re.sub(r"(\w+):", r'"\1":', value))) == depth
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import string
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -163,6 +164,21 @@ async def test_quick_changes_of_one_task_are_told_as_one(app: Starlette, live: S
     assert len(seen) < 100
 
 
+async def test_a_task_that_is_deleted_and_made_again_at_once_has_changed(
+    app: Starlette, live: Socket, database: Database
+) -> None:
+    """By one transaction, so that both are told of together; a client would put a created one in twice."""
+    await database["task"].insert_one(task(_id="it"))
+    told = await live.subscribe(CHANGED)
+    await begun(app)
+    async with database.client.start_session() as session, await session.start_transaction():
+        await database["task"].delete_one({"_id": "it"}, session=session)
+        await database["task"].insert_one(task(_id="it", name="another"), session=session)
+    change = await told.next()
+    assert (change["kind"], change["task"]["name"]) == ("CHANGED", "another")
+    assert await told.silent()
+
+
 async def test_equal_subscriptions_share_one_execution(
     app: Starlette, live: Socket, database: Database, commands: Any
 ) -> None:
@@ -293,6 +309,27 @@ async def test_a_token_that_is_none_is_refused(live: Socket, token: str) -> None
     told = await live.subscribe(CHANGED, after=token)
     error = await told.error()
     assert (error["code"], error["field"]) == ("BAD_CURSOR", "resumeAfter")
+
+
+async def test_a_token_with_any_character_changed_is_refused(app: Starlette, live: Socket, database: Database) -> None:
+    """A short one, and a long one: of the last of the tasks that are told of together, and of another."""
+    told = await live.subscribe(CHANGED)
+    await begun(app)
+    await database["task"].insert_many([task(_id="first"), task(_id="last")])
+    long, short = [(await told.next())["resumeToken"] for _ in range(2)]
+    assert len(long) > len(short)
+    damaged = [
+        f"{token[:at]}{other(token[at])}{token[at + 1 :]}" for token in (long, short) for at in range(len(token))
+    ]
+    for token in damaged:
+        error = await (await live.subscribe(CHANGED, after=token)).error()
+        assert (error["code"], error["field"]) == ("BAD_CURSOR", "resumeAfter")
+
+
+def other(character: str) -> str:
+    """Another one of base64, in the first of its six bits, which counts in the last character as well."""
+    alphabet = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
+    return alphabet[alphabet.index(character) ^ 32]
 
 
 # -- slow clients ----------------------------------------------------------------------------------

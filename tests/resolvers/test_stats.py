@@ -146,6 +146,20 @@ async def test_seeds_of_an_experiment_come_to_a_mean_and_a_best_task_in_one_aggr
     assert len(commands.seen) == 4  # the groups, the projects, the best tasks, their users
 
 
+async def test_a_task_that_has_a_tag_twice_counts_once(client: Client, database: Database) -> None:
+    """Other programs store such; neither the count nor the mean of a metric has it twice."""
+    await database.task.insert_many([
+        task(_id="twice", tags=["a", "a", "b"], last_metrics=last_metrics(("m", "v", 1.0))),
+        task(_id="once", tags=["a"], last_metrics=last_metrics(("m", "v", 4.0))),
+    ])  # fmt: skip
+    found = (await client.data(STATS, groupBy=[{"field": "TAG"}], metrics=[{"metric": "m", "variant": "v"}]))[
+        "taskStats"
+    ]
+    assert [(row["group"], row["count"], row["metrics"][0]["mean"]) for row in found] == [
+        ([{"value": "a"}], 2, 2.5), ([{"value": "b"}], 1, 1.0),
+    ]  # fmt: skip
+
+
 async def test_no_groups_are_one_group_and_no_tasks_none(client: Client, database: Database) -> None:
     assert (await client.data(STATS, groupBy=[]))["taskStats"] == []
     await database.task.insert_many([task(_id="a"), task(_id="b")])

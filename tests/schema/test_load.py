@@ -216,6 +216,21 @@ def test_an_order_by_more_than_one_value_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_two_fields_that_are_the_same_value_of_an_order_are_told(tmp_path: Path) -> None:
+    """A list would be ordered by the wrong one of them."""
+    stored = """b {
+      type: object, x-collection: b
+      properties {
+        id { type: string, x-scalar: ID, x-stored: "_id" }
+        one { type: object, properties.two { type: string, x-sortable: true } }
+        one_two { type: string, x-sortable: true }
+      }
+    }"""
+    assert mistakes(folder(tmp_path, a=thing(definitions=stored))) == [
+        "a.conf: _definitions.b: two fields are ONE_TWO to order by"
+    ]
+
+
 LOADED = {
     "for a part of a document": (
         "thing.properties", '"$ref": "#/definitions/other"', "something is only loaded for a document (x-collection)",
