@@ -6,7 +6,7 @@ knows only the one that it was bound to last.
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -50,6 +50,10 @@ class Reader:
     snapshot: AsyncClientSession | None = field(default=None)
     indexes: Indexes = field(default_factory=Indexes)
     turns: Turns = field(default_factory=Turns)
+
+    def renew(self) -> "Reader":
+        """The reader of another request, whose commands have turns of their own."""
+        return replace(self, turns=Turns(self.turns.number))
 
     def visible(self, collection: str, query: Query) -> Query:
         """The query, held to what the viewer may see. A company sees itself."""

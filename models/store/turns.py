@@ -14,6 +14,7 @@ class Turns:
     """A place for each of so many commands at once; the others wait."""
 
     def __init__(self, places: int = COMMANDS) -> None:
+        self.number = places
         self._places = asyncio.Semaphore(places)
         self._failure: ConnectionFailure | None = None
 

@@ -84,7 +84,9 @@ class Context:
 
     def anew(self) -> "Context":
         """Another for the same viewer, that has read nothing yet."""
-        return Context(*self._made_of, related=self.related)
+        made = Context(*self._made_of, related=self.related)
+        made.reader = self.reader.renew()
+        return made
 
     def forget(self) -> None:
         """What was read so far: something has changed."""

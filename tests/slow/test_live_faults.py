@@ -6,10 +6,13 @@ from typing import Any
 
 import pymongo
 import pytest
+from pydantic import SecretStr
 
+from api.app import create_app
+from api.settings import Settings
 from models.store.database import Database, connect
 from tests.support.factories import COMPANY, Document, project, task
-from tests.support.live import SOON, Take, groups_of, taker
+from tests.support.live import SOON, Take, groups_of, listening, socket, taker
 from tests.support.servers import replica_set
 
 NAME = "taskql_live"
@@ -99,7 +102,7 @@ async def test_going_on_comes_to_an_end_while_everything_changes(
             await asyncio.sleep(0.01)
 
     changing = asyncio.create_task(change())
-    subscription = take(PLAIN, after=token)
+    subscription = taker(database)(PLAIN, after=token)  # with time enough for a busy machine
     try:
         missed = [await asyncio.wait_for(anext(subscription), SOON) for _ in range(3)]
         assert [result.data["taskChanged"]["id"] for result in missed] == ["second", "00000", "00001"]
@@ -205,3 +208,14 @@ async def test_who_goes_on_just_as_it_all_ends_is_told_so(
     for ended in (listening, going_on):
         [error] = (await asyncio.wait_for(ended, SOON)).errors
         assert error.original_error.extensions["code"] in {"DATABASE_UNAVAILABLE", "BAD_CURSOR"}
+
+
+async def test_an_operation_on_a_socket_waits_for_no_command_of_another(uri: str, fail: Fail) -> None:
+    """Failed before: all operations of a socket had the turns of one request."""
+    app = create_app(Settings(mongodb_uri=SecretStr(uri), mongodb_database=NAME, max_commands=1, max_time_ms=60_000))
+    async with app.router.lifespan_context(app), listening(app) as address, socket(address) as live:
+        fail("aggregate", namespace=f"{NAME}.task", blockConnection=True, blockTimeMS=10_000)
+        slow = await live.subscribe("{ tasks { totalCount } }")
+        quick = await live.subscribe("{ queues { totalCount } }")
+        assert (await quick.next())["totalCount"] >= 0
+        assert slow.messages.empty()
