@@ -11,6 +11,9 @@ from tsdownsample import LTTBDownsampler, MinMaxDownsampler, MinMaxLTTBDownsampl
 from models.metrics.blocks import Columns
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - stored dates are naive UTC
+# the milliseconds between which a time can be shown; a column has one for each of its points
+EARLIEST = (datetime.min - EPOCH) // timedelta(milliseconds=1)  # noqa: DTZ901
+LATEST = (datetime.max - EPOCH) // timedelta(milliseconds=1)  # noqa: DTZ901
 Places = NDArray[Any]
 
 
@@ -103,8 +106,5 @@ def _with_gaps(places: Places, is_gap: NDArray[np.bool_]) -> Places:
     return np.union1d(places, found)
 
 
-def _moment(milliseconds: int) -> datetime | None:
-    try:
-        return EPOCH + timedelta(milliseconds=milliseconds)
-    except OverflowError:
-        return None
+def _moment(milliseconds: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=min(max(milliseconds, EARLIEST), LATEST))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from api.settings import Settings
 from models.documents.block import SERIES
 from models.imports.importer import import_files
-from models.metrics.blocks import BLOCK
+from models.metrics.blocks import BLOCK, POINT
 from resolvers.fields.points import METHODS, chosen
 from tests.support.client import Client
 from tests.support.commands import Commands
@@ -102,6 +102,24 @@ async def test_gaps_are_null_and_the_newest_of_the_points_of_one_iteration_stays
     assert (curve["iterations"], curve["values"]) == ([0, 1, 2, 3], [None, 3.0, 0.5, None])
     assert curve["timestamps"] == [moment(1_790_000_000_000 + place) for place in (5, 4, 0, 6)]
     assert (curve["originalCount"], curve["stride"]) == (4, 1)
+
+
+async def test_a_time_that_can_not_be_shown_is_the_nearest_one(client: Client, database: Database) -> None:
+    """A program that counts microseconds, say; the times of other points stay beside their values."""
+    times = [0, 2**62, -(2**62), 1_790_000_000_000]
+    await report(database, "t", v=[(place, 1.0) for place in range(len(times))])
+    block = await database[SERIES].find_one()
+    assert block
+    points = np.frombuffer(b"".join(block["chunks"]), POINT).copy()
+    points["timestamps"] = times
+    await database[SERIES].update_one({"_id": block["_id"]}, {"$set": {"chunks": [points.tobytes()]}})
+    [curve] = await series(client, "t")
+    assert curve["timestamps"] == [
+        "1970-01-01T00:00:00.000Z",
+        "9999-12-31T23:59:59.999Z",
+        "0001-01-01T00:00:00.000Z",
+        moment(times[-1]),
+    ]
 
 
 # -- some of it ------------------------------------------------------------------------------------
