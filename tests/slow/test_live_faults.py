@@ -7,10 +7,13 @@ from typing import Any
 import pymongo
 import pytest
 from pydantic import SecretStr
+from pymongo.errors import ExecutionTimeout
 
 from api.app import create_app
 from api.settings import Settings
+from models.store.change_stream import PositionError
 from models.store.database import Database, connect
+from tests.support.commands import Commands
 from tests.support.factories import COMPANY, Document, project, task
 from tests.support.live import SOON, Take, groups_of, listening, socket, taker
 from tests.support.servers import replica_set
@@ -19,6 +22,7 @@ NAME = "taskql_live"
 CHANGED = (
     "subscription ($after: String) { taskChanged(resumeAfter: $after) { id resumeToken task { project { name } } } }"
 )
+TIMED_OUT = 50
 PLAIN = "subscription ($after: String) { taskChanged(resumeAfter: $after) { id resumeToken } }"
 OTHER = 'subscription { taskChanged(filter: {id: ["new"]}) { id } }'
 Fail = Callable[..., None]
@@ -111,8 +115,13 @@ async def test_going_on_comes_to_an_end_while_everything_changes(
         await subscription.aclose()
 
 
+def tries(commands: Commands, name: str, collection: Any) -> int:
+    """How often a command was sent to a collection, or, with 1, to the whole database."""
+    return sum(command.get(name) == collection for command in commands.seen)
+
+
 async def test_what_can_not_be_told_at_the_moment_is_told_later(
-    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail
+    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail, commands: Commands
 ) -> None:
     """The database went away after it was found that there is something to tell."""
     admin[NAME]["project"].insert_one(project(_id="p", name="a project", company=COMPANY))
@@ -120,7 +129,8 @@ async def test_what_can_not_be_told_at_the_moment_is_told_later(
     first = await told(database, subscription)
     fail("find", namespace=f"{NAME}.project", closeConnection=True)
     admin[NAME]["task"].insert_one(task(_id="it", project="p"))
-    await asyncio.sleep(2)
+    await until(lambda: tries(commands, "find", "project") > 2)  # the driver's own second try was in vain
+    assert not first.done()
     fail(mode="off")
     result = await asyncio.wait_for(first, SOON)
     assert result.errors is None
@@ -128,16 +138,37 @@ async def test_what_can_not_be_told_at_the_moment_is_told_later(
     await subscription.aclose()
 
 
+async def test_what_takes_too_long_three_times_is_told_so_and_the_next_change_is_told_again(
+    database: Database, admin: pymongo.MongoClient[Document], fail: Fail, commands: Commands
+) -> None:
+    admin[NAME]["project"].insert_one(project(_id="p", name="a project", company=COMPANY))
+    subscription = taker(database)(CHANGED)
+    first = await told(database, subscription)
+    fail("find", namespace=f"{NAME}.project", errorCode=TIMED_OUT)
+    admin[NAME]["task"].insert_one(task(_id="slow", project="p"))
+    [error] = (await asyncio.wait_for(first, SOON)).errors
+    assert isinstance(error.original_error, ExecutionTimeout)
+    assert tries(commands, "find", "project") == 3
+    fail(mode="off")
+    admin[NAME]["task"].insert_one(task(_id="quick", project="p"))
+    result = await asyncio.wait_for(anext(subscription), SOON)
+    assert result.errors is None
+    assert result.data["taskChanged"]["id"] == "quick"
+    await subscription.aclose()
+
+
 async def test_a_curve_begins_anew_although_the_database_failed_just_then(
-    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail
+    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail, commands: Commands
 ) -> None:
     block = {"_id": "before/a/b/000000", "company": COMPANY, "task": "before", "metric": "a", "variant": "b"}
     admin[NAME]["taskql_series"].insert_one({**block, "number": 0, "points": 3, "is_last": True, "chunks": []})
     subscription = take('subscription { metricsAppended(task: "before") { metric offset values } }')
     first = await told(database, subscription)
+    commands.seen.clear()
     fail("find", namespace=f"{NAME}.taskql_series", closeConnection=True)
     admin[NAME]["taskql_series"].delete_many({})
-    await asyncio.sleep(2)
+    await until(lambda: tries(commands, "find", "taskql_series") > 2)
+    assert not first.done()
     fail(mode="off")
     result = await asyncio.wait_for(first, SOON)
     assert result.data == {"metricsAppended": {"metric": "a", "offset": 0, "values": []}}
@@ -145,14 +176,34 @@ async def test_a_curve_begins_anew_although_the_database_failed_just_then(
 
 
 async def test_what_fails_for_another_reason_than_forgetting_is_tried_again(
-    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail
+    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail, commands: Commands
 ) -> None:
     subscription = take(CHANGED)
     first = await told(database, subscription)
+    commands.seen.clear()
     fail("getMore", "aggregate", mode={"times": 2}, errorCode=8)
-    await asyncio.sleep(0.3)
+    await until(lambda: tries(commands, "aggregate", 1) > 1)  # the stream is opened again, at the second try
     admin[NAME]["task"].insert_one(task(_id="it"))
     assert (await asyncio.wait_for(first, SOON)).data["taskChanged"]["id"] == "it"
+    await subscription.aclose()
+
+
+@pytest.mark.parametrize(("maximum", "is_known"), [(5, False), (50, True)])
+async def test_a_token_with_more_changes_after_it_than_are_read_is_refused(
+    database: Database, take: Take, admin: pymongo.MongoClient[Document], monkeypatch: pytest.MonkeyPatch,
+    maximum: int, is_known: bool,
+) -> None:  # fmt: skip
+    """The whole oplog would have no room in memory."""
+    token = await one_token(database, take, admin)
+    admin[NAME]["task"].insert_many([task(_id=f"later {number}") for number in range(10)])
+    monkeypatch.setattr("models.store.changes.MAX_BEHIND", maximum)
+    subscription = taker(database)(PLAIN, after=token)
+    result = await asyncio.wait_for(anext(subscription), SOON)
+    if is_known:
+        assert result.data["taskChanged"]["id"] == "second"
+    else:
+        [error] = result.errors
+        assert error.original_error.extensions == {"code": "BAD_CURSOR", "field": "resumeAfter"}
     await subscription.aclose()
 
 
@@ -196,18 +247,25 @@ async def test_who_comes_new_does_not_wait_for_one_who_goes_on(
 
 
 async def test_who_goes_on_just_as_it_all_ends_is_told_so(
-    database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail
+    database: Database, take: Take, admin: pymongo.MongoClient[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The end comes while the place of the token is waited for; what was missed is not told any more."""
     token = await one_token(database, take, admin)
-    keeping = take(OTHER)
+    keeping = taker(database)(OTHER)
     listening = await told(database, keeping)
-    fail("aggregate", mode={"times": 1}, blockConnection=True, blockTimeMS=1000)
-    resumed = take(CHANGED, after=token)
-    going_on = await told(database, resumed)
-    admin.drop_database(NAME)
-    for ended in (listening, going_on):
+    changes = database.changes
+
+    async def end(_position: str) -> None:
+        for listener in list(changes._listeners):
+            listener.end(PositionError("all is gone"))
+
+    monkeypatch.setattr(changes, "come_to", end)
+    resumed = taker(database)(PLAIN, after=token)
+    for ended in (asyncio.ensure_future(anext(resumed)), listening):
         [error] = (await asyncio.wait_for(ended, SOON)).errors
-        assert error.original_error.extensions["code"] in {"DATABASE_UNAVAILABLE", "BAD_CURSOR"}
+        assert error.original_error.extensions["code"] == "DATABASE_UNAVAILABLE"
+    for subscription in (keeping, resumed):
+        await subscription.aclose()
 
 
 async def test_an_operation_on_a_socket_waits_for_no_command_of_another(uri: str, fail: Fail) -> None:
