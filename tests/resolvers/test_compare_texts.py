@@ -152,7 +152,7 @@ FORMATS: dict[str, tuple[str | tuple[str, str], str | tuple[str, str], dict[str,
         "a: &a {x: 1}\nb: &b {y: 1}\nt: {<<: [*a]}",
         {"c/t/y": ["1", None]},
     ),
-    "a tag behind a byte order mark": ("\ufeffé: 1\na: !x one", "é: 1\na: !x two", {"c/a": ["!x one", "!x two"]}),
+    "a tag after a byte order mark": ("\ufeffé: 1\na: !x one", "é: 1\na: !x two", {"c/a": ["!x one", "!x two"]}),
     "a dictionary of Python": (
         "{'a': None, 'b': (1, 2)}",
         "{'a': 'None', 'b': (1, 3)}",
