@@ -138,7 +138,7 @@ def _script(task: Document, _budget: Budget) -> Parts:
 
 def _requirements(task: Document, budget: Budget) -> Parts:
     for manager, listed in _part(_part(task, "script"), "requirements").items():
-        lines = lines_of(listed) if isinstance(listed, str) else listed if isinstance(listed, list) else []
+        lines = lines_of(listed, budget) if isinstance(listed, str) else listed if isinstance(listed, list) else []
         for required in read_requirements(filter(scalars.text, lines), budget):
             yield (manager, required.package), Piece(required.key, required.shown, (manager, required.name))
 

@@ -8,7 +8,8 @@ from packaging.utils import canonicalize_name
 
 from resolvers.texts.budget import Budget
 
-MAX_LINE = 1000  # characters of a line that is taken apart
+MAX_LINE = 1000  # characters of a requirement that is taken apart, without its options
+OPTION = " --"  # before each option of a requirement, such as --hash
 
 
 class Required(NamedTuple):
@@ -20,9 +21,17 @@ class Required(NamedTuple):
     shown: str
 
 
-def lines_of(text: str) -> list[str]:
-    """The lines of a file of requirements; one that ends with a backslash goes on in the next."""
-    return text.removeprefix("\ufeff").replace("\\\r\n", "").replace("\\\n", "").splitlines()
+def lines_of(text: str, budget: Budget) -> Iterator[str]:
+    """The lines of requirements; one that ends with a backslash, which is in no comment, goes on in the next."""
+    parts: list[str] = []
+    for line in text.removeprefix("\ufeff").splitlines():
+        budget.check_time()
+        goes_on = line.endswith("\\") and _without_comment(line) == line.strip()
+        parts.append(line[:-1] if goes_on else line)
+        if not goes_on:
+            yield "".join(parts)
+            parts.clear()
+    yield "".join(parts)
 
 
 def read_requirements(lines: Iterable[str], budget: Budget) -> Iterator[Required]:
@@ -43,6 +52,11 @@ def _unknown(line: str) -> Required:
     return Required(words, words, words, line)
 
 
+def _without_blanks(options: Iterable[str]) -> list[str]:
+    """The options in one order and layout."""
+    return sorted(" ".join(option.split()) for option in options)
+
+
 def _without_comment(line: str) -> str:
     """The line up to a `#` that begins it or stands after a blank, as pip reads it."""
     ends = [end for mark in (" #", "\t#") if (end := line.find(mark)) >= 0]
@@ -50,13 +64,14 @@ def _without_comment(line: str) -> str:
 
 
 def _requirement(line: str) -> Required | None:
-    if len(line) > MAX_LINE:
+    required, *options = line.split(OPTION)
+    if len(required) > MAX_LINE:
         return None
     try:
-        found = Requirement(line)
+        found = Requirement(required)
     except (InvalidRequirement, RecursionError):
         return None
-    key = f"{sorted(found.extras)} {found.specifier} {found.url or ''} {found.marker or ''}"
+    key = f"{sorted(found.extras)} {found.specifier} {found.url or ''} {found.marker or ''} {_without_blanks(options)}"
     return Required(canonicalize_name(found.name), found.name, key, line[len(found.name) :].strip())
 
 

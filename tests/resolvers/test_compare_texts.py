@@ -299,22 +299,28 @@ LINES: dict[str, tuple[list[str], list[str], dict[str, list[Any]]]] = {
     "a hash": (
         ["pkg==1 --hash=sha256:1"],
         ["pkg==1 --hash=sha256:2"],
-        {
-            "pip/pkg==1 --hash=sha256:1": ["pkg==1 --hash=sha256:1", None],
-            "pip/pkg==1 --hash=sha256:2": [None, "pkg==1 --hash=sha256:2"],
-        },
+        {"pip/pkg": ["==1 --hash=sha256:1", "==1 --hash=sha256:2"]},
     ),
     "versions of conda": (["scipy=1.0=py39_0"], ["scipy=1.1=py39_0"], {"pip/scipy": ["=1.0=py39_0", "=1.1=py39_0"]}),
     "hashes of two packages that change places": (
         ["a==1 \\", "  --hash=sha256:1", "b==1 \\", "  --hash=sha256:2"],
         ["a==1 \\", "  --hash=sha256:2", "b==1 \\", "  --hash=sha256:1"],
         {
-            "pip/a==1 --hash=sha256:1": ["a==1   --hash=sha256:1", None],
-            "pip/a==1 --hash=sha256:2": [None, "a==1   --hash=sha256:2"],
-            "pip/b==1 --hash=sha256:2": ["b==1   --hash=sha256:2", None],
-            "pip/b==1 --hash=sha256:1": [None, "b==1   --hash=sha256:1"],
+            "pip/a": ["==1   --hash=sha256:1", "==1   --hash=sha256:2"],
+            "pip/b": ["==1   --hash=sha256:2", "==1   --hash=sha256:1"],
         },
     ),
+    "the line after a comment that ends with a backslash": (
+        ["# from C:\\", "a==1", "b==1 # in D:\\", "c==1"],
+        ["# from C:\\", "a==2", "b==1 # in D:\\", "c==2"],
+        {"pip/a": ["==1", "==2"], "pip/c": ["==1", "==2"]},
+    ),
+    "a requirement with many hashes": (
+        [f"a==1 {' '.join(f'--hash=sha256:{number:064}' for number in range(30))}"],
+        ["a==2"],
+        {"pip/a": [f"==1 {' '.join(f'--hash=sha256:{number:064}' for number in range(30))}", "==2"]},
+    ),
+    "the order of hashes": (["a==1 --hash=sha256:1 --hash=sha256:2"], ["a==1  --hash=sha256:2  --hash=sha256:1"], {}),
     "blanks in a line that names no package": (["-r  more.txt"], ["-r more.txt"], {}),
     "lines of Windows": (["\ufeffa==1\r", "b==1 \\\r", "--hash=sha256:1\r"], ["a==1", "b==1 --hash=sha256:1"], {}),
     "words": (
@@ -696,4 +702,4 @@ def test_reading_looks_at_the_clock_for_every_requirement() -> None:
     many = required(*(f"package{number}==1" for number in range(1000)))
     with pytest.raises(OverdueError):
         pieces([many], Stopped(looks=999))
-    assert len(pieces([many], Stopped(looks=2000))[0]) == 1000
+    assert len(pieces([many], Stopped(looks=5000))[0]) == 1000
