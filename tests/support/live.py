@@ -40,6 +40,7 @@ async def listening(app: Starlette) -> AsyncIterator[str]:
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         yield f"127.0.0.1:{port}"
+        await ended(app)
     finally:
         app.state.stopping.set()
         server.should_exit = True
@@ -48,10 +49,23 @@ async def listening(app: Starlette) -> AsyncIterator[str]:
 
 
 async def begun(app: Starlette, groups: int = 1) -> None:
-    """Until what was asked for is listened to."""
-    changes = app.state.database.changes
+    """Wait until so many groups of subscribers listen, and have read what is there already."""
+    changes: Changes = app.state.database.changes
+
+    def is_ready() -> bool:
+        return len(changes._listeners) >= groups and all(group.ready.done() for group in groups_of(changes))
+
+    await _until(is_ready)
+
+
+async def ended(app: Starlette) -> None:
+    """Wait until nobody listens any more: a group ends a little after its last subscriber has left."""
+    await _until(lambda: not app.state.database.changes._listeners)
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(SOON):
-        while len(changes._listeners) < groups:  # noqa: ASYNC110 - there is no event for it
+        while not is_so():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
 
 
