@@ -16,6 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.support.client import Client
+from tests.support.commands import Commands
 from tests.support.factories import task
 from tests.support.live import PROTOCOL, SOON, begun, events, listening, socket
 from tests.support.paths import DATA
@@ -337,7 +338,7 @@ async def test_a_standalone_server_says_what_it_takes(tmp_path: Path) -> None:
 
 
 async def test_a_database_that_was_away_is_told_of_without_a_gap(
-    app: Starlette, address: str, database: Database
+    app: Starlette, address: str, database: Database, commands: Commands
 ) -> None:
     """Killed cursors are what a subscriber sees of a primary that steps down: nothing."""
     async with socket(address) as live:
@@ -346,6 +347,15 @@ async def test_a_database_that_was_away_is_told_of_without_a_gap(
         for number in range(5):
             await database["task"].insert_one(task(_id=f"before {number}"))
             assert (await told.next())["id"] == f"before {number}"
+            commands.seen.clear()
             await database.client.admin.command("killAllSessions", [])
+            async with asyncio.timeout(SOON):
+                while not is_opened_again(commands):  # noqa: ASYNC110 - there is no event for it
+                    await asyncio.sleep(0.01)
             await database["task"].insert_one(task(_id=f"after {number}"))
             assert (await told.next())["id"] == f"after {number}"
+
+
+def is_opened_again(commands: Commands) -> bool:
+    """Whether the change stream, which is of the whole database, was opened by one of the commands."""
+    return any(command.get("aggregate") == 1 for command in commands.seen)

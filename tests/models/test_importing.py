@@ -22,6 +22,7 @@ from models.imports.files import ImportProblem, Limits, ProblemCode, Row
 from models.imports.importer import Progress, Report, Tally, _operations, import_files
 from models.layout import artifact_key, metric_key
 from models.metrics.last_metrics import LastMetrics
+from tests.support.database import empty
 from tests.support.paths import DATA, ROOT
 
 DUMP = DATA / "clearml-backend"
@@ -697,15 +698,19 @@ async def test_damaged_bytes_in_a_zip(database: Database, tmp_path: Path) -> Non
     """Wherever a zip is damaged, it is imported whole or is a problem."""
     content = SESSION.read_bytes()
     file = tmp_path / "session.zip"
+    file.write_bytes(content)
+    await imported(database, file)
+    whole = await everything(database)
     for position in range(0, len(content), 200):
         damaged = bytearray(content)
         damaged[position] ^= 0xFF
         file.write_bytes(damaged)
+        await empty(database)
 
         report = await imported(database, file)
 
         assert len(report.problems) + report.collections.get("task", Tally()).imported == 1
-        await database["task"].delete_many({})
+        assert await everything(database) == ({} if report.problems else whole)
 
 
 async def test_paths_with_nothing_to_import(database: Database, tmp_path: Path) -> None:
