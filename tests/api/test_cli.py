@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -87,18 +86,39 @@ def test_a_signal_ends_it_and_its_database_without_a_word_of_complaint(tmp_path:
     assert _mongods(tmp_path) == []
 
 
-@pytest.mark.parametrize("has_client", [False, True])
-def test_a_second_ctrl_c_hangs_up_without_a_word_of_complaint(tmp_path: Path, has_client: bool) -> None:
-    with served(data_dir=tmp_path, max_body_seconds=600) as server, ExitStack() as until_the_end:
-        if has_client:
-            url = httpx.URL(server.address)
-            client = until_the_end.enter_context(socket.create_connection((url.host, url.port or 0)))
-            client.sendall(b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
-            client.sendall(b'Content-Length: 100\r\n\r\n{"query":')
-        time.sleep(0.1)
+HALF_A_REQUEST = (
+    b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n"
+    b'Content-Length: 100\r\n\r\n{"query":'
+)
+
+
+def test_a_second_ctrl_c_hangs_up_on_a_client_that_is_waited_for(tmp_path: Path) -> None:
+    """The first one ends the server once the client has its answer, and lets nobody else in."""
+    with served(data_dir=tmp_path, max_body_seconds=600) as server:
+        url = httpx.URL(server.address)
+        address = (url.host, url.port or 0)
+        with socket.create_connection(address, timeout=60) as client:
+            client.sendall(HALF_A_REQUEST)
+            assert client.recv(100).startswith(b"HTTP/1.1 100")  # it reads the body
+            server.process.send_signal(signal.SIGINT)
+            assert until(lambda: not is_open(address), 60)
+            assert server.process.poll() is None
+            assert server.stop() == (0, "")
+            assert client.recv(100) == b""
+    assert _mongods(tmp_path) == []
+
+
+def is_open(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=60).close()
+    except ConnectionError:
+        return False
+    return True
+
+
+def test_a_second_ctrl_c_on_its_way_out_is_without_a_word_of_complaint(tmp_path: Path) -> None:
+    with served(data_dir=tmp_path) as server:
         server.process.send_signal(signal.SIGINT)
-        time.sleep(0.5 if has_client else 0.05)
-        assert server.process.poll() is None
         status, said = server.stop()
     assert status in {0, 130, -signal.SIGINT}  # it may come when all is done but to wait for the database's end
     assert said == ""
