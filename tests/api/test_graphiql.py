@@ -175,6 +175,18 @@ def test_every_line_of_the_example_of_errors_is_an_error(server: Served) -> None
         assert HTTP.post(server.address, json={"query": f"{{ {line} }}"}).json()["errors"][0]["extensions"]["code"]
 
 
+def test_the_example_of_reports_does_what_it_says_when_it_is_run_twice(server: Served) -> None:
+    """The curve keeps its three points, and the last metrics count both reports."""
+    query = next(example.query for example in EXAMPLES if example.title == "Reports")
+    counts = []
+    for _ in range(2):
+        [result] = server.data(query)["metricsReport"]["results"]
+        assert (result["succeeded"], result["added"]) == (True, 3)
+        assert result["task"]["series"] == [{"iterations": [1, 2, 3], "values": [0.53, None, 0.41]}]
+        counts.append(result["task"]["lastMetrics"][0]["count"])
+    assert counts[1] == counts[0] + 2
+
+
 # -- in Chromium ---------------------------------------------------------------------------------
 
 
