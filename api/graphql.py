@@ -95,7 +95,7 @@ def one_operation(method: str, only: str = "") -> Iterator[None]:
     except InvalidOperationTypeError:
         raise (RefusedError(400, only) if only else _not_by(method)) from None
     except CannotGetOperationTypeError:
-        message = "The document has no operation of that name, or several and none was named."
+        message = "operationName must name an operation of the document; without it the document must have exactly one."
         raise RefusedError(400, message) from None
 
 

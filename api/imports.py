@@ -76,7 +76,7 @@ def print_report(report: Report, screen: Console) -> None:
         if count:
             say(screen, f"{count} {what}.")
     if report.others:
-        names = ", ".join(path.name for path in report.others)
-        say(screen, f"Left alone, being neither sessions nor dumps: {names}")
+        names = ", ".join(str(Path(*path.parts[-2:])) for path in report.others)
+        say(screen, f"Left out, as they are neither sessions nor dumps of the database backend: {names}")
     for problem in report.problems:
         say(screen, ("not imported", "red"), f" {problem.code.name}: {problem}")

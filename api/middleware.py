@@ -19,8 +19,8 @@ SAFE = {
 SENTENCES = {
     "Not Found": "There is nothing at this address; GraphQL is at /graphql.",
     "Method Not Allowed": "That method is not served at this address.",
-    "Invalid host header": "taskql is not addressed by this Host; TASKQL_ALLOWED_HOSTS has those that it answers to.",
-    "Disallowed CORS origin": "TASKQL_ALLOWED_ORIGINS does not have this origin.",
+    "Invalid host header": "This Host header is not allowed. Add the host to TASKQL_ALLOWED_HOSTS.",
+    "Disallowed CORS origin": "This origin is not allowed. Add it to TASKQL_ALLOWED_ORIGINS.",
 }
 
 

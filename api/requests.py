@@ -75,9 +75,8 @@ def accepted(accept: Accept) -> str:
 async def read_request(request: HttpRequest, in_address: Iterable[str] = ()) -> Asked:
     """The GraphQL request in an HTTP request; raises RefusedError, as for a body with what is to be in the address."""
     if len(request.url_query) > MAX_URL_QUERY:
-        raise RefusedError(
-            414, f"Behind the ? there are at most {MAX_URL_QUERY} bytes; send this by POST.", ErrorCode.LIMIT_EXCEEDED
-        )
+        message = f"The address has a maximum of {MAX_URL_QUERY} bytes after the ?; send this by POST."
+        raise RefusedError(414, message, ErrorCode.LIMIT_EXCEEDED)
     if request.method == "GET":
         return asked_for(_from_url(request.url_query))
     asked = await _from_body(request)
@@ -91,7 +90,7 @@ def asked_for(given: Mapping[str, Any]) -> Asked:
     """The GraphQL request that these parameters make; raises RefusedError."""
     for name, kind in PARAMETERS.items():
         if given.get(name) is not None and not isinstance(given[name], kind):
-            raise RefusedError(400, f"{name} is to be {'text' if kind is str else 'an object'}.")
+            raise RefusedError(400, f"{name} must be {'text' if kind is str else 'an object'}.")
     if not given.get("query"):
         has_hash = (given.get("extensions") or {}).get("persistedQuery") is not None
         raise PersistedQueryError if has_hash else RefusedError(400, "There is no query in the request.")
@@ -127,7 +126,7 @@ async def _from_body(request: HttpRequest) -> dict[str, Any]:
     if isinstance(asked, list):
         raise RefusedError(400, "Batches are not served; send each request by itself.")
     if not isinstance(asked, dict):
-        raise RefusedError(400, "The body is to be a JSON object.")
+        raise RefusedError(400, "The body must be a JSON object.")
     return asked
 
 
@@ -154,7 +153,7 @@ def strict_json(data: bytes, what: str) -> Any:
         read_whole = _check_json(data, what)
         return json.loads(data, object_pairs_hook=_once, parse_int=read_whole)
     except (ValueError, RecursionError) as error:
-        raise RefusedError(400, f"{what} is no JSON: {_reason(error)}.") from None
+        raise RefusedError(400, f"{what} is not JSON: {_reason(error)}.") from None
 
 
 def _check_json(data: bytes, what: str) -> Callable[[str], float]:

@@ -154,7 +154,7 @@ def refuse_foreign(headers: Mapping[str, str], allowed_origins: Sequence[str]) -
     if origin is None or "*" in allowed_origins or is_same_origin(origin, headers.get("host")):
         return
     if normalize_origin(origin) not in map(normalize_origin, allowed_origins):
-        raise RefusedError(403, "TASKQL_ALLOWED_ORIGINS does not have this origin.")
+        raise RefusedError(403, "This origin is not allowed. Add it to TASKQL_ALLOWED_ORIGINS.")
 
 
 async def events(bodies: Bodies, stopping: asyncio.Event) -> AsyncIterator[bytes]:

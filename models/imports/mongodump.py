@@ -95,7 +95,8 @@ class _Dump:
         if len(head) < LENGTH or length < SHORTEST:
             raise self._problem(ProblemCode.INVALID_BSON, "no length of a document")
         if length > self._limits.document:
-            raise self._problem(ProblemCode.DOCUMENT_TOO_LARGE, f"{length} bytes")
+            detail = f"{length} bytes by its first four; a file that is not BSON reads like this"
+            raise self._problem(ProblemCode.DOCUMENT_TOO_LARGE, detail)
         if self.offset + length > self._most:
             raise self._problem(ProblemCode.FILE_TOO_LARGE)
         raw = head + self._stream.read(length - LENGTH)

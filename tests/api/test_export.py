@@ -540,7 +540,7 @@ def test_a_refused_export_is_one_paragraph_and_leaves_the_file_as_it_was(mongodb
     place.write_text("before")
     for arguments, said in (
         (["{ tasks { nodes { nothing } } }"], "VALIDATION_FAILED: Cannot query field 'nothing'"),
-        ([VARIED, "--variables", "[]"], "BAD_REQUEST: variables is to be an object."),
+        ([VARIED, "--variables", "[]"], "BAD_REQUEST: variables must be an object."),
         ([f"@{tmp_path / 'nothing'}"], "nothing: No such file or directory."),
         (["mutation { taskPing { id } }"], "Only a query can be exported."),
     ):  # fmt: skip

@@ -383,7 +383,7 @@ async def test_what_is_no_number_in_json_is_told_with_what_to_send(http: httpx.A
         body = '{"query": "{ hello }", "variables": {"a": [1,' + space + number + "]}}"
         response = await http.post("/graphql", content=body, headers=POST)
         assert response.status_code == 400
-        assert assert_one_shape(response) == f"The body is no JSON: it has no {number}; send null instead."
+        assert assert_one_shape(response) == f"The body is not JSON: it has no {number}; send null instead."
 
 
 async def test_a_batch_is_refused_in_clear_words(http: httpx.AsyncClient, sent: Sent) -> None:
