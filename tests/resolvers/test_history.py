@@ -286,6 +286,7 @@ async def test_what_is_against_a_move_is_told_and_then_so(
     ([], "NO_DEFAULT_QUEUE"),
     ([queue(_id="a"), queue(_id="b")], "MULTIPLE_DEFAULT_QUEUES"),
     ([queue(_id="a", company=OTHER_COMPANY)], "NO_DEFAULT_QUEUE"),
+    ([queue(_id="a", company=PUBLIC)], "NO_DEFAULT_QUEUE"),
 ])  # fmt: skip
 async def test_without_one_default_queue_a_queue_must_be_named(
     client: Client, database: Database, queues: list[Document], code: str

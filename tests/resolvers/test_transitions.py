@@ -8,7 +8,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from models.documents.base import now
 from tests.support.client import Client
-from tests.support.factories import COMPANY, DAY, PUBLIC, Document, model, put, queue, task
+from tests.support.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, model, put, queue, task
 
 Database = AsyncDatabase[Document]
 
@@ -108,6 +108,25 @@ async def test_a_task_without_a_worker_that_listens_stops_at_once(
     """A task that runs on its developer's machine has a worker that nobody can ask."""
     await database.task.insert_one(task(**{"_id": "t", "status": "in_progress", "last_update": now()} | fields))
     assert (await client.data(STOP))["taskStop"]["task"]["status"] == "STOPPED"
+
+
+# -- what others have ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("company", [PUBLIC, OTHER_COMPANY], ids=["public", "foreign"])
+@pytest.mark.parametrize(("mutation", "status"), [("taskDelete", "created"), ("taskReset", "stopped")])
+async def test_children_and_models_of_others_are_no_reason_to_refuse_a_move(
+    client: Client, database: Database, mutation: str, status: str, company: str
+) -> None:
+    await database.task.insert_many([
+        task(_id="t", status=status, models={"input": [], "output": [{"model": "named"}]}),
+        task(_id="child", company=company, parent="t", status="published"),
+    ])  # fmt: skip
+    models = [model(_id=id_, company=company, task=of, ready=True) for id_, of in (("made", "t"), ("named", None))]
+    await database.model.insert_many(models)
+    await client.data(f'mutation {{ {mutation}(input: {{task: "t"}}) {{ replayed }} }}')
+    assert await database.task.find_one({"_id": "child", "parent": "t"})
+    assert await database.model.find().sort("_id").to_list() == models
 
 
 # -- the models that publishing makes ready --------------------------------------------------------
