@@ -87,19 +87,30 @@ class Changes:
         try:
             while True:
                 await self._follow(stream)
+                if not self._is_running():
+                    return
                 stream = await self._open_again()
         except Exception as error:  # noqa: BLE001 - who listens is told, whatever it is
+            if not self._is_running():
+                return
             self._running = None
             for listener in list(self._listeners):
                 listener.end(error)
 
+    def _is_running(self) -> bool:
+        """Whether this task is still the one that reads: `wait_for` of Python 3.11 may lose its cancellation."""
+        return self._running is asyncio.current_task()
+
     async def _follow(self, stream: Stream) -> None:
-        """Tell what comes until the connection fails."""
+        """Tell what comes until the connection fails, or nobody listens."""
         async with contextlib.AsyncExitStack() as opened:
             opened.push_async_callback(stream.close)
             try:
                 while True:
-                    self._tell(await _window(stream), stream.position)
+                    records = await _window(stream)
+                    if not self._is_running():
+                        return
+                    self._tell(records, stream.position)
             except PyMongoError as error:
                 log.warning("changes can't be read at the moment: %s", error)
 

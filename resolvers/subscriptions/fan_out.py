@@ -72,6 +72,12 @@ class Group:
         self._telling: Batch | None = None
         self._filled = asyncio.Event()
         self._error: Exception | None = None  # that ended it
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """End at once, or after the current step: `asyncio.wait_for` of Python 3.11 may lose a cancellation."""
+        self._is_stopped = True
+        self.running.cancel()
 
     @property
     def _position(self) -> Position:
@@ -130,7 +136,7 @@ class Group:
             async with self._changes.listening(Listener(self._receive, self._end)):
                 await self._feed.begin(self._context)
                 self.ready.set_result(None)
-                while True:
+                while not self._is_stopped:
                     await self._filled.wait()
                     await self._tell()
         except Exception as error:  # noqa: BLE001 - it ends the subscriptions, and is told there
@@ -142,7 +148,7 @@ class Group:
             self._filled.set()
 
     def _end(self, error: Exception) -> None:
-        self.running.cancel()
+        self.stop()
         self._error = _known(error)
         if not self.ready.done():
             self.ready.set_exception(self._error)

@@ -72,7 +72,7 @@ class Subscriptions:
             if not group.users:
                 if self._groups.get(identity) is group:
                     del self._groups[identity]
-                group.running.cancel()
+                group.stop()
 
 
 def _failed(error: Exception) -> Ended:

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import string
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,11 +19,13 @@ from models.store.change_stream import Batch, PositionError
 from models.store.changes import Listener
 from resolvers.execution.context import Context
 from resolvers.root import build_schema
+from resolvers.subscriptions.sources import Round
 from resolvers.subscriptions.subscribed import Subscribed
+from resolvers.subscriptions.task_changes import Tasks
 from schema.load import load
 from tests.support.client import Client
 from tests.support.factories import COMPANY, OTHER_COMPANY, task
-from tests.support.live import SOON, Socket, Take, begun, delivered, events, listening, socket, taker
+from tests.support.live import SOON, Socket, Take, begun, delivered, ended, events, groups_of, listening, socket, taker
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -505,6 +508,31 @@ async def test_who_is_too_slow_for_a_curve_misses_its_beginning_and_is_told_so(
         seen.append(await told.next())  # a busy machine may tell them in parts
     assert max(len(chunk["values"]) for chunk in seen) <= 10_000
     assert len(seen) > 1 or seen[0]["offset"] == 60 * BLOCK - 10_000
+
+
+async def test_a_group_without_subscribers_ends_though_its_cancellation_is_lost(
+    app: Starlette, live: Socket, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`asyncio.wait_for` of Python 3.11, in the driver, returns what was there at the moment of a cancellation."""
+    looks, is_left = asyncio.Event(), asyncio.Event()
+    look_up = Tasks.round
+
+    async def lose_a_cancellation(self: Tasks, context: Context, batch: Batch) -> Round:
+        looks.set()
+        with suppress(asyncio.CancelledError):
+            await is_left.wait()
+        return await look_up(self, context, batch)
+
+    subscribed = await live.subscribe(CHANGED)
+    await begun(app)
+    [group] = groups_of(app.state.database.changes)
+    monkeypatch.setattr(Tasks, "round", lose_a_cancellation)
+    await client.data('mutation { taskCreate(input: {name: "one", type: TRAINING}) { id } }')
+    await looks.wait()
+    await subscribed.complete()
+    await ended(app)
+    await asyncio.wait([group.running], timeout=SOON)
+    assert group.running.done()
 
 
 DEEP = "{ children { nodes " * 6 + "{ id }" + "} }" * 6

@@ -74,7 +74,8 @@ async def test_a_number_beyond_all_doubles_is_refused(client: Client, query: str
     assert await codes(client, query.replace("$v", literal)) == {"VALIDATION_FAILED"}
     body = json.dumps({"query": BY_METRIC, "variables": {"v": "N"}}).replace('"N"', literal)
     response = await client.http.post("/graphql", content=body, headers={"content-type": "application/json"})
-    assert response.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
+    expected = "BAD_REQUEST" if "e" in literal.lower() else "VALIDATION_FAILED"
+    assert response.json()["errors"][0]["extensions"]["code"] == expected
 
 
 @pytest.mark.parametrize("id_", [123456789012345678901234567890, -(2**64), 2**64, 2**63, 5, 0])
