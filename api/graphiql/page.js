@@ -9,6 +9,7 @@ const PANEL = "taskql:panel"; // the title of the panel that was open last; empt
 function Examples({ examples }) {
   const { tabs, activeTabIndex, addTab, changeTab, queryEditor, variableEditor } = useEditorContext({ nonNull: true });
   const queryOf = (tab, index) => (index === activeTabIndex && queryEditor ? queryEditor.getValue() : tab.query);
+  const waiting = React.useRef(null); // the example for the tab that is added
 
   function open({ query, variables }) {
     const there = tabs.findIndex((tab, index) => queryOf(tab, index) === query);
@@ -16,15 +17,18 @@ function Examples({ examples }) {
       changeTab(there);
       return;
     }
-    const fill = () => {
-      queryEditor.setValue(query);
-      variableEditor.setValue(variables);
-    };
-    ReactDOM.flushSync(addTab); // the editors have to be those of the new tab
-    fill();
-    // React may apply the new tab once more, and empty it
-    setTimeout(() => queryEditor.getValue() || fill(), 300);
+    waiting.current = { query, variables };
+    addTab();
   }
+
+  // GraphiQL empties the editors while React renders the new tab, so that they are filled after that.
+  const fill = () => {
+    if (!waiting.current) return;
+    queryEditor.setValue(waiting.current.query);
+    variableEditor.setValue(waiting.current.variables);
+    waiting.current = null;
+  };
+  React.useEffect(fill, [tabs.length]);
 
   const shown = tabs[activeTabIndex] && queryOf(tabs[activeTabIndex], activeTabIndex);
   const item = (example) =>
