@@ -7,30 +7,45 @@ readers take raw stored values: whatever is missing or of a wrong type is passed
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 LEGACY_SECTION = "Args"
 LEGACY_TYPE = "legacy"
 TF_DEFINE = "TF_DEFINE"
-DELETED_MARK = "__DELETED__"  # before the id of a document that is gone
+DELETED_PREFIX = "__DELETED__"  # before the id of a deleted document
 
 BLANKS = " \t\r\n"  # around a command
-Written = dict[str, Any]  # stored path → value, None for what is removed
+StoredValues = dict[str, Any]  # stored path → value, None for a removed one
 
 _ESCAPES = {"%%": "%", "%2E": ".", "%24": "$", "%_": "_"}
 _ESCAPE = re.compile("|".join(_ESCAPES))
 
 
-def metric_key(name: str) -> str:
+def read_path(document: Any, path: str) -> Any:
+    """Read the value at a dotted path; None where an object on the path is missing."""
+    for name in path.split("."):
+        if not isinstance(document, dict):
+            return None
+        document = document.get(name)
+    return document
+
+
+def read_object(document: Any, path: str) -> dict[str, Any]:
+    """Read the object at a dotted path; an empty one where none is stored."""
+    value = read_path(document, path)
+    return value if isinstance(value, dict) else {}
+
+
+def hash_name(name: str) -> str:
     """Hash a metric or variant to its key in ``last_metrics``: lower-case hex md5 of the UTF-8 name."""
     return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
 
 
-def artifact_key(key: str, mode: str) -> str:
+def build_artifact_key(key: str, mode: str) -> str:
     """Build the key of an artifact in ``execution.artifacts``: ``<md5 of its key>_<mode>``."""
-    return f"{metric_key(key)}_{mode}"
+    return f"{hash_name(key)}_{mode}"
 
 
 def escape(name: str) -> str:
@@ -60,29 +75,29 @@ def escape_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     return escaped
 
 
-def with_first_model(model: str | None, at: datetime, items: Any, legacy: Any) -> Written:
+def write_first_model(model: str | None, at: datetime, items: Any, legacy: Any) -> StoredValues:
     """Put a model in the first place of ``models.input``; the name is the one that ClearML's own servers give it."""
     if model is None:
         return {"models.input": None}
-    _, *others = model_items(items, legacy) or [{}]
+    _, *others = read_model_items(items, legacy) or [{}]
     first = {"name": "Input Model", "model": model, "updated": at}
     return {"models.input": [first, *(item for item in others if _id(item.get("model")))]}
 
 
-def with_docker_cmd(command: str | None, _at: datetime, _container: Any, _legacy: Any) -> Written:
+def write_docker_cmd(command: str | None, _at: datetime, _container: Any, _legacy: Any) -> StoredValues:
     """Write a command as the image and the arguments of the container, whose other settings stay."""
     parts = _command_parts(command) or dict.fromkeys(("image", "arguments"))
     return {f"container.{name}": text for name, text in parts.items()}
 
 
-def with_model_desc(texts: Mapping[str, Any] | None, _at: datetime, items: Any, _legacy: Any) -> Written:
+def write_model_desc(texts: Mapping[str, Any] | None, _at: datetime, items: Any, _legacy: Any) -> StoredValues:
     """Write texts as the configurations of the type legacy; those of other types stay.
 
     :raises ValueError: a name is empty, two names are the same without the blanks around them, or a value is no text
     """
     if not all(isinstance(text, str) for text in (texts or {}).values()):
         raise ValueError("all its values are texts")
-    gone = [key for key, item in configuration(items, None).items() if item.get("type") == LEGACY_TYPE]
+    gone = [key for key, item in read_configurations(items, None).items() if item.get("type") == LEGACY_TYPE]
     new = {
         key: {"name": unescape(key), "value": text, "type": LEGACY_TYPE}
         for key, text in escape_keys(texts or {}).items()
@@ -90,16 +105,16 @@ def with_model_desc(texts: Mapping[str, Any] | None, _at: datetime, items: Any, 
     return {f"configuration.{key}": item for key, item in (dict.fromkeys(gone) | new).items()}
 
 
-def artifact_map(artifacts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def build_artifact_map(artifacts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Turn a list of artifacts into the stored map; of two with the same key and mode the later one stays.
 
     :raises KeyError: an artifact has no key
     """
     moded: list[dict[str, Any]] = [{"mode": "output", **item} for item in artifacts]
-    return {artifact_key(item["key"], item["mode"]): item for item in moded}
+    return {build_artifact_key(item["key"], item["mode"]): item for item in moded}
 
 
-def hyperparams(new: Any, legacy: Any) -> dict[str, dict[str, Any]]:
+def read_hyperparams(new: Any, legacy: Any) -> dict[str, dict[str, Any]]:
     """Show the hyperparameters as section → name → item, sections and names escaped.
 
     :param new: ``hyperparams``; what is in it wins
@@ -113,7 +128,7 @@ def hyperparams(new: Any, legacy: Any) -> dict[str, dict[str, Any]]:
     return shown
 
 
-def container(new: Any, legacy: Any) -> dict[str, Any]:
+def read_container(new: Any, legacy: Any) -> dict[str, Any]:
     """Show the settings of the container, keys escaped.
 
     :param new: ``container``; when it names an image, only it counts
@@ -123,14 +138,14 @@ def container(new: Any, legacy: Any) -> dict[str, Any]:
     return shown if _text(shown.get("image")) else shown | _command_parts(legacy)
 
 
-def docker_cmd(new: Any, legacy: Any) -> str | None:
+def read_docker_cmd(new: Any, legacy: Any) -> str | None:
     """Show the image of the container and its arguments on one line; None without an image."""
-    shown = container(new, legacy)
+    shown = read_container(new, legacy)
     image, arguments = _text(shown.get("image")), _text(shown.get("arguments"))
     return f"{image} {arguments}" if image and arguments else image
 
 
-def configuration(new: Any, legacy: Any) -> dict[str, dict[str, Any]]:
+def read_configurations(new: Any, legacy: Any) -> dict[str, dict[str, Any]]:
     """Show the configurations as name → item, names escaped.
 
     :param new: ``configuration``; its items win
@@ -144,14 +159,14 @@ def configuration(new: Any, legacy: Any) -> dict[str, dict[str, Any]]:
     return shown | (_items(new) if isinstance(new, dict) else {})
 
 
-def model_desc(new: Any, legacy: Any) -> dict[str, str | None] | None:
+def read_model_desc(new: Any, legacy: Any) -> dict[str, str | None] | None:
     """Show the texts of the configurations of the type legacy, by name; None when there are none."""
-    items = [(unescape(key), item) for key, item in configuration(new, legacy).items()]
+    items = [(unescape(key), item) for key, item in read_configurations(new, legacy).items()]
     texts = {name: item.get("value") for name, item in items if item.get("type") == LEGACY_TYPE}
     return {name: text if type(text) is str else None for name, text in texts.items()} or None
 
 
-def legacy_name(section: str, name: str) -> str | None:
+def find_legacy_name(section: str, name: str) -> str | None:
     """Find the name of a hyperparameter in the flat map of an older server; None where it can have none."""
     if section.strip() == TF_DEFINE:
         return f"{TF_DEFINE}/{name.strip()}"
@@ -159,7 +174,7 @@ def legacy_name(section: str, name: str) -> str | None:
     return name.strip() if is_old else None
 
 
-def model_items(items: Any, legacy: Any) -> list[dict[str, Any]]:
+def read_model_items(items: Any, legacy: Any) -> list[dict[str, Any]]:
     """Show ``models.input`` or ``models.output`` as stored, else one item made of the older model id."""
     stored = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
     if stored or not (model := _id(legacy)):
@@ -167,19 +182,19 @@ def model_items(items: Any, legacy: Any) -> list[dict[str, Any]]:
     return [{"model": model}]
 
 
-def numbered(items: Any) -> list[dict[str, Any]] | None:
+def number_items(items: Any) -> list[dict[str, Any]] | None:
     """Show the items of a list with the ``position`` of each, counted from 1."""
     if not isinstance(items, list):
         return None
     return [item | {"position": number} for number, item in enumerate(items, 1) if isinstance(item, dict)]
 
 
-def first_model(inputs: Any, legacy: Any) -> str | None:
+def read_first_model(inputs: Any, legacy: Any) -> str | None:
     """Find the id of the first input model, else ``execution.model``."""
     return next(iter(_model_ids(inputs)), _id(legacy))
 
 
-def last_model(outputs: Any, legacy: Any) -> str | None:
+def read_last_model(outputs: Any, legacy: Any) -> str | None:
     """Find the id of the last output model, else ``output.model``."""
     return next(reversed(_model_ids(outputs)), _id(legacy))
 
@@ -217,8 +232,28 @@ def _text(value: Any) -> str | None:
 
 
 def _model_ids(items: Any) -> list[str]:
-    return [model for item in model_items(items, None) if (model := _id(item.get("model")))]
+    return [model for item in read_model_items(items, None) if (model := _id(item.get("model")))]
 
 
 def _id(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+# The schema's annotation x-read → a function of the stored values.
+READERS: Mapping[str, Callable[..., Any]] = {
+    "hyperparams": read_hyperparams,
+    "container": read_container,
+    "docker_cmd": read_docker_cmd,
+    "configuration": read_configurations,
+    "model_desc": read_model_desc,
+    "model_items": read_model_items,
+    "numbered": number_items,
+    "first_model": read_first_model,
+    "last_model": read_last_model,
+}
+# The annotation x-write → a function of the new value, the time and the stored values.
+WRITERS: Mapping[str, Callable[..., StoredValues]] = {
+    "with_first_model": write_first_model,
+    "with_docker_cmd": write_docker_cmd,
+    "with_model_desc": write_model_desc,
+}

@@ -214,7 +214,7 @@ def _layouts(task: dict[str, Any]) -> dict[str, Any]:
     if "model_labels" in execution:
         execution["model_labels"] = layout.escape_keys(execution["model_labels"])
     if isinstance(execution.get("artifacts"), list):
-        execution["artifacts"] = layout.artifact_map(execution["artifacts"])
+        execution["artifacts"] = layout.build_artifact_map(execution["artifacts"])
     sections = task.get("hyperparams", {}).items()
     escaped = layout.escape_keys({section: layout.escape_keys(items) for section, items in sections})
     return {
@@ -222,8 +222,8 @@ def _layouts(task: dict[str, Any]) -> dict[str, Any]:
         "system_tags": task.get("system_tags", []),
         "output": task.get("output", {}),
         "execution": execution,
-        "models": task.get("models", {"input": layout.model_items(None, model), "output": []}),
-        "hyperparams": escaped or layout.hyperparams(None, parameters),
-        "configuration": layout.configuration(None, texts) | layout.escape_keys(task.get("configuration", {})),
-        "container": layout.container(layout.escape_keys(task.get("container", {})), command),
+        "models": task.get("models", {"input": layout.read_model_items(None, model), "output": []}),
+        "hyperparams": escaped or layout.read_hyperparams(None, parameters),
+        "configuration": layout.read_configurations(None, texts) | layout.escape_keys(task.get("configuration", {})),
+        "container": layout.read_container(layout.escape_keys(task.get("container", {})), command),
     }

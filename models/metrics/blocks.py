@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.layout import metric_key
+from models.layout import hash_name
 from models.metrics.last_metrics import SCALAR, curve_point
 from models.types import Document, Pair, Query
 
@@ -93,7 +93,7 @@ class Curves:
     def blocks(self, task: str, company: str, now: datetime, known: Mapping[str, Any]) -> Iterator[Document]:
         """The documents to store; a curve of which the task keeps nothing (`last_metrics`) is left out."""
         for (metric, variant), columns in self._columns.items():
-            if metric_key(variant) in known.get(metric_key(metric), {}):
+            if hash_name(variant) in known.get(hash_name(metric), {}):
                 for block in _blocks(task, (metric, variant), packed(*columns), now):
                     yield block | {"company": company}
 
@@ -144,7 +144,7 @@ def _blocks(task: str, pair: Pair, points: Points, now: datetime, number: int = 
         part = points[start : start + BLOCK]
         at = number + start // BLOCK
         yield {
-            "_id": f"{task}/{metric_key(metric)}/{metric_key(variant)}/{at:06}", "task": task, "metric": metric,
+            "_id": f"{task}/{hash_name(metric)}/{hash_name(variant)}/{at:06}", "task": task, "metric": metric,
             "variant": variant, "number": at, "points": len(part), "is_last": start + BLOCK >= len(points),
             "last_update": now, "chunks": [part.tobytes()],
         }  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from models.layout import metric_key
+from models.layout import hash_name
 from models.types import Pair
 
 SCALAR = "training_stats_scalar"
@@ -45,7 +45,7 @@ class LastMetrics:
         return list(self._names)
 
     def knows(self, pair: Pair) -> bool:
-        return metric_key(pair[1]) in self.last_metrics.get(metric_key(pair[0]), {})
+        return hash_name(pair[1]) in self.last_metrics.get(hash_name(pair[0]), {})
 
     def feed(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take one batch of events ``{type, metric, variant, iter, value, timestamp}`` of any type, in any order."""
@@ -98,7 +98,7 @@ class LastMetrics:
                 return None
             self.pairs += 1
         self._names.setdefault(f"{metric}/{variant}")
-        kept = self.last_metrics.setdefault(metric_key(metric), {}).setdefault(metric_key(variant), {})
+        kept = self.last_metrics.setdefault(hash_name(metric), {}).setdefault(hash_name(variant), {})
         kept |= {"metric": metric, "variant": variant}
         return kept
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from bson.datetime_ms import DatetimeMS
 
-from models.layout import BLANKS, escape, legacy_name, metric_key
+from models.layout import BLANKS, escape, find_legacy_name, hash_name, read_path
 from models.types import Document, Query
 from resolvers.errors import ErrorCode, InputError
 from schema.spec import FieldSpec, Scalar
@@ -78,7 +78,7 @@ def field_key(field: FieldSpec) -> Key:
 
 def metric_value_key(ref: Mapping[str, Any]) -> Key:
     """What is kept of a metric, by its names."""
-    place = f"last_metrics.{metric_key(ref['metric'])}.{metric_key(ref['variant'])}"
+    place = f"last_metrics.{hash_name(ref['metric'])}.{hash_name(ref['variant'])}"
     return Key(f"{place}.{STATS[ref['stat'] or 'last']}", "number")
 
 
@@ -88,7 +88,7 @@ def parameter_key(ref: Mapping[str, Any], argument: str) -> Key:
     if not section.strip() or not name.strip() or "\0" in section + name:
         message = "A hyperparameter has a section and a name, neither of them blank nor with a NUL character."
         raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field=argument)
-    return Key(f"hyperparams.{escape(section)}.{escape(name)}", "parameter", legacy=legacy_name(section, name))
+    return Key(f"hyperparams.{escape(section)}.{escape(name)}", "parameter", legacy=find_legacy_name(section, name))
 
 
 # -- in Python -------------------------------------------------------------------------------------
@@ -96,9 +96,7 @@ def parameter_key(ref: Mapping[str, Any], argument: str) -> Key:
 
 def value_of(document: Document, key: Key) -> Any:
     """The value of a key that is not computed; None when there is none of its kind."""
-    value: Any = document
-    for part in key.path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+    value = read_path(document, key.path)
     return value if kind_of(value) == key.kind else None
 
 

@@ -12,7 +12,7 @@ from graphql import GraphQLObjectType, GraphQLOutputType, get_named_type
 from graphql.execution.values import get_argument_values
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from models.layout import escape, metric_key
+from models.layout import escape, hash_name
 from resolvers.criteria.pages import page_of
 from resolvers.execution.arguments import given
 from schema.spec import FieldSpec, ListOf, ObjectSpec, Ref, Spec
@@ -177,7 +177,7 @@ def _escaped_or_old(name: str) -> list[str]:
 
 
 KEY_OF: Mapping[str, Callable[[str], list[str]]] = {
-    "md5": lambda name: [metric_key(name)],
+    "md5": lambda name: [hash_name(name)],
     "escaped": _escaped,
     "plain": lambda name: [name],
 }

@@ -44,14 +44,6 @@ Fill = Callable[[Answer, Document, Document, PendingRelations], None]
 LONGEST_CACHED = 10_000  # characters: what clients write must not fill the memory
 
 
-def at_path(document: Any, path: str) -> Any:
-    for part in path.split("."):
-        if not isinstance(document, dict):
-            return None
-        document = document.get(part)
-    return document
-
-
 class Shaping:
     """Makes shapes for the trees of one schema."""
 
@@ -114,9 +106,9 @@ class Shaping:
         if not face.stored:
             return lambda document, _root: document.get(face.name)
         if face.read:
-            reader = getattr(layout, face.read)
-            return lambda _document, root: reader(*[at_path(root, path) for path in face.stored])
-        return lambda _document, root: at_path(root, face.stored[0])
+            reader = layout.READERS[face.read]
+            return lambda _document, root: reader(*[layout.read_path(root, path) for path in face.stored])
+        return lambda _document, root: layout.read_path(root, face.stored[0])
 
     def _object(self, selected: Selected, value: Value) -> Fill:
         assert selected.tree

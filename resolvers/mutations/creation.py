@@ -84,25 +84,25 @@ async def clone(change: Change) -> Payload:
 
 async def _kept(change: Change, source: Document) -> Document:
     """What a clone has of its source, in the layout of today."""
-    execution, models, output = (_part(source, name) for name in ("execution", "models", "output"))
+    execution = _drop_nulls(layout.read_object(source, "execution"))
     kept = {name: source[name] for name in KEPT if source.get(name) is not None}
     tags = source.get("system_tags")
     if isinstance(tags, list):
         kept["system_tags"] = [tag for tag in tags if tag not in (DEVELOPMENT, ARCHIVED)]
     if "script" in kept:
-        kept["script"] = _part(source, "script")
+        kept["script"] = _drop_nulls(layout.read_object(source, "script"))
     artifacts = input_artifacts(source) or {}
     if isinstance(artifacts, list):
-        artifacts = layout.artifact_map(item for item in artifacts if isinstance(item.get("key"), str))
+        artifacts = layout.build_artifact_map(item for item in artifacts if isinstance(item.get("key"), str))
     parent, project = source.get("parent"), source.get("project")
-    is_orphan = not isinstance(parent, str) or not parent or parent.startswith(layout.DELETED_MARK)
+    is_orphan = not isinstance(parent, str) or not parent or parent.startswith(layout.DELETED_PREFIX)
     is_there = isinstance(project, str) and await change.tx.own("project", {"_id": project}, {"_id": 1})
     return kept | {
-        "hyperparams": layout.hyperparams(source.get("hyperparams"), execution.get("parameters")),
-        "configuration": layout.configuration(source.get("configuration"), execution.get("model_desc")),
-        "container": {**layout.container(source.get("container"), execution.get("docker_cmd"))},
-        "models": {"input": layout.model_items(models.get("input"), execution.get("model"))},
-        "output": {"destination": output.get("destination")},
+        "hyperparams": layout.read_hyperparams(source.get("hyperparams"), execution.get("parameters")),
+        "configuration": layout.read_configurations(source.get("configuration"), execution.get("model_desc")),
+        "container": {**layout.read_container(source.get("container"), execution.get("docker_cmd"))},
+        "models": {"input": layout.read_model_items(layout.read_path(source, "models.input"), execution.get("model"))},
+        "output": {"destination": layout.read_path(source, "output.destination")},
         "execution": {name: value for name, value in execution.items() if name not in NOT_KEPT_OF_EXECUTION}
         | {"artifacts": artifacts},
         "parent": source["_id"] if is_orphan else parent,
@@ -122,10 +122,8 @@ async def _clone_name(change: Change, source: Document) -> str:
     return free
 
 
-def _part(document: Document, name: str) -> Document:
-    """What has a value in a part of the document."""
-    part = document.get(name)
-    return {name: value for name, value in part.items() if value is not None} if isinstance(part, dict) else {}
+def _drop_nulls(values: Document) -> Document:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 async def create_project(change: Change) -> Payload:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from models.layout import read_path
 from resolvers.execution.selection import Selected, Tree
-from resolvers.execution.serializer import Shaping, at_path
+from resolvers.execution.serializer import Shaping
 from schema.spec import FieldSpec, ListOf, ObjectSpec, Ref, Spec
 
 
@@ -24,7 +25,7 @@ def echo(spec: Spec, written: Mapping[str, Any]) -> dict[str, Any]:
     for path in written:
         if shown := fields.get(path) or _view(fields, path):
             tree = Tree(shown.of, (Selected("value", shown.face, {}, _all_of(spec, shown.face)),))
-            inner = at_path(root, shown.at) if shown.at else root
+            inner = read_path(root, shown.at) if shown.at else root
             answer[shown.name] = shaping.shape(tree)(inner, root, {}).get("value")
     return answer
 

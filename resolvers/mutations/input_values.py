@@ -15,7 +15,6 @@ from models.rules import in_force, is_known_destination
 from models.status import COMPLETED
 from models.types import Document
 from resolvers.errors import ErrorCode, ForbiddenError, InputError
-from resolvers.execution.serializer import at_path
 from resolvers.mutations.transaction import Change
 from schema.spec import FieldSpec, ObjectSpec, Ref, ShownAsList, Spec
 
@@ -69,12 +68,12 @@ class _Layout(NamedTuple):
         for path in older:
             yield Given(name, path, None)
 
-    def _rewritten(self, field: FieldSpec, value: Any, name: str) -> layout.Written:
+    def _rewritten(self, field: FieldSpec, value: Any, name: str) -> layout.StoredValues:
         """The values that newer servers keep of a field of older ones."""
         assert field.write
         try:
-            written: layout.Written = getattr(layout, field.write)(
-                value, self.now, *[at_path(self.stored, path) for path in field.stored]
+            written: layout.StoredValues = layout.WRITERS[field.write](
+                value, self.now, *[layout.read_path(self.stored, path) for path in field.stored]
             )
         except ValueError as error:
             raise _wrong(name, str(error)) from error
@@ -112,7 +111,7 @@ def _keys(shown: ShownAsList, item: dict[str, Any], name: str) -> list[str]:
         if not item[part].strip() or "\0" in item[part]:
             raise _wrong(name, f"the {part} of an item is empty or can't be stored")
     if shown.key == "artifact":
-        return [layout.artifact_key(item["key"], item["mode"])]
+        return [layout.build_artifact_key(item["key"], item["mode"])]
     make: Callable[[str], str] = layout.escape if shown.key == "escaped" else str
     return [make(item[part]) for part in shown.by]
 
@@ -150,7 +149,7 @@ def changed(given: list[Given]) -> tuple[dict[str, Any], tuple[str, ...]]:
             raise _wrong(one.name, "a task always has one, so that null can't clear it")
     # what a task needs and this does not change is right already
     right = made(Task, given, company="", name="---", type="").stored()
-    return {one.path: at_path(right, one.path) for one in given if one.value is not None}, unset
+    return {one.path: layout.read_path(right, one.path) for one in given if one.value is not None}, unset
 
 
 def _put(document: Document, one: Given) -> None:
@@ -199,8 +198,8 @@ async def _refuse_reference(change: Change, name: str, collection: str, id_: str
 
 
 def _missing(collection: str, id_: str) -> str:
-    if id_.startswith(layout.DELETED_MARK):
-        gone = id_.removeprefix(layout.DELETED_MARK)
+    if id_.startswith(layout.DELETED_PREFIX):
+        gone = id_.removeprefix(layout.DELETED_PREFIX)
         return f"The {collection} with the id {gone!r} was deleted; name another one, or none."
     return f"There is no {collection} with the id {id_!r}."
 

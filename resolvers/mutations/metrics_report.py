@@ -9,7 +9,7 @@ import numpy as np
 import strawberry
 
 from models.documents.block import SERIES
-from models.layout import metric_key
+from models.layout import hash_name
 from models.metrics.blocks import LAST, Points, appended, last_of, packed
 from models.metrics.last_metrics import MAX_PAIRS, LastMetrics
 from models.status import PUBLISHED, PUBLISHING, STATUSES
@@ -157,7 +157,7 @@ async def _keep(change: Change, task: Document, kept: LastMetrics, reported: Map
         kept.reach(pair[0], int(points["iterations"].max()))
         values = points[~np.isnan(points["values"])].tolist()
         if values and (found := kept.take(pair, values)):
-            metrics[f"last_metrics.{metric_key(pair[0])}.{metric_key(pair[1])}"] = found
+            metrics[f"last_metrics.{hash_name(pair[0])}.{hash_name(pair[1])}"] = found
     if not _is_sound(task.get("last_metrics", {})):
         metrics = {"last_metrics": kept.last_metrics}
     if len(kept.unique_metrics) > names:

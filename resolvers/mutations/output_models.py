@@ -36,16 +36,9 @@ async def _inputs_of_others(change: Change, task: Document, models: list[Any]) -
 
 
 def _input_models(task: Document) -> list[str]:
-    items = layout.model_items(_at(task, "models", "input"), _at(task, "execution", "model"))
+    items = layout.read_model_items(layout.read_path(task, "models.input"), layout.read_path(task, "execution.model"))
     return [item["model"] for item in items if isinstance(item.get("model"), str)]
 
 
 def _made_by(task: Document) -> Query:
     return {"$or": [{"task": task["_id"]}, {"_id": {"$in": output_models(task)}}]}
-
-
-def _at(document: Document, *path: str) -> Any:
-    value: Any = document
-    for part in path:
-        value = value.get(part) if isinstance(value, dict) else None
-    return value

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from models.documents.block import SERIES
-from models.layout import DELETED_MARK
+from models.layout import DELETED_PREFIX
 from models.status import IN_PROGRESS, MOVES, QUEUED
 from models.types import Document
 from resolvers.mutations.output_models import forget_models
@@ -195,7 +195,7 @@ async def delete(change: Change) -> Payload:
     """Delete a task; its children and ready models keep a mark of it."""
     task = await change.task()
     change.expect_status(task)
-    id_, gone = task["_id"], f"{DELETED_MARK}{task['_id']}"
+    id_, gone = task["_id"], f"{DELETED_PREFIX}{task['_id']}"
     found = await allowed(change, "delete", task)
     await change.note(task, found.target, *_said(change))
     await leave_queues(change, id_)

@@ -87,7 +87,7 @@ def _configurations(tasks: Sequence[Document], budget: Budget) -> list[Pieces]:
 
 def _configuration_items(task: Document) -> dict[str, tuple[str, str]]:
     """Text and type of each configuration item, by its own name."""
-    items = layout.configuration(task.get("configuration"), _part(task, "execution").get("model_desc"))
+    items = layout.read_configurations(task.get("configuration"), layout.read_path(task, "execution.model_desc"))
     return {
         layout.unescape(name): (value, scalars.text(item.get("type")) or "")
         for name, item in items.items()
@@ -122,7 +122,7 @@ Parts = Iterator[tuple[Path, Piece]]
 
 
 def _hyperparams(task: Document, _budget: Budget) -> Parts:
-    sections = layout.hyperparams(task.get("hyperparams"), _part(task, "execution").get("parameters"))
+    sections = layout.read_hyperparams(task.get("hyperparams"), layout.read_path(task, "execution.parameters"))
     for section, items in sections.items():
         for name, item in items.items():
             if (value := scalars.text(item.get("value"))) is not None:
@@ -130,21 +130,21 @@ def _hyperparams(task: Document, _budget: Budget) -> Parts:
 
 
 def _script(task: Document, _budget: Budget) -> Parts:
-    script = _part(task, "script")
+    script = layout.read_object(task, "script")
     for stored, name in SCRIPT.items():
         if value := scalars.text(script.get(stored)):
             yield _text((name,), value)
 
 
 def _requirements(task: Document, budget: Budget) -> Parts:
-    for manager, listed in _part(_part(task, "script"), "requirements").items():
+    for manager, listed in layout.read_object(task, "script.requirements").items():
         lines = lines_of(listed, budget) if isinstance(listed, str) else listed if isinstance(listed, list) else []
         for required in read_requirements(filter(scalars.text, lines), budget):
             yield (manager, required.package), Piece(required.key, required.shown, (manager, required.name))
 
 
 def _metrics(task: Document, _budget: Budget) -> Parts:
-    for variants in _part(task, "last_metrics").values():
+    for variants in layout.read_object(task, "last_metrics").values():
         for event in variants.values() if isinstance(variants, dict) else ():
             yield from _statistics(event) if isinstance(event, dict) else ()
 
@@ -161,8 +161,3 @@ def _statistics(event: Document) -> Parts:
 
 def _text(path: Path, text: str) -> tuple[Path, Piece]:
     return path, Piece(text, text, path)
-
-
-def _part(document: Document, name: str) -> Document:
-    part = document.get(name)
-    return part if isinstance(part, dict) else {}

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from models.layout import read_path
 from models.rules import RULES, in_force
 from models.status import CLEARML, CREATED, MOVES, QUEUED, SAME, STATUSES, UNKNOWN
 from models.types import Document, Viewer
 from resolvers.errors import ApiError, ConflictError, ErrorCode, ForbiddenError, InputError
-from resolvers.transitions.preconditions import Around, part_at
+from resolvers.transitions.preconditions import Around
 
 LIVE_WORKER = timedelta(seconds=600)
 DEVELOPMENT, ARCHIVED = "development", "archived"
@@ -143,9 +144,8 @@ def _foreign_model(at: Situation) -> ApiError | None:
 
 
 def _script(at: Situation) -> ApiError | None:
-    script = at.task.get("script")
-    names = {"repository": "script.repository", "entry_point": "script.entryPoint"}
-    missing = [shown for name, shown in names.items() if not part_at(script, name)]
+    names = {"script.repository": "script.repository", "script.entry_point": "script.entryPoint"}
+    missing = [shown for path, shown in names.items() if not read_path(at.task, path)]
     if not missing or not in_force("enqueue_needs_script", at.rules):
         return None
     message = RULES["enqueue_needs_script"]

@@ -112,8 +112,7 @@ class _Models(NamedTuple):
 
 def output_models(task: Document) -> list[str]:
     """The ids of the models that the task made, in order."""
-    models, output = task.get("models"), task.get("output")
-    items = layout.model_items(part_at(models, "output"), part_at(output, "model"))
+    items = layout.read_model_items(layout.read_path(task, "models.output"), layout.read_path(task, "output.model"))
     return [item["model"] for item in items if isinstance(item.get("model"), str) and item["model"]]
 
 
@@ -123,7 +122,3 @@ def meant_queue(asked: str | None) -> Query:
 
 def _ids(tasks: Sequence[Document]) -> list[Any]:
     return [task["_id"] for task in tasks]
-
-
-def part_at(part: Any, name: str) -> Any:
-    return part.get(name) if isinstance(part, dict) else None

@@ -19,7 +19,7 @@ from tsdownsample import MinMaxLTTBDownsampler
 
 from api.settings import CLEARML_COMPANY
 from models.documents.block import SERIES
-from models.layout import metric_key
+from models.layout import hash_name
 from models.metrics.blocks import LAST, POINT, appended, last_of
 from models.metrics.last_metrics import LastMetrics
 
@@ -76,7 +76,7 @@ async def store(session: AsyncClientSession, one: dict[str, Any]) -> None:
     for point in one["points"]:
         curves[point["metric"], point["variant"]].append((point["iteration"], now, point["value"]))
     for (metric, variant), points in curves.items():
-        written[f"last_metrics.{metric_key(metric)}.{metric_key(variant)}"] = kept.take((metric, variant), points)
+        written[f"last_metrics.{hash_name(metric)}.{hash_name(variant)}"] = kept.take((metric, variant), points)
         kept.reach(metric, max(points)[0])
     packed = {pair: np.array(points, POINT) for pair, points in curves.items()}
     last = await database[SERIES].find(last_of(one["task"], packed), LAST, session=session, batch_size=10_000).to_list()

@@ -159,11 +159,11 @@ class Wide(Layout):
         super().__init__("a document a report", stored, ("task", "_id"))
 
     def write(self, task: str, report: Report) -> None:
-        curves = {series.metric_key("/".join(pair)): points.tobytes() for pair, points in report.items()}
+        curves = {series.hash_name("/".join(pair)): points.tobytes() for pair, points in report.items()}
         self.stored.insert_one({"task": task, "curves": curves})
 
     def read(self, tasks: Sequence[str], pair: Pair) -> dict[str, Points]:
-        key = series.metric_key("/".join(pair))
+        key = series.hash_name("/".join(pair))
         found = self.stored.find({"task": {"$in": [*tasks]}}, {"task": 1, f"curves.{key}": 1}, batch_size=1_000_000)
         return joined(found.sort("_id"), lambda block: block["curves"][key])
 

@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 
 from models.imports.files import ImportProblem, Limits, ProblemCode, Row
 from models.imports.importer import Progress, Report, Tally, _operations, import_files
-from models.layout import artifact_key, metric_key
+from models.layout import build_artifact_key, hash_name
 from models.metrics.last_metrics import LastMetrics
 from tests.support.database import empty
 from tests.support.paths import DATA, ROOT
@@ -186,7 +186,7 @@ async def test_a_session_becomes_a_task(database: Database) -> None:
     assert task["hyperparams"]["General"]["data%2Ename"] == source["hyperparams"]["General"]["data.name"]
     assert task["configuration"] == source["configuration"]
     [artifact] = source["execution"]["artifacts"]
-    assert task["execution"]["artifacts"] == {artifact_key("report", "output"): artifact}
+    assert task["execution"]["artifacts"] == {build_artifact_key("report", "output"): artifact}
     assert task["execution"].keys() == {"artifacts", "model_labels"}
     assert task["models"] == {"input": [], "output": []}
     assert "offline_output_models" not in task
@@ -237,7 +237,7 @@ async def test_values_that_are_no_numbers_are_counted(database: Database, tmp_pa
 
     task = await stored(database, "task", ID)
     assert report.skipped_values == 2
-    assert task["last_metrics"][metric_key("m")][metric_key("v")]["count"] == 1
+    assert task["last_metrics"][hash_name("m")][hash_name("v")]["count"] == 1
 
 
 async def test_every_event_counts_for_iteration_and_times(database: Database, tmp_path: Path) -> None:

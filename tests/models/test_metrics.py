@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.layout import metric_key
+from models.layout import hash_name
 from models.metrics.last_metrics import MAX_PAIRS, LastMetrics
 from tests.support.paths import DATA
 
@@ -48,8 +48,8 @@ def test_the_worked_example() -> None:
     metrics = fed([scalar(5.0, 3), scalar(2.0, 1), scalar(7.0, 9)])
 
     assert metrics.last_metrics == {
-        metric_key("m"): {
-            metric_key("v"): {
+        hash_name("m"): {
+            hash_name("v"): {
                 "metric": "m",
                 "variant": "v",
                 "value": 7.0,
@@ -275,7 +275,7 @@ def test_a_task_keeps_so_many_metrics_and_no_more() -> None:
     assert sum(len(variants) for variants in metrics.last_metrics.values()) == MAX_PAIRS
     assert len(metrics.unique_metrics) == MAX_PAIRS
     assert metrics.beyond_cap == 3
-    assert metrics.last_metrics[metric_key("m")][metric_key("0")]["count"] == 2
+    assert metrics.last_metrics[hash_name("m")][hash_name("0")]["count"] == 2
 
 
 def test_the_cap_counts_what_is_stored() -> None:
@@ -285,14 +285,14 @@ def test_the_cap_counts_what_is_stored() -> None:
     metrics = fed([scalar(1, metric="new"), scalar(1, variant="0")], last_metrics=full)
 
     assert metrics.beyond_cap == 1
-    assert metrics.last_metrics.keys() == {metric_key("m")}
+    assert metrics.last_metrics.keys() == {hash_name("m")}
 
 
 def test_metrics_of_an_older_server_are_continued() -> None:
     """What a 2019 server did not keep begins with the next value."""
     older = {"metric": "m", "variant": "v", "value": 3, "min_value": 1, "max_value": None}
 
-    kept = only(fed([scalar(2, 8)], last_metrics={metric_key("m"): {metric_key("v"): older}}))
+    kept = only(fed([scalar(2, 8)], last_metrics={hash_name("m"): {hash_name("v"): older}}))
 
     assert kept == {
         "metric": "m",
@@ -312,8 +312,8 @@ def test_metrics_of_an_older_server_are_continued() -> None:
     "stored",
     [
         {"last_metrics": []},
-        {"last_metrics": {"x": 5, metric_key("m"): {metric_key("v"): "text"}}},
-        {"last_metrics": {metric_key("m"): {metric_key("v"): {"count": -1, "min_value": "a", "mean_value": math.nan}}}},
+        {"last_metrics": {"x": 5, hash_name("m"): {hash_name("v"): "text"}}},
+        {"last_metrics": {hash_name("m"): {hash_name("v"): {"count": -1, "min_value": "a", "mean_value": math.nan}}}},
         {"last_iteration": "text", "unique_metrics": "text"},
     ],
 )
