@@ -1,54 +1,103 @@
-"""A page of a list as a connection: what to read for it, and the document that is shaped into the answer."""
+"""One page of a list as a connection: the documents to read for it, and the answer that is built from them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from models.types import Document
-from resolvers.criteria.cursors import cursor
+from resolvers.criteria.cursors import cursor, fingerprint, position
 from resolvers.criteria.ordering import Order
 from resolvers.criteria.pages import Page
+from resolvers.errors import ErrorCode
+from resolvers.execution.context import Context
+from resolvers.execution.plan import Report, answers, or_null, together
 from resolvers.execution.selection import Tree, projection
 
-CURSORS = ("start_cursor", "end_cursor")
+ReadDocuments = Callable[[], Awaitable[Sequence[Document]]]
+CountDocuments = Callable[[], Awaitable[int]]
 
 
-def wants_documents(tree: Tree) -> bool:
-    return tree.selects("edges", "nodes", "page_info")
+class ConnectionPage:
+    """A page of one list. It says which documents to read, and builds the connection from them."""
+
+    def __init__(self, selection: Tree, page: Page, order: Order, list_identity: object) -> None:
+        """`list_identity` tells the list from all others. Raises InputError for a cursor of another list."""
+        self._selection = selection
+        self._page = page
+        self._order = order
+        self._signature = fingerprint(list_identity, order)
+        self._has_cursors = _selects_cursors(selection)
+        self.start = None if page.cursor is None else position(page.cursor, order, self._signature)
+
+    @property
+    def needs_documents(self) -> bool:
+        return self._selection.selects("edges", "nodes", "page_info")
+
+    @property
+    def needs_total(self) -> bool:
+        return self._selection.selects("total_count")
+
+    @property
+    def read_order(self) -> Order:
+        """A backward page is read from the end of the list."""
+        return self._order.reversed() if self._page.backward else self._order
+
+    @property
+    def read_limit(self) -> int:
+        """One more document than the page shows where the selection asks whether there are more."""
+        page_infos = self._selection.below("page_info")
+        return self._page.limit + any(info.selects("has_next_page", "has_previous_page") for info in page_infos)
+
+    @property
+    def projection(self) -> dict[str, int]:
+        nodes = [*self._selection.below("nodes")]
+        for edge in self._selection.below("edges"):
+            nodes += edge.below("node")
+        return projection(nodes, *(self._order.paths if self._has_cursors else ()))
+
+    async def answer(self, context: Context, read: ReadDocuments, count: CountDocuments, report: Report) -> Any:
+        """Read the documents and count the list at the same time, each only if it is selected."""
+        documents, total = await together(self._read(read), self._count(count, report))
+        [answer] = await answers(context, self._selection, [self.build(documents, total)])
+        return answer
+
+    async def _read(self, read: ReadDocuments) -> Sequence[Document]:
+        return await read() if self.needs_documents else []
+
+    async def _count(self, count: CountDocuments, report: Report) -> int | None:
+        """The number of documents; null, with an error in the answer, where counting takes too long."""
+        if not self.needs_total:
+            return None
+        total: int | None = await or_null(count(), {ErrorCode.TIMEOUT}, self._selection, "total_count", report)
+        return total
+
+    def build(self, documents: Sequence[Document], total: int | None) -> Document:
+        """The connection; `documents` are those that were read, in the read order and up to the read limit."""
+        nodes = list(documents[: self._page.limit])
+        if self._page.backward:
+            nodes.reverse()
+        cursors: list[str | None] = [None] * len(nodes)
+        if self._has_cursors:
+            cursors = [cursor(node, self._order, self._signature) for node in nodes]
+        return {
+            "edges": [{"cursor": text, "node": node} for text, node in zip(cursors, nodes, strict=True)],
+            "nodes": nodes,
+            "page_info": self._build_page_info(cursors, has_more=len(documents) > len(nodes)),
+            "total_count": total,
+        }
+
+    def _build_page_info(self, cursors: Sequence[str | None], *, has_more: bool) -> Document:
+        has_next, has_previous = has_more, self._page.cursor is not None or self._page.skip > 0
+        if self._page.backward:
+            has_next, has_previous = has_previous, has_next
+        return {
+            "has_next_page": has_next,
+            "has_previous_page": has_previous,
+            "start_cursor": cursors[0] if cursors else None,
+            "end_cursor": cursors[-1] if cursors else None,
+        }
 
 
-def limit(tree: Tree, page: Page) -> int:
-    """How many to read: one more than the page has, where it matters whether there is more."""
-    wants_more = any(info.selects("has_next_page", "has_previous_page") for info in tree.below("page_info"))
-    return page.limit + wants_more
-
-
-def fields(tree: Tree, order: Order) -> dict[str, int]:
-    """The projection of the documents that are listed."""
-    items = [*tree.below("nodes"), *(node for edge in tree.below("edges") for node in edge.below("node"))]
-    return projection(items, *(order.paths if _has_cursor(tree) else ()))
-
-
-def connection(
-    tree: Tree, page: Page, order: Order, seal: bytes, documents: Sequence[Document], total: int | None
-) -> Document:
-    """The connection; `documents` are those read, up to the limit, from the back when the page is backward."""
-    shown = list(documents[: page.limit])
-    if page.backward:
-        shown.reverse()
-    cursors = [cursor(document, order, seal) for document in shown] if _has_cursor(tree) else [None] * len(shown)
-    has_more, is_behind = len(documents) > len(shown), page.cursor is not None or page.skip > 0
-    ahead, behind = (is_behind, has_more) if page.backward else (has_more, is_behind)
-    return {
-        "edges": [{"cursor": at, "node": document} for at, document in zip(cursors, shown, strict=True)],
-        "nodes": shown,
-        "page_info": {
-            "has_next_page": ahead, "has_previous_page": behind,
-            "start_cursor": next(iter(cursors), None), "end_cursor": next(reversed(cursors), None),
-        },
-        "total_count": total,
-    }  # fmt: skip
-
-
-def _has_cursor(tree: Tree) -> bool:
-    return any(edge.selects("cursor") for edge in tree.below("edges")) or any(
-        info.selects(*CURSORS) for info in tree.below("page_info")
+def _selects_cursors(selection: Tree) -> bool:
+    return any(edge.selects("cursor") for edge in selection.below("edges")) or any(
+        info.selects("start_cursor", "end_cursor") for info in selection.below("page_info")
     )

@@ -6,12 +6,11 @@ from typing import Any
 
 from models.documents.transition import TRANSITIONS
 from models.types import Document, Part
-from resolvers.criteria.cursors import fingerprint, position
 from resolvers.criteria.ordering import Order, order_of, whole
 from resolvers.criteria.pages import Page
 from resolvers.execution.context import Context
 from resolvers.execution.selection import Tree, projection
-from resolvers.fields.connections import connection, fields, limit, wants_documents
+from resolvers.fields.connections import ConnectionPage
 
 
 async def subprojects(
@@ -40,21 +39,18 @@ async def _connections(
     context: Context, of: tuple[str, str], order: Order, page: Page, ids: Sequence[str], tree: Tree
 ) -> list[list[Document]]:
     """For each id the connection of what names it at a path of a collection."""
-    seals = [fingerprint((context.viewer.company, *of, id_), order) for id_ in ids]
-    at = None
-    for seal in seals if page.cursor is not None else ():
-        at = position(page.cursor or "", order, seal)  # a cursor belongs to one list, so there is one id at most
-    rows: list[list[Document]] = [[]] * len(ids)
-    if wants_documents(tree):
-        part = whole({}, order, at)
-        rows = await _first_of_each(context, of, ids, part, limit(tree, page), fields(tree, order))
-    totals: list[int | None] = [None] * len(ids)
-    if tree.selects("total_count"):
-        totals = [*await _totals(context, of, ids)]
-    return [
-        [connection(tree, page, order, seal, documents, total)]
-        for seal, documents, total in zip(seals, rows, totals, strict=True)
-    ]
+    if not ids:
+        return []
+    pages = [ConnectionPage(tree, page, order, (context.viewer.company, *of, id_)) for id_ in ids]
+    rows: Sequence[list[Document]] = [[]] * len(ids)
+    totals: Sequence[int | None] = [None] * len(ids)
+    first_page = pages[0]  # a cursor belongs to one list, so that all pages start there only if there is one
+    if first_page.needs_documents:
+        segment = whole({}, first_page.read_order, first_page.start)
+        rows = await _first_of_each(context, of, ids, segment, first_page.read_limit, first_page.projection)
+    if first_page.needs_total:
+        totals = await _totals(context, of, ids)
+    return [[page.build(documents, total)] for page, documents, total in zip(pages, rows, totals, strict=True)]
 
 
 async def _first_of_each(

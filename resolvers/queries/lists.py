@@ -6,17 +6,16 @@ from typing import Any
 import strawberry
 
 from models.types import Document, Part
-from resolvers.criteria.cursors import fingerprint, place, position
+from resolvers.criteria.cursors import place
 from resolvers.criteria.filters import filters_of
 from resolvers.criteria.ordering import Order, Place, order_of, parts, whole
 from resolvers.criteria.pages import DEFAULT_PAGE, Page, refuse_deep
 from resolvers.criteria.subprojects import Asked, query_of
-from resolvers.errors import ErrorCode
 from resolvers.execution.arguments import given
 from resolvers.execution.context import Context
-from resolvers.execution.plan import Plan, Report, answers, or_null, together
+from resolvers.execution.plan import Plan, Report, answers
 from resolvers.execution.selection import Tree, projection
-from resolvers.fields.connections import connection, fields, limit, wants_documents
+from resolvers.fields.connections import ConnectionPage
 from schema.spec import Spec
 
 
@@ -30,11 +29,22 @@ class Listing(Plan):
         self._page = page
 
     async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
-        seal = fingerprint((context.viewer.company, self.collection, self._identity), self._order)
-        at = position(self._page.cursor, self._order, seal) if self._page.cursor is not None else None
-        documents, total = await together(self._documents(context, tree, at), self._total(context, tree, report))
-        found = connection(tree, self._page, self._order, seal, documents, total)
-        return (await answers(context, tree, [found]))[0]
+        list_identity = (context.viewer.company, self.collection, self._identity)
+        page = ConnectionPage(tree, self._page, self._order, list_identity)
+
+        def read() -> Awaitable[list[Document]]:
+            return context.reader.list(
+                self.collection,
+                self._segments(context, page.read_order, page.start),
+                skip=self._page.skip,
+                limit=page.read_limit,
+                projection=page.projection,
+            )
+
+        def count() -> Awaitable[int]:
+            return context.reader.count(self.collection, self._query)
+
+        return await page.answer(context, read, count, report)
 
     async def batches(self, context: Context, tree: Tree) -> AsyncIterator[list[dict[str, Any]]]:
         """What the tree selects of each document, to the end of the list. Documents are read a page at a time and
@@ -43,7 +53,7 @@ class Listing(Plan):
         at: Place | None = None
         wanted, is_more = projection([tree], *self._order.paths), True
         while is_more:
-            stretch = self._parts(context, self._order, at)
+            stretch = self._segments(context, self._order, at)
             found = await context.reader.list(
                 self.collection, stretch, skip=0, limit=self._page.limit, projection=wanted
             )
@@ -53,19 +63,7 @@ class Listing(Plan):
             is_more = len(found) == self._page.limit
             at = place(found[-1], self._order) if is_more else None
 
-    async def _documents(self, context: Context, tree: Tree, at: Any) -> list[Document]:
-        if not wants_documents(tree):
-            return []
-        order = self._order.reversed() if self._page.backward else self._order
-        return await context.reader.list(
-            self.collection,
-            self._parts(context, order, at),
-            skip=self._page.skip,
-            limit=limit(tree, self._page),
-            projection=fields(tree, self._order),
-        )
-
-    def _parts(self, context: Context, order: Order, at: Place | None) -> list[Part]:
+    def _segments(self, context: Context, order: Order, at: Place | None) -> list[Part]:
         is_served = self.is_served(context)
         return parts(self._query, order, at) if is_served else [whole(self._query, order, at)]
 
@@ -77,13 +75,6 @@ class Listing(Plan):
     def refuse_deep(self, context: Context) -> None:
         """Raises LimitError for a page by number that starts too far in."""
         refuse_deep(self._page, context.rows, is_served=self.is_served(context))
-
-    async def _total(self, context: Context, tree: Tree, report: Report) -> int | None:
-        if not tree.selects("total_count"):
-            return None
-        work = context.reader.count(self.collection, self._query)
-        total: int | None = await or_null(work, {ErrorCode.TIMEOUT}, tree, "total_count", report)
-        return total
 
 
 def many(spec: Spec, collection: str, default_order: Sequence[Mapping[str, Any]]) -> Callable[..., Awaitable[Plan]]:

@@ -6,17 +6,15 @@ from typing import Any
 import strawberry
 
 from models.types import Document, Query
-from resolvers.criteria.cursors import fingerprint, position
 from resolvers.criteria.filters import filters_of
 from resolvers.criteria.ordering import Order, whole
 from resolvers.criteria.pages import Page, refuse_deep
 from resolvers.criteria.subprojects import Asked, query_of
-from resolvers.errors import ErrorCode
 from resolvers.execution.arguments import given
 from resolvers.execution.context import Context
-from resolvers.execution.plan import Plan, Report, answers, or_null, together
+from resolvers.execution.plan import Plan, Report
 from resolvers.execution.selection import Tree
-from resolvers.fields.connections import connection, limit, wants_documents
+from resolvers.fields.connections import ConnectionPage
 from schema.spec import Spec
 
 BY_NAME = Order((), id_ascending=True)  # an id is a metric and a variant
@@ -51,25 +49,19 @@ class MetricNames(Plan):
         self._page = page
 
     async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
-        seal = fingerprint((context.viewer.company, "metric_names", self._identity), BY_NAME)
-        rows, total = await together(self._rows(context, tree, seal), self._total(context, tree, report))
-        found = connection(tree, self._page, BY_NAME, seal, [row | row["_id"] for row in rows], total)
-        return (await answers(context, tree, [found]))[0]
+        page = ConnectionPage(tree, self._page, BY_NAME, (context.viewer.company, "metric_names", self._identity))
 
-    async def _rows(self, context: Context, tree: Tree, seal: bytes) -> list[Document]:
-        page, order = self._page, BY_NAME.reversed() if self._page.backward else BY_NAME
-        part = whole({}, order, position(page.cursor, BY_NAME, seal) if page.cursor is not None else None)
-        stages = [*STAGES, {"$match": part.query}, {"$sort": part.sort}, {"$skip": page.skip}]
-        if not wants_documents(tree):
-            return []
-        return await context.reader.group("task", self._query, stages, limit=limit(tree, page))
+        async def read() -> list[Document]:
+            segment = whole({}, page.read_order, page.start)
+            stages = [*STAGES, {"$match": segment.query}, {"$sort": segment.sort}, {"$skip": self._page.skip}]
+            rows = await context.reader.group("task", self._query, stages, limit=page.read_limit)
+            return [row | row["_id"] for row in rows]
 
-    async def _total(self, context: Context, tree: Tree, report: Report) -> int | None:
-        if not tree.selects("total_count"):
-            return None
-        work = context.reader.group("task", self._query, [*STAGES, {"$count": TOTAL}], limit=1)
-        found: list[Document] | None = await or_null(work, {ErrorCode.TIMEOUT}, tree, "total_count", report)
-        return found[0][TOTAL] if found else None if found is None else 0
+        async def count() -> int:
+            rows = await context.reader.group("task", self._query, [*STAGES, {"$count": TOTAL}], limit=1)
+            return rows[0][TOTAL] if rows else 0
+
+        return await page.answer(context, read, count, report)
 
 
 def metric_names(spec: Spec) -> Callable[..., Awaitable[Plan]]:
