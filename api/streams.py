@@ -20,7 +20,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Messag
 
 from api.errors import RefusedError, shown
 from api.requests import Asked, asked_for, strict_json
-from resolvers.errors import ErrorCode, LimitError
+from resolvers.errors import limit_exceeded
 from resolvers.execution.context import Context
 
 MAX_OPERATIONS = 100  # on one socket
@@ -68,7 +68,7 @@ class _Handler(BaseGraphQLTransportWSHandler[Context, None]):
             await self.websocket.close(4409, f"Subscriber for {id_} already exists")
         elif len(self.operations) >= MAX_OPERATIONS:
             said = f"One socket has at most {MAX_OPERATIONS} operations at once."
-            error = LimitError(ErrorCode.LIMIT_EXCEEDED, said, limit="operations", maximum=MAX_OPERATIONS)
+            error = limit_exceeded(said, limit="operations", maximum=MAX_OPERATIONS)
             await self.websocket.send_json({"id": id_, "type": "error", "payload": [shown(error)]})
         else:
             payload = message["payload"]

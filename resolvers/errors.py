@@ -37,7 +37,6 @@ BEFORE_REASON = re.compile(r"invalid: |regexMatch: ")  # in MongoDB's message
 TOO_LARGE = {10334, 17419, 17420, 13548}
 TOO_LARGE_WORDS = ("BSONObj size", "BSONObjSize", "larger than", "too large", "BufBuilder attempted to grow")
 BAD_VALUE = 2
-TOO_LARGE_SAID = "MongoDB keeps at most 16 MB in one document or query."
 INDEX_NOT_FOUND = 27
 SNAPSHOT_TOO_OLD = 239
 
@@ -113,6 +112,37 @@ class ServiceError(ApiError):
     pass
 
 
+# -- makers ----------------------------------------------------------------------------------------
+
+
+def not_found(collection: str, id_: str, *, field: str | None = None, message: str | None = None) -> InputError:
+    """The error for an id that no document has which the viewer sees; `field` is the argument that holds the id."""
+    code = ErrorCode[f"INVALID_{collection.upper()}_ID"]
+    message = message or f"No {collection} has the id {id_!r}."
+    return InputError(code, message, field=field or collection, **{collection: id_})
+
+
+def limit_exceeded(
+    message: str,
+    *,
+    field: str | None = None,
+    limit: str | None = None,
+    maximum: int | None = None,
+    actual: int | None = None,
+) -> LimitError:
+    """The error for more than a maximum; `limit` is the name of the maximum in `serverInfo.limits`."""
+    details = {"field": field, "limit": limit, "maximum": maximum, "actual": actual}
+    present = {name: value for name, value in details.items() if value is not None}
+    return LimitError(ErrorCode.LIMIT_EXCEEDED, message, **present)
+
+
+def document_too_large() -> LimitError:
+    return limit_exceeded("MongoDB keeps at most 16 MB in one document or query.", limit="document")
+
+
+# -- translation -----------------------------------------------------------------------------------
+
+
 def coded(error: BaseException) -> ApiError | None:
     """The coded error at the bottom of this one, a driver's error translated; None for our own faults."""
     from_driver: list[ApiError] = []
@@ -134,13 +164,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = getattr(cause, "original_error", None) or cause.__cause__
 
 
-def too_large() -> LimitError:
-    return LimitError(ErrorCode.LIMIT_EXCEEDED, TOO_LARGE_SAID, limit="document")
-
-
 def _from_driver(error: PyMongoError | DocumentTooLarge) -> ApiError | None:
     if isinstance(error, DocumentTooLarge):
-        return too_large()
+        return document_too_large()
     if isinstance(error, ExecutionTimeout | NetworkTimeout):
         message = "The database took too long; ask for less, or filter by an indexed field."
         return ServiceError(ErrorCode.TIMEOUT, message)
@@ -172,7 +198,7 @@ def _from_failure(failure: OperationFailure) -> ApiError | None:
         )
         return InputError(ErrorCode.INVALID_REGEX_ERROR, message)
     if _is_too_large(failure):
-        return too_large()
+        return document_too_large()
     if failure.code == SNAPSHOT_TOO_OLD:
         message = "This took longer than the database remembers how things were; ask for less."
         return ServiceError(ErrorCode.TIMEOUT, message)

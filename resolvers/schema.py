@@ -23,12 +23,12 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
 from resolvers.criteria.nesting import nesting
-from resolvers.errors import ApiError, ErrorCode, LimitError, RequestError
+from resolvers.errors import ApiError, ErrorCode, LimitError, RequestError, limit_exceeded
 from resolvers.execution.context import Context
 from resolvers.execution.plan import PlannedExecution
 from resolvers.subscriptions.subscribed import Subscribed
 from resolvers.validation.cost import Operation, Pricing
-from resolvers.validation.limits import Limits, counts, exceeded, in_order, refusal
+from resolvers.validation.limits import Limits, counts, in_order, refusal, too_many
 from resolvers.validation.operation import OneOperation
 from resolvers.validation.rules import RULES
 from resolvers.validation.values import listed_values, too_long, values_rule
@@ -75,11 +75,11 @@ class Schema(strawberry.Schema):
     def check(self, text: str) -> Checked:
         """The document; raises GraphQLSyntaxError, or LimitError when it is too long to be one."""
         if len(text) > self.limits.characters:
-            raise exceeded(
-                "characters",
+            raise too_many(
                 "characters in its document; put long text into variables",
-                self.limits.characters,
-                len(text),
+                limit="characters",
+                maximum=self.limits.characters,
+                actual=len(text),
             )
         return self._kept(text) if len(text) <= MAX_KEPT else self._check(text)
 
@@ -91,11 +91,15 @@ class Schema(strawberry.Schema):
         cost = operation.cost(variables) if operation else None
         errors = checked.errors
         if not errors and nesting(*variables.values()) > self.limits.nesting:
-            errors = [_error(exceeded("nesting", "levels of lists and objects in a variable", self.limits.nesting))]
+            errors = [
+                _error(
+                    too_many("levels of lists and objects in a variable", limit="nesting", maximum=self.limits.nesting)
+                )
+            ]
         if not errors and (long := self._long_list(checked.document, operation_name, variables)):
             errors = [_error(long)]
         if not errors and cost is not None and cost > self.limits.cost:
-            errors = [_error(exceeded("cost", "objects to answer with", self.limits.cost, cost))]
+            errors = [_error(too_many("objects to answer with", limit="cost", maximum=self.limits.cost, actual=cost))]
         return errors, cost
 
     def cost_report(self, cost: int | None, asked: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -167,7 +171,7 @@ class Schema(strawberry.Schema):
             return parse(text, max_tokens=most, allow_empty_selection_sets=False)
         except GraphQLSyntaxError as error:
             if error.message == f"Syntax Error: Document contains more than {most} tokens. Parsing aborted.":
-                raise exceeded("tokens", "tokens", most) from None
+                raise too_many("tokens", limit="tokens", maximum=most) from None
             raise
 
     def _validated(self, document: DocumentNode) -> list[GraphQLError]:
@@ -222,4 +226,4 @@ def _aborted(error: ValidationAbortedError) -> LimitError:
     message = error.message
     if message == "Validation aborted.":
         message = "The document selects fields of one name too often; select each once, or use fewer fragments."
-    return LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit="validation")
+    return limit_exceeded(message, limit="validation")

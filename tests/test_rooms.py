@@ -44,7 +44,7 @@ ARROWS: Mapping[str, str] = {
         resolvers.fields
     """,
     "resolvers.mutations": """
-        schema models resolvers.errors resolvers.validation resolvers.execution resolvers.transitions
+        schema models resolvers.errors resolvers.execution resolvers.transitions
     """,
     "resolvers.subscriptions": """
         schema models resolvers.errors resolvers.criteria resolvers.execution resolvers.fields

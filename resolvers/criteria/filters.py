@@ -17,7 +17,7 @@ from resolvers.criteria.sort_keys import (
     parameter_key,
     spellings,
 )
-from resolvers.errors import ErrorCode, InputError, LimitError
+from resolvers.errors import ErrorCode, InputError, limit_exceeded
 from schema.spec import EnumSpec, FieldSpec, ListOf, ObjectSpec, Ref, Scalar, Spec
 
 MAX_PATTERN = 256
@@ -67,9 +67,7 @@ def refuse_large(given: Mapping[str, Any]) -> None:
     for name, actual, maximum in (("filterDepth", depth, MAX_NESTING), ("conditions", conditions, MAX_CONDITIONS)):
         if actual > maximum:
             message = f"A filter has at most {maximum} of {name}."
-            raise LimitError(
-                ErrorCode.LIMIT_EXCEEDED, message, field="filter", limit=name, maximum=maximum, actual=actual
-            )
+            raise limit_exceeded(message, field="filter", limit=name, maximum=maximum, actual=actual)
 
 
 def _size(given: Mapping[str, Any]) -> tuple[int, int]:
@@ -190,9 +188,7 @@ def _text(_path: str, name: str, value: str, filters: Filters) -> list[Query]:
         raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field=name)
     if len(value) > MAX_SEARCH:
         message = f"A search has at most {MAX_SEARCH} characters."
-        raise LimitError(
-            ErrorCode.LIMIT_EXCEEDED, message, field=name, limit="search", maximum=MAX_SEARCH, actual=len(value)
-        )
+        raise limit_exceeded(message, field=name, limit="search", maximum=MAX_SEARCH, actual=len(value))
     return [{"$text": {"$search": value}}] if value else []
 
 
@@ -331,9 +327,7 @@ OPERATORS: Mapping[str, Operator] = {
 def _checked(pattern: str, name: str) -> str:
     if len(pattern) > MAX_PATTERN:
         message = f"A pattern has at most {MAX_PATTERN} characters."
-        raise LimitError(
-            ErrorCode.LIMIT_EXCEEDED, message, field=name, limit="pattern", maximum=MAX_PATTERN, actual=len(pattern)
-        )
+        raise limit_exceeded(message, field=name, limit="pattern", maximum=MAX_PATTERN, actual=len(pattern))
     if "\0" in pattern:
         raise InputError(ErrorCode.INVALID_REGEX_ERROR, "A pattern can't hold a NUL character.", field=name)
     return pattern

@@ -24,7 +24,7 @@ from resolvers.criteria.sort_keys import (
     rank_expression,
     value_expression,
 )
-from resolvers.errors import ErrorCode, InputError, LimitError
+from resolvers.errors import ErrorCode, InputError, limit_exceeded
 from schema.spec import FieldSpec
 
 MAX_KEYS = 8  # of an order; MongoDB sorts by 32 fields at most
@@ -87,9 +87,7 @@ def order_of(fields: Mapping[str, FieldSpec], given: Sequence[Mapping[str, Any]]
             keys.append(key)
     if len(keys) > MAX_KEYS:
         message = f"A list is ordered by at most {MAX_KEYS} keys."
-        raise LimitError(
-            ErrorCode.LIMIT_EXCEEDED, message, field="orderBy", limit="orderKeys", maximum=MAX_KEYS, actual=len(keys)
-        )
+        raise limit_exceeded(message, field="orderBy", limit="orderKeys", maximum=MAX_KEYS, actual=len(keys))
     return Order(tuple(keys), keys[0].ascending)
 
 

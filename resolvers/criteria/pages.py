@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from resolvers.errors import ErrorCode, InputError, LimitError
+from resolvers.errors import ErrorCode, InputError, limit_exceeded
 
 DEFAULT_PAGE = 50
 PAGING = {
@@ -64,9 +64,7 @@ def refuse_deep(page: Page, rows: Rows, *, is_served: bool) -> None:
             f"page starts at row {page.skip}; a page{order} that is asked for by its number starts at row {maximum} at "
             "most. Go on with cursors: first and after."
         )
-        raise LimitError(
-            ErrorCode.LIMIT_EXCEEDED, message, field="page", limit=limit, maximum=maximum, actual=page.skip
-        )
+        raise limit_exceeded(message, field="page", limit=limit, maximum=maximum, actual=page.skip)
 
 
 def _contradiction(one: str, other: str, wrong: set[str]) -> InputError:
@@ -81,5 +79,5 @@ def _size(value: int | None, name: str, max_page: int) -> int:
         raise InputError(ErrorCode.VALIDATION_ERROR, f"{name} is at least 1.", field=name)
     if value > max_page:
         message = f"{name} is at most {max_page}; ask for more pages."
-        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field=name, limit="page", maximum=max_page, actual=value)
+        raise limit_exceeded(message, field=name, limit="page", maximum=max_page, actual=value)
     return value

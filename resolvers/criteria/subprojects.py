@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from models.store.reader import Reader
 from models.types import Query
 from resolvers.criteria.filters import Filters, Sides, patterned, refuse_large, sides, to_query
-from resolvers.errors import ErrorCode, LimitError
+from resolvers.errors import limit_exceeded
 
 MAX_SUBPROJECTS = 10_000
 Within = Mapping[str, Sequence[str]]
@@ -72,9 +72,7 @@ def _widened(filter_: Mapping[str, Any], inside: Within) -> Mapping[str, Any]:
 def _refuse_more(actual: int) -> None:
     if actual > MAX_SUBPROJECTS:
         message = f"These projects have more than {MAX_SUBPROJECTS} others within them."
-        raise LimitError(
-            ErrorCode.LIMIT_EXCEEDED, message, field="includeSubprojects", limit="subprojects", maximum=MAX_SUBPROJECTS
-        )
+        raise limit_exceeded(message, field="includeSubprojects", limit="subprojects", maximum=MAX_SUBPROJECTS)
 
 
 def _texts(values: Any) -> set[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from models.documents.block import SERIES
 from models.metrics.blocks import columns, is_readable
 from models.types import Document, Pair, Query
-from resolvers.errors import ErrorCode, InputError, LimitError
+from resolvers.errors import ErrorCode, InputError, limit_exceeded
 from resolvers.execution.context import Context
 from resolvers.execution.selection import Tree
 from resolvers.fields.points import at_best, shown
@@ -26,7 +26,7 @@ async def series(
     if most < MIN_POINTS:
         raise InputError(ErrorCode.VALIDATION_ERROR, message, field="maxPoints")
     if most > MAX_POINTS:
-        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field="maxPoints", maximum=MAX_POINTS, actual=most)
+        raise limit_exceeded(message, field="maxPoints", maximum=MAX_POINTS, actual=most)
     names = {name: arguments[name] for name in ("metric", "variant") if arguments[name] is not None}
     window = (arguments["iteration_from"], arguments["iteration_to"], most, arguments["method"] or USUAL_METHOD)
 

@@ -5,14 +5,13 @@ from typing import Any
 
 import strawberry
 
-from resolvers.errors import ErrorCode, coded
+from resolvers.errors import ErrorCode, coded, limit_exceeded
 from resolvers.execution.arguments import given
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, Report, answers
 from resolvers.execution.selection import Tree
 from resolvers.mutations.idempotency import Key, key_of
 from resolvers.mutations.transaction import Payload, Work, perform
-from resolvers.validation.limits import exceeded
 
 MAX_IDS = 100
 # what is true of all of them when it is of one
@@ -31,7 +30,8 @@ class Many(Plan):
     async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
         ids = list(dict.fromkeys(self._asked["ids"]))
         if len(ids) > MAX_IDS:
-            raise exceeded("ids", "ids", MAX_IDS, len(ids))
+            message = f"ids names {len(ids)} tasks; the maximum is {MAX_IDS}. Send several requests."
+            raise limit_exceeded(message, limit="ids", maximum=MAX_IDS, actual=len(ids))
         key = key_of(context.viewer, self._name, self._asked)
         others = {name: value for name, value in self._asked.items() if name not in {"ids", "idempotency_key"}}
         asked = [{**others, "task": id_} for id_ in ids]

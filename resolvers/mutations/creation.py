@@ -12,7 +12,7 @@ from models.documents.queue import Queue
 from models.documents.task import Task
 from models.store.writer import Transaction
 from models.types import Document
-from resolvers.errors import ErrorCode, InputError
+from resolvers.errors import ErrorCode, InputError, limit_exceeded, not_found
 from resolvers.execution.arguments import given
 from resolvers.execution.context import Context
 from resolvers.mutations.input_values import laid_out, made, refuse_unfitting, signed
@@ -20,7 +20,6 @@ from resolvers.mutations.transaction import Change, Payload
 from resolvers.mutations.transitions import input_artifacts
 from resolvers.mutations.unique_names import held_name, refuse_taken
 from resolvers.transitions.guards import ARCHIVED, DEVELOPMENT
-from resolvers.validation.limits import exceeded
 
 KEPT = ("type", "comment", "report", "tags", "system_tags", "script")
 # all but the queue are in the places of today
@@ -73,7 +72,7 @@ async def clone(change: Change) -> Payload:
     id_ = change.asked["task"]
     found = await change.tx.visible("task", {"_id": id_})
     if not found:
-        raise InputError(ErrorCode.INVALID_TASK_ID, f"There is no task {id_!r}.", field="task", task=id_)
+        raise not_found("task", id_)
     kept = await _kept(change, found[0])
     if change.asked.get("name") is None:
         change.asked = {**change.asked, "name": await _clone_name(change, found[0])}
@@ -147,7 +146,8 @@ def _parts(name: str) -> list[str]:
     if len(parts[0]) < MIN_NAME:
         raise _bad_name(f"{TOO_SHORT}; {parts[0]!r} has {len(parts[0])}")
     if len(parts) > MAX_DEPTH:
-        raise exceeded("projects", "projects inside one another", MAX_DEPTH, len(parts))
+        message = f"project names {len(parts)} projects inside one another; the maximum is {MAX_DEPTH}."
+        raise limit_exceeded(message, limit="projects", maximum=MAX_DEPTH, actual=len(parts))
     return parts
 
 

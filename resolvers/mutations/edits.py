@@ -4,12 +4,11 @@ from copy import copy
 
 from models.store.writer import HELD_NAME
 from models.types import Document
-from resolvers.errors import ApiError, ConflictError, ErrorCode
+from resolvers.errors import ApiError, ConflictError, ErrorCode, limit_exceeded
 from resolvers.mutations.input_values import Given, changed, laid_out, refuse_unfitting
 from resolvers.mutations.transaction import Change, Payload
 from resolvers.mutations.transitions import allowed
 from resolvers.mutations.unique_names import held_name
-from resolvers.validation.limits import exceeded
 
 MAX_ITEMS = 100
 
@@ -41,7 +40,8 @@ async def update_batch(change: Change) -> Payload:
     """What is wrong with an item is found before anything of it is written, so the others can go on."""
     items = change.asked["items"]
     if len(items) > MAX_ITEMS:
-        raise exceeded("items", "items", MAX_ITEMS, len(items))
+        message = f"items has {len(items)} items; the maximum is {MAX_ITEMS}. Send several requests."
+        raise limit_exceeded(message, limit="items", maximum=MAX_ITEMS, actual=len(items))
     results = []
     for number, item in enumerate(items):
         one = copy(change)

@@ -14,7 +14,7 @@ from models.documents.task import Task
 from models.rules import in_force, is_known_destination
 from models.status import COMPLETED
 from models.types import Document
-from resolvers.errors import ErrorCode, ForbiddenError, InputError
+from resolvers.errors import ErrorCode, ForbiddenError, InputError, not_found
 from resolvers.mutations.transaction import Change
 from schema.spec import FieldSpec, ObjectSpec, Ref, ShownAsList, Spec
 
@@ -191,17 +191,17 @@ async def _refuse_reference(change: Change, name: str, collection: str, id_: str
         raise ForbiddenError(ErrorCode.NO_WRITE_PERMISSION, message, field=name, project=id_)
     is_lax = collection == "project" and not in_force("project_exists", change.rules)
     if not is_lax and (found is None or (collection == "queue" and not is_own)):
-        code = ErrorCode[f"INVALID_{collection.upper()}_ID"]
-        raise InputError(code, _missing(collection, id_), field=name, **{collection: id_})
+        raise not_found(collection, id_, field=name, message=_describe_deleted(collection, id_))
     if found and collection == "task" and name == "parent" and in_force("parent_completed", change.rules):
         _refuse_unfinished(found)
 
 
-def _missing(collection: str, id_: str) -> str:
-    if id_.startswith(layout.DELETED_PREFIX):
-        gone = id_.removeprefix(layout.DELETED_PREFIX)
-        return f"The {collection} with the id {gone!r} was deleted; name another one, or none."
-    return f"There is no {collection} with the id {id_!r}."
+def _describe_deleted(collection: str, id_: str) -> str | None:
+    """The message for an id that marks a deleted document; None for any other id."""
+    if not id_.startswith(layout.DELETED_PREFIX):
+        return None
+    deleted_id = id_.removeprefix(layout.DELETED_PREFIX)
+    return f"The {collection} with the id {deleted_id!r} was deleted; name another one, or none."
 
 
 def _refuse_unfinished(parent: Document) -> None:

@@ -14,7 +14,7 @@ from models.metrics.blocks import LAST, Points, appended, last_of, packed
 from models.metrics.last_metrics import MAX_PAIRS, LastMetrics
 from models.status import PUBLISHED, PUBLISHING, STATUSES
 from models.types import Document, Pair
-from resolvers.errors import ConflictError, ErrorCode, InputError
+from resolvers.errors import ConflictError, ErrorCode, InputError, limit_exceeded
 from resolvers.execution.arguments import given
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, Report, answers
@@ -23,7 +23,6 @@ from resolvers.mutations.batch import each
 from resolvers.mutations.idempotency import key_of
 from resolvers.mutations.transaction import Change, Payload
 from resolvers.transitions.guards import shown
-from resolvers.validation.limits import exceeded
 
 NAME = "metrics_report"
 MAX_POINTS = 10_000
@@ -57,10 +56,12 @@ def metrics_report(info: strawberry.Info[Context, None], input: Any) -> Plan:  #
 
 def _refuse_many(reports: Sequence[Mapping[str, Any]]) -> None:
     if len(reports) > MAX_TASKS:
-        raise exceeded("reports", "tasks", MAX_TASKS, len(reports))
+        message = f"reports names {len(reports)} tasks; the maximum is {MAX_TASKS}. Send several requests."
+        raise limit_exceeded(message, limit="reports", maximum=MAX_TASKS, actual=len(reports))
     points = sum(len(one["points"]) for one in reports)
     if points > MAX_POINTS:
-        raise exceeded("points", "points", MAX_POINTS, points)
+        message = f"reports has {points} points; the maximum is {MAX_POINTS}. Send several requests."
+        raise limit_exceeded(message, limit="points", maximum=MAX_POINTS, actual=points)
     seen: set[str] = set()
     for one in reports:
         if one["task"] in seen:

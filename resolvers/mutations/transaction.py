@@ -14,7 +14,7 @@ from models.status import IN_PROGRESS
 from models.store.reader import TOLERANT
 from models.store.writer import Transaction
 from models.types import Document
-from resolvers.errors import ConflictError, ErrorCode, InputError, too_large
+from resolvers.errors import ConflictError, ErrorCode, document_too_large, not_found
 from resolvers.execution.arguments import given
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, Report, answers
@@ -56,7 +56,7 @@ class Change:
         id_ = self.asked["task"] if id_ is None else id_
         found = await self.tx.visible("task", {"_id": id_}, fields)
         if not found:
-            raise InputError(ErrorCode.INVALID_TASK_ID, f"There is no task {id_!r}.", field="task", task=id_)
+            raise not_found("task", id_)
         if refusal := refuse_public(found[0], self.viewer):
             raise refusal
         return found[0]
@@ -105,7 +105,7 @@ def refuse_too_large(task: Document, set_: Mapping[str, Any], unset: Iterable[st
     """Raises LimitError for a change after which MongoDB would not keep the document; found before it is written."""
     before, added = len(bson.encode(task, codec_options=TOLERANT)), len(bson.encode(dict(set_)))
     if before + added > MAX_BYTES and _size_after(task, set_, unset) > MAX_BYTES:
-        raise too_large()
+        raise document_too_large()
 
 
 def _size_after(task: Document, set_: Mapping[str, Any], unset: Iterable[str]) -> int:

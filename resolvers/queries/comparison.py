@@ -8,7 +8,7 @@ from typing import Any
 import strawberry
 
 from models.types import Document
-from resolvers.errors import ErrorCode, InputError, LimitError, ServiceError
+from resolvers.errors import ErrorCode, InputError, ServiceError, limit_exceeded, not_found
 from resolvers.execution.arguments import given
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, Report, large_answer
@@ -33,7 +33,7 @@ class Comparison(Plan):
         for id_, task in zip(self.ids, found, strict=True):
             if task is None:
                 field = "baseline" if id_ == self._beside else "ids"
-                raise InputError(ErrorCode.INVALID_TASK_ID, f"There is no task {id_!r}.", field=field, task=id_)
+                raise not_found("task", id_, field=field)
         compared = await self._compare_in_time([task for task in found if task], context.reader.max_time_ms)
         return await large_answer(context, tree, compared)
 
@@ -95,8 +95,8 @@ def compare_tasks() -> Callable[..., Plan]:
             asked["ids"], asked.get("baseline"), only_differences=asked.get("only_differences") is not False
         )
         if (actual := len(comparison.ids)) > MAX_TASKS:
-            message = f"At most {MAX_TASKS} tasks are compared."
-            raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field="ids", maximum=MAX_TASKS, actual=actual)
+            message = f"ids and baseline name {actual} tasks; the maximum is {MAX_TASKS}."
+            raise limit_exceeded(message, field="ids", maximum=MAX_TASKS, actual=actual)
         return comparison
 
     return resolve

@@ -9,7 +9,7 @@ from models.types import Document, Query
 from resolvers.criteria.filters import filters_of
 from resolvers.criteria.sort_keys import Key, metric_value_key, of_parameter, parameter_key, value_expression
 from resolvers.criteria.subprojects import Asked, query_of
-from resolvers.errors import ErrorCode, InputError, LimitError
+from resolvers.errors import ErrorCode, InputError, limit_exceeded
 from resolvers.execution.arguments import given
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, Report, answers
@@ -47,7 +47,7 @@ class Stats(Plan):
         rows = await context.reader.group("task", self._query, self._stages(), limit=context.max_page + 1)
         if len(rows) > context.max_page:
             message = f"These are more than {context.max_page} groups; filter the tasks, or group by less."
-            raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit="page", maximum=context.max_page)
+            raise limit_exceeded(message, limit="page", maximum=context.max_page)
         return await answers(context, tree, [self._row(row) for row in rows])
 
     def _stages(self) -> list[Query]:
@@ -144,4 +144,4 @@ def _group(item: Mapping[str, Any]) -> Group:
 def _refuse_more(name: str, actual: int, maximum: int) -> None:
     if actual > maximum:
         message = f"{name} has at most {maximum} items."
-        raise LimitError(ErrorCode.LIMIT_EXCEEDED, message, field=name, maximum=maximum, actual=actual)
+        raise limit_exceeded(message, field=name, maximum=maximum, actual=actual)

@@ -17,7 +17,7 @@ from graphql import ExecutionResult, Executor, execute_subscription_event
 
 from models.store.change_stream import Batch, NoChangesError, Position, PositionError, batch
 from models.store.changes import Changes, Listener
-from resolvers.errors import ErrorCode, LimitError, ServiceError, coded
+from resolvers.errors import ErrorCode, ServiceError, coded, limit_exceeded
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, Report, answers
 from resolvers.execution.selection import Tree
@@ -210,7 +210,7 @@ class Subscriber:
             self._waiting = Told(merged)
         else:
             message = f"The client has not taken what it was told: more than {MAX_WAITING} changes wait. Resume it."
-            self.end(LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit="waiting", maximum=MAX_WAITING))
+            self.end(limit_exceeded(message, limit="waiting", maximum=MAX_WAITING))
         self._woken.set()
 
     def end(self, error: Exception) -> None:

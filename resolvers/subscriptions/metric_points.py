@@ -10,7 +10,7 @@ from models.documents.block import SERIES
 from models.metrics.blocks import BLOCK, as_they_came, is_counted, is_readable
 from models.store.change_stream import EVERY_BLOCK, Batch
 from models.types import Document
-from resolvers.errors import ErrorCode, InputError
+from resolvers.errors import not_found
 from resolvers.execution.context import Context
 from resolvers.fields.points import listed
 from resolvers.subscriptions.sources import Event, Feed, Round, round_of
@@ -105,7 +105,7 @@ def metrics_appended() -> Any:
     ) -> Points:
         [found] = await info.context.documents("task", [task], {"_id": 1})
         if found is None:
-            raise InputError(ErrorCode.INVALID_TASK_ID, f"There is no task {task!r}.", field="task", task=task)
+            raise not_found("task", task)
         return Points(task, metric, variant)
 
     return resolve

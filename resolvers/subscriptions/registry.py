@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 
 from graphql import ExecutionResult, GraphQLError, create_source_event_stream
 
-from resolvers.errors import ErrorCode, LimitError
+from resolvers.errors import limit_exceeded
 from resolvers.subscriptions.fan_out import Group
 from resolvers.subscriptions.sources import Feed
 from resolvers.subscriptions.subscribed import Subscribed
@@ -28,7 +28,7 @@ class Subscriptions:
         """The results of its events, until the client leaves; Ended where the server ends it."""
         if self._count >= self._most:
             message = f"This server has {self._most} subscriptions at once, and as many are open; try again later."
-            error = LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit="subscriptions", maximum=self._most)
+            error = limit_exceeded(message, limit="subscriptions", maximum=self._most)
             yield _failed(error)
             return
         self._count += 1

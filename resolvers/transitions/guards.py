@@ -12,7 +12,7 @@ from models.layout import read_path
 from models.rules import RULES, in_force
 from models.status import CLEARML, CREATED, MOVES, QUEUED, SAME, STATUSES, UNKNOWN
 from models.types import Document, Viewer
-from resolvers.errors import ApiError, ConflictError, ErrorCode, ForbiddenError, InputError
+from resolvers.errors import ApiError, ConflictError, ErrorCode, ForbiddenError, InputError, not_found
 from resolvers.transitions.preconditions import Around
 
 LIVE_WORKER = timedelta(seconds=600)
@@ -78,8 +78,7 @@ def refuse_public(task: Document, viewer: Viewer) -> ApiError | None:
 def refuse_queues(found: Sequence[Document], asked: str | None) -> ApiError | None:
     """What is against taking the one queue that was found for the id asked for, or as the default one."""
     if not found and asked is not None:
-        message = f"There is no queue with the id {asked!r}."
-        return InputError(ErrorCode.INVALID_QUEUE_ID, message, field="queue", queue=asked)
+        return not_found("queue", asked)
     if not found:
         return ConflictError(ErrorCode.NO_DEFAULT_QUEUE, "There is no default queue; name one.", field="queue")
     if len(found) > 1:

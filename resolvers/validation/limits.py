@@ -22,7 +22,7 @@ from graphql import (
 )
 
 from resolvers.criteria.nesting import nesting
-from resolvers.errors import ErrorCode, LimitError
+from resolvers.errors import LimitError, limit_exceeded
 
 PLENTY = 10**9
 INTROSPECTION = ("__schema", "__type")
@@ -51,15 +51,15 @@ class Limits:
 DEFAULTS = Limits()
 
 
-def exceeded(limit: str, what: str, maximum: int, actual: int | None = None) -> LimitError:
-    known = {} if actual is None or actual >= PLENTY else {"actual": actual}
-    message = f"The request has more than {maximum} {what}."
-    return LimitError(ErrorCode.LIMIT_EXCEEDED, message, limit=limit, maximum=maximum, **known)
+def too_many(things: str, *, limit: str, maximum: int, actual: int | None = None) -> LimitError:
+    """The error for a request with more than a maximum of something, such as "aliases"."""
+    exact = None if actual is None or actual >= PLENTY else actual
+    return limit_exceeded(f"The request has more than {maximum} {things}.", limit=limit, maximum=maximum, actual=exact)
 
 
 def refusal(counts: "Counts", limits: Limits) -> LimitError | None:
     """The first limit that a document goes beyond."""
-    for limit, what, maximum, actual in (
+    for limit, things, maximum, actual in (
         ("depth", "levels of fields", limits.depth, counts.depth),
         ("depth", "levels of introspection", INTROSPECTION_DEPTH, counts.introspection),
         ("aliases", "aliases", limits.aliases, counts.aliases),
@@ -68,7 +68,7 @@ def refusal(counts: "Counts", limits: Limits) -> LimitError | None:
         ("nesting", "levels of lists and objects in a value", limits.nesting, counts.nesting),
     ):
         if actual > maximum:
-            return exceeded(limit, what, maximum, actual)
+            return too_many(things, limit=limit, maximum=maximum, actual=actual)
     return None
 
 

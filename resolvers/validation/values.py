@@ -17,7 +17,7 @@ from graphql import (
     type_from_ast,
 )
 
-from resolvers.errors import ErrorCode, LimitError
+from resolvers.errors import LimitError, limit_exceeded
 
 
 class Listed(NamedTuple):
@@ -29,8 +29,7 @@ class Listed(NamedTuple):
 
 def too_long(found: Listed, maximum: int) -> LimitError:
     message = f"{found.name} has {found.length} values; a list has at most {maximum}. Send several requests."
-    details = {"field": found.name, "limit": "values", "maximum": maximum, "actual": found.length}
-    return LimitError(ErrorCode.LIMIT_EXCEEDED, message, **details)
+    return limit_exceeded(message, field=found.name, limit="values", maximum=maximum, actual=found.length)
 
 
 def listed_values(
