@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from pydantic import SecretStr
 
-from api.mongod import embedded
+from api.embedded_mongodb import run_embedded_mongodb
 from api.settings import Settings
 from models.store.database import Database, connect
 from models.store.waits import mend_waits
@@ -21,7 +21,7 @@ def with_mongodb(settings: Settings) -> Iterator[Settings]:
     if settings.mongodb_uri:
         yield settings
         return
-    with embedded(settings.data_dir.expanduser().absolute()) as uri:
+    with run_embedded_mongodb(settings.data_dir.expanduser().absolute()) as uri:
         yield settings.model_copy(update={"mongodb_uri": SecretStr(uri)})
 
 

@@ -11,7 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from starlette.applications import Starlette
 
 from api.app import create_app
-from api.mongod import embedded
+from api.embedded_mongodb import run_embedded_mongodb
 from api.settings import Settings
 from models.status import CLEARML, DOCUMENTED
 from models.store.database import Database
@@ -27,7 +27,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded(tmp_path_factory.mktemp("mongodb")) as uri:
+    with run_embedded_mongodb(tmp_path_factory.mktemp("mongodb")) as uri:
         yield uri
 
 

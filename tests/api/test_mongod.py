@@ -14,13 +14,15 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
-from api import mongod
-from api.mongod import MongodError, embedded, find_mongod
+from api import embedded_mongodb
+from api.data_folder import choose_socket_path, read_lock_holder, wait_until
+from api.embedded_mongodb import run_embedded_mongodb
+from api.mongod import MongodError, find_mongod
 
 USER = """
 import pathlib, sys
-from api.mongod import embedded
-with embedded(pathlib.Path(sys.argv[1])):
+from api.embedded_mongodb import run_embedded_mongodb
+with run_embedded_mongodb(pathlib.Path(sys.argv[1])):
     print("in", flush=True)
     sys.stdin.read()
 """
@@ -33,11 +35,11 @@ NEWER_DATA = (
     'featureCompatibilityVersion document (Invalid value for version, found 8.0)"}}'
 )
 
-Put = Callable[[str], Path]
+PutMongod = Callable[[str], Path]
 
 
 @contextmanager
-def user(folder: Path) -> Iterator[subprocess.Popen[str]]:
+def run_user(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that uses the folder until its input is closed."""
     with subprocess.Popen(
         [sys.executable, "-c", USER, folder],
@@ -53,16 +55,16 @@ def user(folder: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def is_in(process: subprocess.Popen[str]) -> bool:
+def has_entered(process: subprocess.Popen[str]) -> bool:
     return process.stdout is not None and process.stdout.readline() == "in\n"
 
 
-def goes(process: subprocess.Popen[str]) -> bool:
+def has_left(process: subprocess.Popen[str]) -> bool:
     process.communicate(timeout=60)
     return process.returncode == 0
 
 
-def add(uri: str) -> int:
+def add_document(uri: str) -> int:
     """Add a document in a transaction, and count them all."""
     with MongoClient(uri, serverSelectionTimeoutMS=30_000) as client:
         with client.start_session() as session, session.start_transaction():
@@ -70,13 +72,9 @@ def add(uri: str) -> int:
         return client.test.things.count_documents({})
 
 
-def count(uri: str) -> int:
+def count_documents(uri: str) -> int:
     with MongoClient(uri, serverSelectionTimeoutMS=30_000) as client:
         return client.test.things.count_documents({})
-
-
-def pid_of(folder: Path) -> int | None:
-    return mongod._holder(folder)
 
 
 def has_started(folder: Path) -> bool:
@@ -85,12 +83,12 @@ def has_started(folder: Path) -> bool:
     return lock.exists() and lock.read_text() != ""
 
 
-def eventually(condition: Callable[[], object]) -> bool:
-    return mongod._until(lambda: bool(condition()), 60)
+def wait_for(condition: Callable[[], object]) -> bool:
+    return wait_until(lambda: bool(condition()), 60)
 
 
 def kill_all_below(root: Path) -> list[int]:
-    pids = [pid for lock in root.rglob("mongod.lock") if (pid := pid_of(lock.parent.parent))]
+    pids = [pid for lock in root.rglob("mongod.lock") if (pid := read_lock_holder(lock.parent.parent))]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     return pids
@@ -121,7 +119,7 @@ def folder(tmp_path: Path) -> Path:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder that this process uses."""
     folder = tmp_path_factory.mktemp("running") / "data"
-    with embedded(folder):
+    with run_embedded_mongodb(folder):
         yield folder
     assert kill_all_below(folder) == []
 
@@ -130,8 +128,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one document in it that nobody uses."""
     folder = tmp_path_factory.mktemp("stopped") / "data"
-    with embedded(folder) as uri:
-        assert add(uri) == 1
+    with run_embedded_mongodb(folder) as uri:
+        assert add_document(uri) == 1
     assert kill_all_below(folder) == []
     return folder
 
@@ -142,18 +140,18 @@ def copied(stopped: Path, folder: Path) -> Path:
 
 
 @pytest.fixture
-def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
-    """Empty PATH, and a way to put a script on it that goes by the name of mongod."""
+def put_mongod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PutMongod:
+    """Empty PATH, and a function that puts a script on it by the name of mongod."""
     path = tmp_path / "bin" / "mongod"
     path.parent.mkdir()
     monkeypatch.setenv("PATH", str(path.parent))
 
-    def put(script: str) -> Path:
+    def put_mongod(script: str) -> Path:
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
         return path
 
-    return put
+    return put_mongod
 
 
 @pytest.fixture
@@ -161,13 +159,13 @@ def _no_bundled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fiftyone", None)
 
 
-def starting(script: str) -> str:
+def build_start_script(script: str) -> str:
     """A script that calls itself new enough, and does this when it is to serve."""
     return f'[ "$1" = --version ] && echo "db version v7.0.1" && exit\n{script}'
 
 
-def message(folder: Path, timeout: float = 60) -> str:
-    with pytest.raises(MongodError) as raised, embedded(folder, timeout):
+def read_error(folder: Path, timeout: float = 60) -> str:
+    with pytest.raises(MongodError) as raised, run_embedded_mongodb(folder, timeout):
         pass
     text = str(raised.value)
     assert "\n" not in text
@@ -177,30 +175,30 @@ def message(folder: Path, timeout: float = 60) -> str:
 # Find
 
 
-def test_path_first(put: Put) -> None:
+def test_path_first(put_mongod: PutMongod) -> None:
     """A mongod on PATH that is new enough is preferred to the bundled one."""
-    assert put('echo "db version v6.0.0"') == find_mongod()
+    assert put_mongod('echo "db version v6.0.0"') == find_mongod()
 
 
 @pytest.mark.parametrize("script", ['echo "db version v4.4.29"', "exit 3", "kill -SEGV $$"])
-def test_bundled_instead(put: Put, script: str) -> None:
+def test_bundled_instead(put_mongod: PutMongod, script: str) -> None:
     """The bundled mongod is used, without a word, if the one on PATH is too old or does not run."""
-    path = put(script)
+    path = put_mongod(script)
     found = find_mongod()
     assert found != path
     assert found.parts[-4:] == ("fiftyone", "db", "bin", "mongod")
 
 
-@pytest.mark.usefixtures("put", "_no_bundled")
+@pytest.mark.usefixtures("put_mongod", "_no_bundled")
 def test_none() -> None:
     """Without any mongod, the three ways to get one are named."""
-    with pytest.raises(MongodError, match="no mongod on PATH, and the bundled one is not installed") as raised:
+    with pytest.raises(MongodError, match="PATH has no mongod, and the bundled one is not installed") as raised:
         find_mongod()
     for way in ("pip install 'taskql[embedded]'", "docker compose up -d mongo", "TASKQL_MONGODB_URI"):
         assert way in str(raised.value)
 
 
-def test_hollow_package(tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hollow_package(tmp_path: Path, put_mongod: PutMongod, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bundled package that was installed without its mongod counts as not installed, and is never run."""
     bundle = tmp_path / "site" / "fiftyone" / "db" / "bin"
     bundle.mkdir(parents=True)
@@ -208,7 +206,7 @@ def test_hollow_package(tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatc
     (bundle.parents[1] / "__init__.py").write_text("raise RuntimeError")
     monkeypatch.delitem(sys.modules, "fiftyone", raising=False)
     monkeypatch.syspath_prepend(tmp_path / "site")
-    put("exit 3")
+    put_mongod("exit 3")
     with pytest.raises(MongodError, match="mongod is broken"):
         find_mongod()
 
@@ -218,8 +216,8 @@ def test_hollow_package(tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatc
     ("script", "problem"),
     [
         ('echo "db version v4.4.29"', "is MongoDB 4.4.29, and taskql needs 6.0"),
-        ("echo oops >&2; exit 3", "is broken: `--version` ended with code 3 and said: oops"),
-        ("kill -SEGV $$", "is broken: `--version` ended with SIGSEGV and said: nothing"),
+        ("echo oops >&2; exit 3", "is broken: `--version` ended with code 3 and printed: oops"),
+        ("kill -SEGV $$", "is broken: `--version` ended with SIGSEGV and printed: nothing"),
         ("kill -ILL $$", r"needs a newer processor than this one \(with AVX\)"),
         *(
             (
@@ -234,17 +232,17 @@ def test_hollow_package(tmp_path: Path, put: Put, monkeypatch: pytest.MonkeyPatc
         ),
     ],
 )
-def test_problems(put: Put, script: str, problem: str) -> None:
+def test_problems(put_mongod: PutMongod, script: str, problem: str) -> None:
     """What is wrong with the only mongod is said, with its path."""
-    path = put(script)
+    path = put_mongod(script)
     with pytest.raises(MongodError, match=f"{path} {problem}"):
         find_mongod()
 
 
 @pytest.mark.usefixtures("_no_bundled")
-def test_no_executable(put: Put) -> None:
+def test_no_executable(put_mongod: PutMongod) -> None:
     """A file that the system can't execute is told from a mongod."""
-    path = put("")
+    path = put_mongod("")
     path.write_bytes(b"\x7fELF")
     with pytest.raises(MongodError, match=f"{path} does not run"):
         find_mongod()
@@ -264,71 +262,71 @@ def test_private(running: Path) -> None:
 
 def test_kept(stopped: Path) -> None:
     """What was written is there at the next start."""
-    with embedded(stopped) as uri:
-        assert count(uri) == 1
+    with run_embedded_mongodb(stopped) as uri:
+        assert count_documents(uri) == 1
 
 
 def test_guest(running: Path) -> None:
     """A second process joins and leaves without disturbing the first."""
-    pid = pid_of(running)
-    with user(running) as guest:
-        assert is_in(guest)
-        assert goes(guest)
-    assert pid_of(running) == pid
+    pid = read_lock_holder(running)
+    with run_user(running) as guest:
+        assert has_entered(guest)
+        assert has_left(guest)
+    assert read_lock_holder(running) == pid
 
 
 def test_joined_twice(running: Path) -> None:
     """Two users in one process have the same database."""
-    with embedded(running) as first, embedded(running) as second:
-        assert add(first) + 1 == add(second)
+    with run_embedded_mongodb(running) as first, run_embedded_mongodb(running) as second:
+        assert add_document(first) + 1 == add_document(second)
 
 
 def test_starter_leaves_first(folder: Path) -> None:
     """The database outlives the process that started it, and stops with the last that uses it."""
-    with user(folder) as starter:
-        assert is_in(starter)
-        with embedded(folder) as uri:
-            add(uri)
-            assert goes(starter)
-            assert add(uri) == 2
-            assert pid_of(folder)
-    assert not pid_of(folder)
+    with run_user(folder) as starter:
+        assert has_entered(starter)
+        with run_embedded_mongodb(folder) as uri:
+            add_document(uri)
+            assert has_left(starter)
+            assert add_document(uri) == 2
+            assert read_lock_holder(folder)
+    assert not read_lock_holder(folder)
 
 
 def test_all_at_once(folder: Path) -> None:
     """Of many that come at the same moment one starts it, and of many that go the last one stops it."""
     with ExitStack() as stack:
-        users = [stack.enter_context(user(folder)) for _ in range(3)]
-        assert all(is_in(process) for process in users)
+        users = [stack.enter_context(run_user(folder)) for _ in range(3)]
+        assert all(has_entered(process) for process in users)
         for process in users:
             process.stdin.close()
         assert [process.wait(60) for process in users] == [0, 0, 0]
-    assert not pid_of(folder)
+    assert not read_lock_holder(folder)
 
 
 def test_killed_user(folder: Path) -> None:
     """A database whose only user was killed is joined by the next one, who stops it."""
-    with user(folder) as starter:
-        assert is_in(starter)
-    pid = pid_of(folder)
+    with run_user(folder) as starter:
+        assert has_entered(starter)
+    pid = read_lock_holder(folder)
     assert pid
-    with embedded(folder) as uri:
-        assert pid_of(folder) == pid
-        add(uri)
-    assert not pid_of(folder)
+    with run_embedded_mongodb(folder) as uri:
+        assert read_lock_holder(folder) == pid
+        add_document(uri)
+    assert not read_lock_holder(folder)
 
 
 def test_killed_database(copied: Path) -> None:
     """A mongod that was killed leaves a socket and a lock behind, and neither hurts."""
-    with embedded(copied) as uri:
-        assert add(uri) == 2
-        os.kill(pid_of(copied), signal.SIGKILL)
-        assert eventually(lambda: not pid_of(copied))
-    with embedded(copied) as uri:
-        assert add(uri) == 3
+    with run_embedded_mongodb(copied) as uri:
+        assert add_document(uri) == 2
+        os.kill(read_lock_holder(copied), signal.SIGKILL)
+        assert wait_for(lambda: not read_lock_holder(copied))
+    with run_embedded_mongodb(copied) as uri:
+        assert add_document(uri) == 3
 
 
-def kill(folder: Path) -> int:
+def kill_mongod(folder: Path) -> int:
     """End the mongod that this process started, and tell its pid."""
     pid = int((folder / "db" / "mongod.lock").read_text())
     os.kill(pid, signal.SIGKILL)
@@ -339,12 +337,12 @@ def kill(folder: Path) -> int:
 
 def test_killed_in_use(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A mongod that is killed while it is used runs again soon, at the same address and with its data."""
-    with embedded(copied) as uri:
+    with run_embedded_mongodb(copied) as uri:
         for number in (1, 2, 3):
-            assert add(uri) == number + 1
-            pid = kill(copied)
-            assert eventually(lambda number=number: len(caplog.records) == number)
-        assert add(uri) == 5
+            assert add_document(uri) == number + 1
+            pid = kill_mongod(copied)
+            assert wait_for(lambda number=number: len(caplog.records) == number)
+        assert add_document(uri) == 5
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
     assert [record.getMessage() for record in caplog.records] == ["The embedded MongoDB had ended; it runs again."] * 3
@@ -352,18 +350,18 @@ def test_killed_in_use(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_hopeless(copied: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mongod that cannot be started again is tried after ever longer pauses, each time with the reason."""
-    monkeypatch.setattr(mongod, "LOOK_EVERY", 0.05)
-    monkeypatch.setattr(mongod, "TRY_EVERY", 0.3)
+    monkeypatch.setattr(embedded_mongodb, "WATCH_PAUSE", 0.05)
+    monkeypatch.setattr(embedded_mongodb, "MAX_RESTART_PAUSE", 0.3)
     turtle = copied / "db" / "WiredTiger.turtle"
-    with embedded(copied) as uri:
-        assert add(uri) == 2
+    with run_embedded_mongodb(copied) as uri:
+        assert add_document(uri) == 2
         right = turtle.read_bytes()
         turtle.write_text("?")
-        kill(copied)
-        assert eventually(lambda: len(caplog.records) == 4)
+        kill_mongod(copied)
+        assert wait_for(lambda: len(caplog.records) == 4)
         turtle.write_bytes(right)
-        assert eventually(lambda: "runs again" in caplog.text)
-        assert add(uri) == 3
+        assert wait_for(lambda: "runs again" in caplog.text)
+        assert add_document(uri) == 3
     *failures, success = [record.getMessage() for record in caplog.records]
     assert "runs again" in success
     assert all("The embedded MongoDB has ended. mongod can't start on" in failure for failure in failures)
@@ -373,26 +371,26 @@ def test_hopeless(copied: Path, caplog: pytest.LogCaptureFixture, monkeypatch: p
 
 def test_moved(copied: Path) -> None:
     """A data folder can be moved, although the replica set knows its member by the socket."""
-    with embedded(copied) as uri:
-        assert add(uri) == 2
+    with run_embedded_mongodb(copied) as uri:
+        assert add_document(uri) == 2
 
 
-@pytest.mark.parametrize("moment", [is_in, lambda _: None], ids=["in use", "at start"])
+@pytest.mark.parametrize("moment", [has_entered, lambda _: None], ids=["in use", "at start"])
 def test_interrupted(folder: Path, moment: Callable[[subprocess.Popen[str]], object]) -> None:
     """After Ctrl-C, whether in use or on the way there, no mongod is left."""
-    with user(folder) as process:
-        assert eventually(lambda: has_started(folder))
+    with run_user(folder) as process:
+        assert wait_for(lambda: has_started(folder))
         moment(process)
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGINT
-    assert not pid_of(folder)
+    assert not read_lock_holder(folder)
 
 
 def test_long_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The socket's path stays short enough where the temporary folder's is long."""
     monkeypatch.setattr(tempfile, "tempdir", "/" + 90 * "x")
-    assert len(str(mongod.socket_path(Path("/data")))) <= 103
+    assert len(str(choose_socket_path(Path("/data")))) <= 103
 
 
 # Failures
@@ -403,7 +401,7 @@ def test_no_folder(folder: Path, below: str) -> None:
     """A data folder that can't be made is named, with the reason."""
     folder.touch()
     assert re.match(
-        f"The data folder {folder}.* can't be used: (Not a directory|File exists) ", message(folder / below)
+        f"The data folder {folder}.* can't be used: (Not a directory|File exists) ", read_error(folder / below)
     )
 
 
@@ -412,8 +410,8 @@ def test_foreign_mongod(folder: Path) -> None:
     (folder / "db").mkdir(parents=True)
     command = [find_mongod(), "--dbpath", folder / "db", "--bind_ip", folder.parent / "m.sock", "--nounixsocket"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as foreign:
-        assert eventually(lambda: has_started(folder))
-        text = message(folder)
+        assert wait_for(lambda: has_started(folder))
+        text = read_error(folder)
         assert foreign.poll() is None
         foreign.kill()
     assert f"another mongod (process {foreign.pid}) has it open, which taskql can't join" in text
@@ -424,7 +422,7 @@ def test_foreign_socket_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     base = Path(tempfile.mkdtemp())
     monkeypatch.setattr(tempfile, "tempdir", str(base))
     (base / f"taskql-{os.geteuid()}").mkdir(mode=0o755)
-    text = message(folder)
+    text = read_error(folder)
     shutil.rmtree(base)
     assert f"{base}/taskql-{os.geteuid()}, but that is not a directory that only you may enter" in text
 
@@ -432,7 +430,7 @@ def test_foreign_socket_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_damaged(copied: Path) -> None:
     """If mongod dies, its first error is quoted, and its log is named."""
     (copied / "db" / "WiredTiger.turtle").write_text("?")
-    text = message(copied)
+    text = read_error(copied)
     assert f"mongod can't start on {copied}: it ended with " in text
     assert "fatal turtle file read error, WT_TRY_SALVAGE: database corruption detected" in text
     assert text.endswith(f"The log is {copied / 'mongod.log'}.")
@@ -455,7 +453,7 @@ def test_newer_files(copied: Path) -> None:
     struct.pack_into("<I", head, 8, crc32c(head))
     with path.open("r+b") as file:
         file.write(head)
-    text = message(copied)
+    text = read_error(copied)
     assert "its data is of another version of MongoDB than" in text
     assert "supports major/minor versions up to 1/0, and the file is version 2/0" in text
 
@@ -468,21 +466,23 @@ def test_newer_files(copied: Path) -> None:
             f"echo '{NEWER_DATA}'; exit 62",
             "another version of MongoDB than .*found 8.0.*the mongod that wrote it on PATH",
         ),
-        ("echo unrecognised option >&2; exit 2", "it ended with code 2 and said: unrecognised option. Mend"),
-        ("kill -KILL $$", "it ended with SIGKILL and said: nothing. Mend"),
+        ("echo unrecognised option >&2; exit 2", "it ended with code 2 and logged: unrecognised option. Fix"),
+        ("kill -KILL $$", "it ended with SIGKILL and logged: nothing. Fix"),
     ],
 )
-def test_death(put: Put, folder: Path, script: str, reason: str) -> None:
+def test_death(put_mongod: PutMongod, folder: Path, script: str, reason: str) -> None:
     """What mongod says at its end decides what its user is told."""
-    put(starting(script))
-    assert re.match(f"mongod can't start on {folder}: .*{reason}.* The log is {folder}/mongod.log.$", message(folder))
+    put_mongod(build_start_script(script))
+    assert re.match(
+        f"mongod can't start on {folder}: .*{reason}.* The log is {folder}/mongod.log.$", read_error(folder)
+    )
 
 
-def test_slow(put: Put, folder: Path) -> None:
+def test_slow(put_mongod: PutMongod, folder: Path) -> None:
     """A mongod that takes too long is ended."""
-    put(starting("echo process $$; exec /bin/sleep 60"))
-    text = message(folder, timeout=0.3)
-    found = re.search(r"it was not ready after 0.3 s, and last said: process (\d+)", text)
+    put_mongod(build_start_script("echo process $$; exec /bin/sleep 60"))
+    text = read_error(folder, timeout=0.3)
+    found = re.search(r"it was not ready after 0.3 s, and last logged: process (\d+)", text)
     assert found
     with pytest.raises(ProcessLookupError):
         os.kill(int(found[1]), 0)
@@ -490,13 +490,13 @@ def test_slow(put: Put, folder: Path) -> None:
 
 def test_stuck(folder: Path) -> None:
     """A mongod that neither answers nor stops is named, so that its user can end it."""
-    with user(folder) as starter:
-        assert is_in(starter)
-    pid = pid_of(folder)
+    with run_user(folder) as starter:
+        assert has_entered(starter)
+    pid = read_lock_holder(folder)
     os.kill(pid, signal.SIGSTOP)
-    text = message(folder, timeout=0.2)
+    text = read_error(folder, timeout=0.2)
     os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: not pid_of(folder))
+    assert wait_for(lambda: not read_lock_holder(folder))
     assert (
         f"(process {pid}) has not stopped in 0.2 s. Try again in a moment; if that does not help, end it with" in text
     )
@@ -506,4 +506,6 @@ def test_closed_door(running: Path) -> None:
     """The wait for another that comes or goes has an end."""
     with (running / "door").open() as door:
         fcntl.flock(door, fcntl.LOCK_EX)
-        assert message(running, timeout=0.1).startswith("Another taskql has been starting or stopping the database in ")
+        assert read_error(running, timeout=0.1).startswith(
+            "Another taskql has been starting or stopping the database in "
+        )

@@ -20,7 +20,7 @@ import httpx
 import orjson
 import pymongo
 
-from api.mongod import embedded
+from api.embedded_mongodb import run_embedded_mongodb
 from api.settings import CLEARML_COMPANY
 from models.documents.block import SERIES, Block
 from tests.bench.dashboard import HAND, TICKS, served, ticks
@@ -105,7 +105,7 @@ def prepare(uri: str) -> None:
 
 
 def main(points: int = 1_000_000, rounds: int = 10) -> None:
-    with tempfile.TemporaryDirectory() as folder, embedded(Path(folder) / "data") as uri:
+    with tempfile.TemporaryDirectory() as folder, run_embedded_mongodb(Path(folder) / "data") as uri:
         prepare(uri)
         environment = os.environ | {"TASKQL_MONGODB_URI": uri, "TASKQL_PORT": "0", "TASKQL_MONGODB_DATABASE": OURS}
         ours = [sys.executable, "-m", "api", "serve"]

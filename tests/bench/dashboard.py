@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 import pymongo
 
-from api.mongod import embedded
+from api.embedded_mongodb import run_embedded_mongodb
 from api.settings import CLEARML_COMPANY
 
 QUERY = """{ tasks(filter: {project: ["p1"], status: [COMPLETED, STOPPED]}, first: 100) { nodes {
@@ -34,7 +34,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main(rounds: int = 7, requests: int = 60) -> None:
-    with tempfile.TemporaryDirectory() as folder, embedded(Path(folder) / "data") as uri:
+    with tempfile.TemporaryDirectory() as folder, run_embedded_mongodb(Path(folder) / "data") as uri:
         fill(uri)
         environment = os.environ | {"TASKQL_MONGODB_URI": uri, "TASKQL_PORT": "0"}
         ours = [sys.executable, "-m", "api", "serve"]

@@ -24,7 +24,7 @@ import pymongo
 from pymongo import InsertOne, UpdateOne
 from pymongo.collection import Collection
 
-from api.mongod import embedded
+from api.embedded_mongodb import run_embedded_mongodb
 from models.metrics import blocks as series
 from models.metrics.blocks import LAST, POINT, Points, appended, last_of
 from models.types import Pair
@@ -274,7 +274,7 @@ def row(database: Any, layout: Layout) -> Row:
 def main(points: int = 1_000_000, each: int = 10) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
-        embedded(Path(folder) / "data") as uri,
+        run_embedded_mongodb(Path(folder) / "data") as uri,
         pymongo.MongoClient[Document](uri) as client,
     ):
         rows = compare(client["bench"], points, each)

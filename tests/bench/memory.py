@@ -19,7 +19,7 @@ from urllib.parse import quote
 import httpx
 import pymongo
 
-from api.mongod import socket_path
+from api.data_folder import choose_socket_path
 from tests.support.factories import DAY, Document, last_metrics, new_id, task
 from tests.support.servers import served
 
@@ -85,7 +85,9 @@ class Measured(NamedTuple):
 
 def measure(folder: Path, tasks: int, text: int) -> Iterator[Measured]:
     with served(data_dir=folder) as server:
-        fill(f"mongodb://{quote(str(socket_path(folder.resolve())), safe='')}/?directConnection=true", tasks, text)
+        fill(
+            f"mongodb://{quote(str(choose_socket_path(folder.resolve())), safe='')}/?directConnection=true", tasks, text
+        )
         pid = int((folder / "db" / "mongod.lock").read_text())
         server.data("{ tasks(first: 1) { totalCount } }")
         for name, query, variables in attacks():

@@ -15,7 +15,7 @@ import pytest
 from pymongo import AsyncMongoClient, monitoring
 from pymongo.asynchronous.database import AsyncDatabase
 
-from api.mongod import embedded
+from api.embedded_mongodb import run_embedded_mongodb
 from models.documents.base import now
 from models.documents.block import SERIES
 from models.documents.transition import TRANSITIONS
@@ -331,13 +331,13 @@ async def test_without_its_database_a_mutation_says_so_and_with_it_works_again(
     tmp_path: Path, beside: Callable[..., Client]
 ) -> None:  # fmt: skip
     asked = 'mutation { taskStarted(input: {task: "it"}) { updated } }'
-    with embedded(tmp_path) as uri:
+    with run_embedded_mongodb(tmp_path) as uri:
         mongo: AsyncMongoClient[Document] = AsyncMongoClient(uri, **OPTIONS)
         client = beside(Database(mongo[NAME]), max_time_ms=1000)
         await stage(client.database, "created")
         assert await client.data(asked) == {"taskStarted": {"updated": 1}}
     assert (await client.error(asked))["code"] == "DATABASE_UNAVAILABLE"
-    with embedded(tmp_path):
+    with run_embedded_mongodb(tmp_path):
         assert await client.data(asked) == {"taskStarted": {"updated": 1}}
         assert await client.database[TRANSITIONS].count_documents({}) == 2
         await mongo.close()
