@@ -18,22 +18,23 @@ ARROWS: Mapping[str, str] = {
     "schema": "",
     "models.types": "",
     "models.layout": "",
-    "models.extended_json": "",
+    "models.dates": "",
+    "models.extended_json": "models.dates",
     "models.status": "",
     "models.rules": "models.status",
-    "models.documents": "",
+    "models.documents": "models.dates",
     "models.metrics": "models.types models.layout",
-    "models.imports": "models.layout models.documents models.metrics",
-    "models.store": "models.types models.documents models.imports",
+    "models.imports": "models.layout models.dates models.documents models.metrics",
+    "models.store": "models.types models.dates models.documents models.imports",
     "resolvers.errors": "models.store",
     "resolvers.texts": "",
     "resolvers.criteria": """
-        schema models.types models.layout models.extended_json models.store resolvers.errors
+        schema models.types models.layout models.dates models.extended_json models.store resolvers.errors
     """,
     "resolvers.validation": "schema resolvers.errors resolvers.criteria",
     "resolvers.execution": """
-        schema models.types models.layout models.status models.extended_json models.store resolvers.errors
-        resolvers.criteria
+        schema models.types models.layout models.dates models.status models.extended_json models.store
+        resolvers.errors resolvers.criteria
     """,
     "resolvers.transitions": "models.types models.layout models.status models.rules resolvers.errors",
     "resolvers.fields": """

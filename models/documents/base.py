@@ -1,13 +1,15 @@
 """What all stored documents have in common."""
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import uuid4
 
 from beanie import Document
 from bson.dbref import DBRef
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from models.dates import now
 
 TOLERANT = ConfigDict(extra="allow", populate_by_name=True)
 MIN_NAME = 3  # characters
@@ -16,12 +18,6 @@ TOO_SHORT = f"a name has at least {MIN_NAME} characters, not counting the blanks
 
 def new_id() -> str:
     return uuid4().hex
-
-
-def now() -> datetime:
-    """Naive UTC in whole milliseconds: what the database keeps."""
-    moment = datetime.now(UTC).replace(tzinfo=None)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def trimmed_name(name: str) -> str:

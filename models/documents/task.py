@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 from pydantic import Field, ValidationInfo, field_validator
 from pymongo import TEXT, IndexModel
 
-from models.documents.base import Free, Name, Owned, Part, now
+from models.dates import now
+from models.documents.base import Free, Name, Owned, Part
 
 
 class ArtifactTypeData(Part):

@@ -6,7 +6,8 @@ from typing import ClassVar
 from pydantic import Field
 from pymongo import IndexModel
 
-from models.documents.base import Stored, now
+from models.dates import now
+from models.documents.base import Stored
 
 
 class User(Stored):

@@ -9,7 +9,7 @@ import stat
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 import orjson
 
 from models import layout
+from models.dates import EPOCH, LATEST_MS, build_date
 from models.imports.files import ImportProblem, Limits, ProblemCode, lines, parse, readable, unique_keys
 from models.metrics.blocks import Curves
 from models.metrics.last_metrics import LastMetrics
@@ -28,8 +29,6 @@ PREFIX = "offline-"
 
 _ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 _DRIVE = re.compile(r"[A-Za-z]:")
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - documents hold naive UTC
-_NEWEST = 253_402_300_799_999  # the last millisecond of the year 9999
 _LONGEST_PROJECT = 1000
 _SHAPES: dict[str, type] = {
     "name": str,
@@ -57,7 +56,7 @@ class Session:
         self.metrics = LastMetrics()
         self.curves = Curves()
         self.task: dict[str, Any] = {}
-        self.first = self.last = _EPOCH
+        self.first = self.last = EPOCH
 
     def read(self) -> Iterator[int]:
         """Read and check everything; tell now and then how many bytes of the zip are behind.
@@ -75,7 +74,7 @@ class Session:
                     times |= {time for event in events if (time := _time(event)) is not None}
                     times = {min(times), max(times)} if times else times
                     yield handle.tell()
-            ends = [_EPOCH + timedelta(milliseconds=time) for time in times] or [_zipped(members[TASK])]
+            ends = [build_date(time) for time in times] or [_zipped(members[TASK])]
             self.first, self.last = min(ends), max(ends)
 
     def project_names(self) -> list[str]:
@@ -197,14 +196,14 @@ def _parse_events(line: bytes, file: Path, number: int) -> list[dict[str, Any]]:
 def _time(event: dict[str, Any]) -> int | None:
     """Read the milliseconds since 1970."""
     time = event.get("timestamp")
-    return int(time) if isinstance(time, int | float) and 0 <= time <= _NEWEST else None
+    return int(time) if isinstance(time, int | float) and 0 <= time <= LATEST_MS else None
 
 
 def _zipped(member: ZipInfo) -> datetime:
     try:
         return datetime(*member.date_time)  # noqa: DTZ001 - a zip names no zone
     except ValueError:
-        return _EPOCH
+        return EPOCH
 
 
 def _layouts(task: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConfigurationError, DuplicateKeyError, OperationFailure, PyMongoError
 
-from models.documents.base import now
+from models.dates import now
 from models.documents.block import SERIES, Block
 from models.documents.company import Company
 from models.documents.model import Model

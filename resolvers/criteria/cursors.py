@@ -9,7 +9,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from bson.regex import Regex
 
-from models.extended_json import as_json
+from models.extended_json import convert_to_json
 from models.types import Document
 from resolvers.criteria.nesting import nesting
 from resolvers.criteria.ordering import Order, Place
@@ -52,7 +52,7 @@ def position(text: str, order: Order, seal: bytes) -> Place:
             and isinstance(values, list)
             and all(value is None or kind_of(value) in key.kinds for key, value in zip(order.keys, values, strict=True))
             and _can_be_id(id_)
-            and nesting(as_json(id_)) <= MAX_ID_LEVELS
+            and nesting(convert_to_json(id_)) <= MAX_ID_LEVELS
         )
     except (ValueError, KeyError, TypeError, RecursionError, BSONError):
         is_whole = False

@@ -7,12 +7,12 @@ from decimal import ROUND_FLOOR, Context, Decimal
 
 from bson.datetime_ms import DatetimeMS
 
+from models.dates import EPOCH, floor_to_millisecond
 from models.types import Query
 from resolvers.errors import ErrorCode, InputError
 from schema.moments import OFFSET, read_moment
 
 MILLISECONDS_FROM = 10**11  # as seconds that is the year 5138: whoever writes more means milliseconds
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - stored dates are naive UTC
 CONSTRAINT = re.compile(r"(>=|>|<=|<)?\s*(.*)", re.DOTALL)
 NUMBER = re.compile(r"-?\d{1,15}(\.\d+)?\Z", re.ASCII)
 COMPACT_DATE = re.compile(r"\d{8}\Z", re.ASCII)
@@ -38,7 +38,7 @@ def constraint(text: str, name: str) -> Query:
 
 def whole_bound(operator: str, when: datetime) -> Query:
     """The comparison with a time, which may lie between two of the milliseconds that MongoDB keeps."""
-    earlier = when.replace(microsecond=when.microsecond // 1000 * 1000)
+    earlier = floor_to_millisecond(when)
     if earlier == when or operator in ("$lte", "$gt"):
         return {operator: earlier}
     if operator == "$eq":

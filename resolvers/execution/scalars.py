@@ -6,7 +6,8 @@ from typing import Any
 
 from bson.dbref import DBRef
 
-from models.extended_json import as_json, moment
+from models.dates import format_date
+from models.extended_json import convert_to_json
 from schema.derive import UNKNOWN
 from schema.spec import EnumSpec
 
@@ -47,12 +48,12 @@ def reference(value: Any) -> str | None:
 
 def free(value: Any) -> Any:
     """A stored object as JSON; null when it is no object. The driver makes a DBRef of some."""
-    return as_json(value) if isinstance(value, Mapping | DBRef) else None
+    return convert_to_json(value) if isinstance(value, Mapping | DBRef) else None
 
 
 SCALARS: Mapping[str, Convert] = {
     "String": text, "ID": reference, "Int": whole(32), "Long": whole(64), "Float": number,
-    "Boolean": boolean, "DateTime": moment, "JSON": free,
+    "Boolean": boolean, "DateTime": format_date, "JSON": free,
 }  # fmt: skip
 
 

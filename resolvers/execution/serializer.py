@@ -11,7 +11,7 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from models import layout
-from models.extended_json import cell_text, id_text
+from models.extended_json import format_cell, format_id
 from models.types import Document
 from resolvers.execution.scalars import SCALARS, USUAL, Convert, enum, items_of, reference, values_of
 from resolvers.execution.selection import OWNER, Selected, Tree, map_keys
@@ -66,7 +66,7 @@ class Shaping:
             elif selected.face:
                 scope[f"value{number}"] = self._value(selected.face)
                 is_own = selected.face.stored == ("_id",)
-                scope[f"convert{number}"] = id_text if is_own else self._convert(selected.face.type)
+                scope[f"convert{number}"] = format_id if is_own else self._convert(selected.face.type)
                 value = _own_id(number) if is_own else _source(selected.face, number)
             items.append(f"{selected.key!r}: {value}")
         lines = ["get = document.get", f"answer = {{{', '.join(items)}}}", *fills, "return answer"]
@@ -79,7 +79,7 @@ class Shaping:
             case Scalar(name):
                 return SCALARS[name]
             case ListOf(ListOf(Scalar("String"))):
-                return values_of(lambda row: [*map(cell_text, row)] if isinstance(row, list) else None)
+                return values_of(lambda row: [*map(format_cell, row)] if isinstance(row, list) else None)
             case ListOf(item, holes=True):
                 return items_of(self._convert(item))
             case ListOf(item):

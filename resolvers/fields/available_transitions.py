@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from models.documents.base import now
+from models.dates import now
 from models.status import MOVES
 from models.types import Document
 from resolvers.execution.context import Context

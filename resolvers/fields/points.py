@@ -1,19 +1,15 @@
 """Curves as they are shown: a range of them, with no more points than asked for. Pure."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tsdownsample import LTTBDownsampler, MinMaxDownsampler, MinMaxLTTBDownsampler
 
+from models.dates import build_date
 from models.metrics.blocks import Columns
 
-EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - stored dates are naive UTC
-# the milliseconds between which a time can be shown; a column has one for each of its points
-EARLIEST = (datetime.min - EPOCH) // timedelta(milliseconds=1)  # noqa: DTZ901
-LATEST = (datetime.max - EPOCH) // timedelta(milliseconds=1)  # noqa: DTZ901
 Places = NDArray[Any]
 
 
@@ -32,7 +28,7 @@ def listed(columns: Columns) -> dict[str, Any]:
     return {
         "iterations": columns.iterations.tolist(),
         "values": columns.values.tolist(),
-        "timestamps": [_moment(milliseconds) for milliseconds in columns.timestamps.tolist()],
+        "timestamps": [build_date(milliseconds) for milliseconds in columns.timestamps.tolist()],
     }
 
 
@@ -49,7 +45,7 @@ def at_best(columns: Columns, best: Columns, goal: str) -> dict[str, Any] | None
         "iteration": int(here.iterations[0]),
         "value": float(here.values[0]),
         "best_value": float(others.values[place]),
-        "timestamp": _moment(int(here.timestamps[0])),
+        "timestamp": build_date(int(here.timestamps[0])),
     }
 
 
@@ -104,7 +100,3 @@ def _with_gaps(places: Places, is_gap: NDArray[np.bool_]) -> Places:
     following = np.searchsorted(gaps, places, "right")
     found = gaps[following[following < len(gaps)]]
     return np.union1d(places, found)
-
-
-def _moment(milliseconds: int) -> datetime:
-    return EPOCH + timedelta(milliseconds=min(max(milliseconds, EARLIEST), LATEST))

@@ -8,7 +8,7 @@ import bson
 import strawberry
 from pymongo.errors import DuplicateKeyError
 
-from models.documents.base import now
+from models.dates import now
 from models.documents.transition import TRANSITIONS
 from models.status import IN_PROGRESS
 from models.store.reader import TOLERANT

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.documents.base import now
+from models.dates import now
 from tests.support.asking import TASK, change, everything, mutation, read, refusal
 from tests.support.client import Client
 from tests.support.factories import (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from models.documents.base import now
+from models.dates import now
 from models.documents.transition import TRANSITIONS
 from models.status import CLEARML, DOCUMENTED
 from tests.support.client import Client

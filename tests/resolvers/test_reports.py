@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.documents.base import now
+from models.dates import now
 from models.documents.block import SERIES
 from models.documents.transition import TRANSITIONS
 from models.imports.importer import import_files

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from models.documents.base import now
+from models.dates import now
 from tests.support.client import Client
 from tests.support.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, model, put, queue, task
 

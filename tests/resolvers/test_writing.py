@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from models.documents.base import now
+from models.dates import now
 from schema.load import load
 from tests.support.client import Client
 from tests.support.database import found_by

@@ -16,7 +16,7 @@ from pymongo import AsyncMongoClient, monitoring
 from pymongo.asynchronous.database import AsyncDatabase
 
 from api.embedded_mongodb import run_embedded_mongodb
-from models.documents.base import now
+from models.dates import now
 from models.documents.block import SERIES
 from models.documents.transition import TRANSITIONS
 from models.metrics.blocks import BLOCK, appended, packed

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from models.documents.base import now
+from models.dates import now
 from models.status import STATUSES
 from tests.support.client import Client
 from tests.support.database import empty, found_by
