@@ -29,7 +29,7 @@ from resolvers.criteria.pages import Rows
 from resolvers.errors import ErrorCode
 from resolvers.execution.context import Context
 from resolvers.queries.export import ExportContext
-from resolvers.root import LOADERS, build_schema
+from resolvers.root import RELATED_FIELDS, build_schema
 from schema.load import load
 
 GZIP_FROM = 1400  # bytes: less fits into one packet as it is
@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> Starlette:
         return Context(
             viewer, reader, writer, database.changes, spec, settings.max_page, settings.rules, settings.storages,
             Rows(settings.max_rows, settings.max_rows_sorted),
-            related=LOADERS,
+            related_fields=RELATED_FIELDS,
         )  # fmt: skip
 
     @asynccontextmanager

@@ -24,9 +24,9 @@ from api.working import AtOnce, while_connected
 from models.store.database import Database
 from models.types import Viewer
 from resolvers.errors import coded
-from resolvers.execution.selection import Tree
+from resolvers.execution.selection import Selection
 from resolvers.queries.export import Export, ExportContext, exported
-from resolvers.root import LOADERS
+from resolvers.root import RELATED_FIELDS
 from schema.spec import ListOf, Spec
 
 log = logging.getLogger("taskql")
@@ -71,7 +71,7 @@ async def export_context(
             settings.max_page,
             settings.rules,
             settings.storages,
-            related=LOADERS,
+            related_fields=RELATED_FIELDS,
         )
 
 
@@ -114,7 +114,7 @@ async def _behind(first: bytes, parts: AsyncIterator[bytes]) -> AsyncIterator[by
 
 async def written(export: Export, form: Format) -> AsyncIterator[bytes]:
     """The head with the first batch, then the others."""
-    head, write = WRITERS[form](export.tree)
+    head, write = WRITERS[form](export.selection)
     batches = aiter(export.batches)
     yield head + write(await anext(batches, []))
     async for batch in batches:
@@ -124,13 +124,13 @@ async def written(export: Export, form: Format) -> AsyncIterator[bytes]:
 Write = Callable[[Iterable[dict[str, Any]]], bytes]
 
 
-def as_jsonl(_tree: Tree) -> tuple[bytes, Write]:
+def as_jsonl(_selection: Selection) -> tuple[bytes, Write]:
     return b"", lambda rows: b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
 
-def as_csv(tree: Tree) -> tuple[bytes, Write]:
+def as_csv(selection: Selection) -> tuple[bytes, Write]:
     """A line of names, and what writes the lines below it."""
-    paths = list(columns(tree))
+    paths = list(columns(selection))
     return _lines([map(".".join, paths)]), lambda rows: _lines([cell(row, path) for path in paths] for row in rows)
 
 
@@ -140,18 +140,18 @@ def _lines(rows: Iterable[Iterable[str]]) -> bytes:
     return written.getvalue().encode()
 
 
-WRITERS: dict[Format, Callable[[Tree], tuple[bytes, Write]]] = {Format.CSV: as_csv, Format.JSONL: as_jsonl}
+WRITERS: dict[Format, Callable[[Selection], tuple[bytes, Write]]] = {Format.CSV: as_csv, Format.JSONL: as_jsonl}
 
 
 # -- cells -----------------------------------------------------------------------------------------
 
 
-def columns(tree: Tree, at: Way = ()) -> Iterator[Way]:
+def columns(selection: Selection, at: Way = ()) -> Iterator[Way]:
     """The ways to all plain values and lists: each is a column."""
-    for selected in tree.fields:
+    for selected in selection.fields:
         here, face = (*at, selected.key), selected.face
-        if face and selected.tree and not (face.shown or isinstance(face.type, ListOf)):
-            yield from columns(selected.tree, here)
+        if face and selected.selection and not (face.shown or isinstance(face.type, ListOf)):
+            yield from columns(selected.selection, here)
         else:
             yield here
 

@@ -93,7 +93,7 @@ class _Handler(BaseGraphQLTransportWSHandler[Context, None]):
     async def _bodies(self, payload: Body) -> Bodies:
         try:
             asked = asked_for(payload)
-            async with aclosing(cast(Sockets, self.view).stream(asked, self.context.anew())) as bodies:
+            async with aclosing(cast(Sockets, self.view).stream(asked, self.context.renew())) as bodies:
                 async for body in bodies:
                     yield body
         except Exception as error:  # noqa: BLE001 - a refusal, or a fault, which is logged there

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.status import MOVES
-from resolvers.execution.context import Loader
+from resolvers.execution.context import LoadRelated
 from resolvers.execution.plan import PlannedExecution
 from resolvers.fields.available_transitions import available_transitions
 from resolvers.fields.related import children, subprojects, transitions
@@ -52,7 +52,7 @@ MUTATIONS: Mapping[str, Work] = {
 }
 ORDERS = {"task": NEWEST, "project": NEWEST, "queue": BY_NAME, "model": NEWEST, "user": BY_NAME}
 
-LOADERS: Mapping[str, Loader] = {
+RELATED_FIELDS: Mapping[str, LoadRelated] = {
     "subprojects": subprojects, "task_counts": task_counts, "children": children, "transitions": transitions,
     "available_transitions": available_transitions, "series": series, "metric_at": metric_at,
 }  # fmt: skip

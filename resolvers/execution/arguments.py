@@ -13,7 +13,7 @@ from schema.derive import UNKNOWN
 from schema.scalars import Plain
 
 
-def given(value: Any) -> Any:
+def read_arguments(value: Any) -> Any:
     """An argument as plain data by HOCON names, what was not given left out; UNKNOWN is refused."""
     if isinstance(value, Plain):
         return value
@@ -23,10 +23,10 @@ def given(value: Any) -> Any:
             raise InputError(ErrorCode.VALIDATION_ERROR, message)
         return value.value
     if isinstance(value, list):
-        return [given(item) for item in value]
+        return [read_arguments(item) for item in value]
     if dataclasses.is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {name.rstrip("_") if name.endswith("_") and keyword.iskeyword(name[:-1]) else name: given(inner)
+        return {name.rstrip("_") if name.endswith("_") and keyword.iskeyword(name[:-1]) else name: read_arguments(inner)
                 for name, inner in value.items() if inner is not strawberry.UNSET}  # fmt: skip
     return value

@@ -11,18 +11,18 @@ from models.store.reader import Reader
 from models.store.writer import Writer
 from models.types import Document, Viewer
 from resolvers.criteria.pages import Page, Rows, page_of, refuse_deep
-from resolvers.execution.selection import Tree
-from resolvers.execution.serializer import Shaping
+from resolvers.execution.selection import Selection
+from resolvers.execution.serializer import Serializer
 from schema.spec import Spec
 
 Wanted = TypeVar("Wanted", str, Document)
 Loaded = TypeVar("Loaded")
 
 
-class Answering(Protocol):
+class AnyPlan(Protocol):
     """A plan, as far as a context knows one."""
 
-    async def answer(self, context: "Context", tree: Tree, report: Any, /) -> Any: ...
+    async def answer(self, context: "Context", selection: Selection, report: Any, /) -> Any: ...
 
 
 class Context:
@@ -40,7 +40,7 @@ class Context:
         storages: Sequence[str] = (),
         rows: Rows = Rows(),  # noqa: B008 - frozen
         *,
-        related: Mapping[str, "Loader"],
+        related_fields: Mapping[str, "LoadRelated"],
     ) -> None:
         self._made_of = (viewer, reader, writer, changes, spec, max_page, rules, storages, rows)
         self.viewer = viewer
@@ -51,30 +51,32 @@ class Context:
         self.storages = storages
         self.spec = spec
         self.max_page = max_page
-        self.related = related
+        self.related_fields = related_fields
         self.rows = rows
-        self.shaping = Shaping(spec)
+        self.serializer = Serializer(spec)
         self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}
 
-    async def carry_out(self, plan: Answering, tree: Tree, report: Any) -> Any:
+    async def execute_plan(self, plan: AnyPlan, selection: Selection, report: Any) -> Any:
         """The value of the field with this plan."""
-        return await plan.answer(self, tree, report)
+        return await plan.answer(self, selection, report)
 
-    def page(self, asked: Mapping[str, Any]) -> Page:
+    def read_page(self, asked: Mapping[str, Any]) -> Page:
         """The page of a list that its arguments ask for; raises InputError and LimitError."""
         page = page_of(asked, self.max_page)
         refuse_deep(page, self.rows, is_served=True)
         return page
 
-    async def documents(self, collection: str, ids: Sequence[str], fields: Mapping[str, int]) -> list[Document | None]:
+    async def load_documents(
+        self, collection: str, ids: Sequence[str], fields: Mapping[str, int]
+    ) -> list[Document | None]:
         """The visible documents with these ids, in order, None for those that are not there."""
 
         async def load(keys: list[str]) -> list[Document | None]:
             return in_order(keys, await self.reader.by_ids(collection, keys, fields))
 
-        return await self.batched((collection, frozenset(fields)), load, ids)
+        return await self.load_batched((collection, frozenset(fields)), load, ids)
 
-    async def batched(
+    async def load_batched(
         self, key: Hashable, load: Callable[[list[Wanted]], Awaitable[list[Loaded]]], wanted: Sequence[Wanted]
     ) -> list[Loaded]:
         """What `load` finds for these ids or documents, in order; all look-ups of a request with the same key share
@@ -82,13 +84,13 @@ class Context:
         """
         return await self._loaders.setdefault(key, DataLoader(load, cache_key_fn=_id_of)).load_many(wanted)
 
-    def anew(self) -> "Context":
+    def renew(self) -> "Context":
         """Another for the same viewer, that has read nothing yet."""
-        made = Context(*self._made_of, related=self.related)
+        made = Context(*self._made_of, related_fields=self.related_fields)
         made.reader = self.reader.renew()
         return made
 
-    def forget(self) -> None:
+    def forget_documents(self) -> None:
         """What was read so far: something has changed."""
         self._loaders.clear()
 
@@ -103,5 +105,5 @@ def in_order(keys: list[str], documents: list[Document]) -> list[Document | None
     return [found.get(key) for key in keys]
 
 
-# (context, arguments, documents, tree) → for each document those that the field shows
-Loader = Callable[[Context, Mapping[str, Any], Sequence[Document], Tree], Awaitable[list[list[Document]]]]
+# (context, arguments, documents, selection) → for each document those that the field shows
+LoadRelated = Callable[[Context, Mapping[str, Any], Sequence[Document], Selection], Awaitable[list[list[Document]]]]

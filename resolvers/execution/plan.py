@@ -1,7 +1,7 @@
-"""Execution by plan: a resolver says what is wanted, the selection's tree says what of it, and the answer is final.
+"""Execution by plan: a resolver returns a Plan, the plan reads what the selection needs, and its answer is final.
 
 graphql-core resolves and completes field by field. Below a field that returns a Plan it does neither: the plan gets the
-tree of the selection and answers with plain JSON, so a list costs one command and one pass over its rows.
+selection of the selection and answers with plain JSON, so a list costs one command and one pass over its rows.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from models.types import Document
 from resolvers.errors import ErrorCode, InputError, coded
 from resolvers.execution.context import Context
-from resolvers.execution.selection import Selected, Tree, projection, read
+from resolvers.execution.selection import Selected, Selection, build_projection, read
 from resolvers.execution.serializer import Pending, PendingRelations
 from schema.spec import ListOf
 
-Report = Callable[[Exception, str], None]
+ReportError = Callable[[Exception, str], None]
 
 
 class Plan(ABC):
@@ -31,12 +31,12 @@ class Plan(ABC):
     patterned: Collection[str] = ()
 
     @abstractmethod
-    async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
-        """The field's value, shaped by the tree; `report` notes an error at one key and lets the rest stand."""
+    async def answer(self, context: Context, selection: Selection, report: ReportError) -> Any:
+        """The field's value, shaped by the selection; `report` notes an error at one key and lets the rest stand."""
 
 
 class PlannedExecution(StrawberryGraphQLCoreExecutionContext):
-    """graphql-core's executor, which hands plans their tree."""
+    """graphql-core's executor, which hands plans their selection."""
 
     def complete_value(
         self,
@@ -58,8 +58,8 @@ class PlannedExecution(StrawberryGraphQLCoreExecutionContext):
             self.handle_field_error(error, type_of_part, details, path.add_key(key, None))
 
         type_of_part = getattr(type_, "of_type", type_)
-        tree = read(self, context.spec, context.max_page, type_, details)
-        return _naming(plan.patterned, context.carry_out(plan, tree, report))
+        selection = read(self, context.spec, context.max_page, type_, details)
+        return _naming(plan.patterned, context.execute_plan(plan, selection, report))
 
 
 async def _naming(patterned: Collection[str], work: Awaitable[Any]) -> Any:
@@ -73,7 +73,9 @@ async def _naming(patterned: Collection[str], work: Awaitable[Any]) -> Any:
         raise InputError(known.code, str(known), field=next(iter(patterned))) from error
 
 
-async def or_null(work: Awaitable[Any], codes: Collection[ErrorCode], tree: Tree, name: str, report: Report) -> Any:
+async def read_or_null(
+    work: Awaitable[Any], codes: Collection[ErrorCode], selection: Selection, name: str, report: ReportError
+) -> Any:
     """What comes of the work for a field; when it fails with such a code null, and an error wherever it is selected."""
     try:
         return await work
@@ -81,13 +83,13 @@ async def or_null(work: Awaitable[Any], codes: Collection[ErrorCode], tree: Tree
         known = coded(error)
         if known is None or known.code not in codes:
             raise
-        for selected in tree.fields:
+        for selected in selection.fields:
             if selected.face and selected.face.name == name:
                 report(known, selected.key)
         return None
 
 
-async def together(*parts: Awaitable[Any]) -> list[Any]:
+async def gather_all(*parts: Awaitable[Any]) -> list[Any]:
     """All of them, or the first error once all have ended."""
     found = await asyncio.gather(*parts, return_exceptions=True)
     for result in found:
@@ -96,61 +98,63 @@ async def together(*parts: Awaitable[Any]) -> list[Any]:
     return found
 
 
-async def answers(context: Context, tree: Tree, documents: Sequence[Document]) -> list[dict[str, Any]]:
-    """The documents shaped by the tree, with what they refer to and what is loaded for them: all of a page at once."""
+async def build_answers(context: Context, selection: Selection, documents: Sequence[Document]) -> list[dict[str, Any]]:
+    """Serialize documents by the selection, with their relations and related fields, for all of a page at once."""
     pending: PendingRelations = {}
-    shaped = _shape_all(context, tree, documents, pending)
-    await together(*(_fill(context, part) for part in pending.values()))
+    shaped = _shape_all(context, selection, documents, pending)
+    await gather_all(*(_fill(context, part) for part in pending.values()))
     return shaped
 
 
-async def large_answer(context: Context, tree: Tree, document: Document) -> dict[str, Any]:
+async def build_large_answer(context: Context, selection: Selection, document: Document) -> dict[str, Any]:
     """One large document as `answers` shapes it, in a thread: others are answered meanwhile."""
     pending: PendingRelations = {}
-    [shaped] = await asyncio.to_thread(_shape_all, context, tree, [document], pending)
-    await together(*(_fill(context, part) for part in pending.values()))
+    [shaped] = await asyncio.to_thread(_shape_all, context, selection, [document], pending)
+    await gather_all(*(_fill(context, part) for part in pending.values()))
     return shaped
 
 
 def _shape_all(
-    context: Context, tree: Tree, documents: Sequence[Document], pending: PendingRelations
+    context: Context, selection: Selection, documents: Sequence[Document], pending: PendingRelations
 ) -> list[dict[str, Any]]:
-    shape = context.shaping.shape(tree)
+    shape = context.serializer.build(selection)
     return [shape(document, document, pending) for document in documents]
 
 
 async def _fill(context: Context, pending: Pending) -> None:
     selected, slots = pending
     assert selected.face
-    assert selected.tree
+    assert selected.selection
     roots = {slot.id: slot.root for slot in slots}
     found = (
         _loaded(context, selected, list(roots.values()))
         if selected.face.loader
-        else _related(context, selected.tree, list(roots))
+        else _related(context, selected.selection, list(roots))
     )
     by_id = dict(zip(roots, await found, strict=True))
     for slot in slots:
         slot.target[slot.key] = by_id[slot.id]
 
 
-async def _related(context: Context, tree: Tree, ids: Sequence[str]) -> list[Any]:
+async def _related(context: Context, selection: Selection, ids: Sequence[str]) -> list[Any]:
     """A reference to a document that is gone, or not the viewer's, is its id with the rest null."""
-    fields = projection([tree])
+    fields = build_projection([selection])
     found: Sequence[Document | None] = [None] * len(ids)
     if fields.keys() != {"_id"}:
-        assert tree.of.collection
-        found = await context.documents(tree.of.collection, ids, fields)
-    return await answers(context, tree, [document or {"_id": id_} for document, id_ in zip(found, ids, strict=True)])
+        assert selection.of.collection
+        found = await context.load_documents(selection.of.collection, ids, fields)
+    return await build_answers(
+        context, selection, [document or {"_id": id_} for document, id_ in zip(found, ids, strict=True)]
+    )
 
 
 async def _loaded(context: Context, selected: Selected, documents: Sequence[Document]) -> list[Any]:
     """For each document the one that its field's loader finds, or the list of them."""
-    face, tree = selected.face, selected.tree
+    face, selection = selected.face, selected.selection
     assert face
     assert face.loader
-    assert tree
-    rows = await context.related[face.loader](context, selected.arguments, documents, tree)
-    shaped = iter(await answers(context, tree, [document for row in rows for document in row]))
+    assert selection
+    rows = await context.related_fields[face.loader](context, selected.arguments, documents, selection)
+    shaped = iter(await build_answers(context, selection, [document for row in rows for document in row]))
     values = [list(islice(shaped, len(row))) for row in rows]
     return values if isinstance(face.type, ListOf) else [next(iter(row), None) for row in values]

@@ -1,6 +1,6 @@
-"""What was selected, as one tree; what the tree needs from the database, as one projection.
+"""What was selected, as one selection; what the selection needs from the database, as one projection.
 
-Nothing else looks at the selection: loaders and shaping read this tree.
+Nothing else looks at the selection: loaders and serializer read this selection.
 """
 
 import itertools
@@ -14,7 +14,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from models.layout import escape, hash_name
 from resolvers.criteria.pages import page_of
-from resolvers.execution.arguments import given
+from resolvers.execution.arguments import read_arguments
 from schema.spec import FieldSpec, ListOf, ObjectSpec, Ref, Spec
 
 OWNER = "company"  # every document that is there has one
@@ -22,35 +22,35 @@ MAX_NARROWED = 100  # beyond so many paths the whole map is the smaller request
 
 
 class Selected(NamedTuple):
-    """One field of the selection. `face` is None for __typename; `tree` is there when fields are selected below."""
+    """One field of the selection. `face` is None for __typename; `selection` holds the fields below."""
 
     key: str
     face: FieldSpec | None
     arguments: Mapping[str, Any]
-    tree: "Tree | None"
+    selection: "Selection | None"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tree:
+class Selection:
     """The fields selected of one object type, fragments merged, @skip and @include decided."""
 
     of: ObjectSpec
     fields: tuple[Selected, ...]
 
-    def selects(self, *names: str) -> bool:
+    def has_field(self, *names: str) -> bool:
         """Whether any of these HOCON names is selected here."""
         return any(selected.face and selected.face.name in names for selected in self.fields)
 
-    def below(self, name: str) -> Iterator["Tree"]:
-        """The trees of every selection of this field (aliases may give several)."""
+    def find_below(self, name: str) -> Iterator["Selection"]:
+        """The selections of every selection of this field (aliases may give several)."""
         for selected in self.fields:
-            if selected.face and selected.face.name == name and selected.tree:
-                yield selected.tree
+            if selected.face and selected.face.name == name and selected.selection:
+                yield selected.selection
 
 
 def read(
     executor: StrawberryGraphQLCoreExecutionContext, spec: Spec, max_page: int, type_: GraphQLOutputType, details: Any
-) -> Tree:
+) -> Selection:
     """Walk the selection below a field once; graphql-core itself decides fragments and directives.
 
     Raises InputError and LimitError for a page that can't be given, whether or not there is anything to page.
@@ -67,12 +67,12 @@ def read(
             continue
         field = named.fields[name]
         face = of.outputs[name]
-        arguments = given(get_argument_values(field, nodes[0].node, executor.variable_values))
+        arguments = read_arguments(get_argument_values(field, nodes[0].node, executor.variable_values))
         if face.loader:
             arguments = _by_names(face, arguments) | {"page": page_of(arguments, max_page)}
         below = read(executor, spec, max_page, field.type, nodes) if nodes[0].node.selection_set else None
         fields.append(Selected(key, face, arguments, below))
-    return Tree(of, tuple(fields))
+    return Selection(of, tuple(fields))
 
 
 def _by_names(face: FieldSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,9 +80,9 @@ def _by_names(face: FieldSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {argument.name: arguments.get(argument.graphql_name) for argument in face.arguments}
 
 
-def projection(trees: Iterable[Tree], *more: str) -> dict[str, int]:
-    """The stored paths that these trees read, and `more`, none of them inside another; always with _id."""
-    paths = {"_id", *more, *(path for tree in trees for path in _paths(tree, ""))}
+def build_projection(selections: Iterable[Selection], *more: str) -> dict[str, int]:
+    """The stored paths that these selections read, and `more`, none of them inside another; always with _id."""
+    paths = {"_id", *more, *(path for selection in selections for path in _paths(selection, ""))}
     return {path: 1 for path in sorted(paths) if not any(outer in paths for outer in _outer(path))}
 
 
@@ -91,8 +91,8 @@ def _outer(path: str) -> Iterator[str]:
     return (".".join(parts[:end]) for end in range(1, len(parts)))
 
 
-def _paths(tree: Tree, at: str) -> Iterator[str]:
-    for selected in tree.fields:
+def _paths(selection: Selection, at: str) -> Iterator[str]:
+    for selected in selection.fields:
         face = selected.face
         if face is None:
             continue
@@ -103,15 +103,15 @@ def _paths(tree: Tree, at: str) -> Iterator[str]:
         elif face.shown:
             yield from _narrowed(selected, places[0])
             yield from places[1:]
-        elif face.stored or face.relation or not selected.tree or not _has_parts(face):
+        elif face.stored or face.relation or not selected.selection or not _has_parts(face):
             yield from places
         else:
-            yield from _inside(selected.tree, places[0])
+            yield from _inside(selected.selection, places[0])
 
 
-def _inside(tree: Tree, place: str) -> Iterator[str]:
-    """The paths of a tree below a place; the place itself where there are none, to see that it is there."""
-    paths = list(_paths(tree, place + "."))
+def _inside(selection: Selection, place: str) -> Iterator[str]:
+    """The paths of a selection below a place; the place itself where there are none, to see that it is there."""
+    paths = list(_paths(selection, place + "."))
     return iter(paths or [place])
 
 
@@ -136,7 +136,7 @@ def _narrowed(selected: Selected, place: str) -> Iterator[str]:
         return
     for path in itertools.product(*keys):
         inside = ".".join((place, *path))
-        yield from _inside(selected.tree, inside) if exact and selected.tree else (inside,)
+        yield from _inside(selected.selection, inside) if exact and selected.selection else (inside,)
 
 
 def _is_read_whole(face: FieldSpec) -> bool:

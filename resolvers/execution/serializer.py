@@ -1,4 +1,4 @@
-"""The tree → a function from stored documents to answers.
+"""The selection → a function from stored documents to answers.
 
 Rows degrade alone: a value of a wrong type reads null, and an unknown enum value UNKNOWN, whatever its neighbours are.
 The answers are final: plain dicts, lists and JSON scalars, ready to be written out.
@@ -14,7 +14,7 @@ from models import layout
 from models.extended_json import format_cell, format_id
 from models.types import Document
 from resolvers.execution.scalars import SCALARS, USUAL, Convert, enum, items_of, reference, values_of
-from resolvers.execution.selection import OWNER, Selected, Tree, map_keys
+from resolvers.execution.selection import OWNER, Selected, Selection, map_keys
 from schema.spec import EnumSpec, FieldSpec, ListOf, Ref, Scalar, Spec, TypeSpec
 
 Answer = dict[str, Any]
@@ -44,23 +44,23 @@ Fill = Callable[[Answer, Document, Document, PendingRelations], None]
 LONGEST_CACHED = 10_000  # characters: what clients write must not fill the memory
 
 
-class Shaping:
-    """Makes shapes for the trees of one schema."""
+class Serializer:
+    """Makes shapes for the selections of one schema."""
 
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
 
-    def shape(self, tree: Tree) -> Shape:
-        """A generated function (document, root document, pending) → answer for this tree.
+    def build(self, selection: Selection) -> Shape:
+        """A generated function (document, root document, pending) → answer for this selection.
 
         Plain values stand in its source: usual ones are told in place, and only others cost a call. Whatever is more
         than a plain value is filled in by a function of its own, behind a None that keeps the order of the selection.
         """
         items, fills = [], []
         scope: dict[str, Any] = {}
-        for number, selected in enumerate(tree.fields):
-            value = repr(tree.of.graphql_name) if selected.face is None else "None"
-            if selected.face and selected.tree:
+        for number, selected in enumerate(selection.fields):
+            value = repr(selection.of.graphql_name) if selected.face is None else "None"
+            if selected.face and selected.selection:
                 scope[f"fill{number}"] = self._fill(selected)
                 fills.append(f"fill{number}(answer, document, root, pending)")
             elif selected.face:
@@ -111,10 +111,10 @@ class Shaping:
         return lambda _document, root: layout.read_path(root, face.stored[0])
 
     def _object(self, selected: Selected, value: Value) -> Fill:
-        assert selected.tree
-        shape, key, is_root = self.shape(selected.tree), selected.key, selected.tree.of.collection is not None
+        assert selected.selection
+        shape, key, is_root = self.build(selected.selection), selected.key, selected.selection.of.collection is not None
         # what is read from elsewhere in the document is there even when this part is not
-        is_always = any(face.stored for face in selected.tree.of.outputs.values())
+        is_always = any(face.stored for face in selected.selection.of.outputs.values())
 
         def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
             inner = value(document, root)
@@ -126,8 +126,8 @@ class Shaping:
         return fill
 
     def _objects(self, selected: Selected, value: Value) -> Fill:
-        assert selected.tree
-        shape, key, is_root = self.shape(selected.tree), selected.key, selected.tree.of.collection is not None
+        assert selected.selection
+        shape, key, is_root = self.build(selected.selection), selected.key, selected.selection.of.collection is not None
 
         def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
             inner = value(document, root)
@@ -139,8 +139,8 @@ class Shaping:
 
     def _items(self, selected: Selected, value: Value) -> Fill:
         """A stored map, or an older server's list, as a list."""
-        assert selected.tree
-        shape, key, find = self.shape(selected.tree), selected.key, self._find(selected)
+        assert selected.selection
+        shape, key, find = self.build(selected.selection), selected.key, self._find(selected)
 
         def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
             answer[key] = [shape(item, root, pending) for item in find(value(document, root))]

@@ -8,13 +8,13 @@ from models.dates import now
 from models.status import MOVES
 from models.types import Document
 from resolvers.execution.context import Context
-from resolvers.execution.selection import Tree
+from resolvers.execution.selection import Selection
 from resolvers.transitions.guards import Situation, refuse_public
 from resolvers.transitions.preconditions import Around, Surveyor
 
 
 async def available_transitions(
-    context: Context, _arguments: Mapping[str, Any], documents: Sequence[Document], _tree: Tree
+    context: Context, _arguments: Mapping[str, Any], documents: Sequence[Document], _selection: Selection
 ) -> list[list[Document]]:
     surveyor = Surveyor(context.viewer, context.reader.all, context.reader.tally)
 
@@ -22,7 +22,7 @@ async def available_transitions(
         around, at = await surveyor.around(tasks, MOVES), now()
         return [_available(context, task, found, at) for task, found in zip(tasks, around, strict=True)]
 
-    return await context.batched("available_transitions", load, documents)
+    return await context.load_batched("available_transitions", load, documents)
 
 
 def _available(context: Context, task: Document, around: Around, now: datetime) -> list[Document]:

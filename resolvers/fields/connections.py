@@ -9,8 +9,8 @@ from resolvers.criteria.ordering import Order
 from resolvers.criteria.pages import Page
 from resolvers.errors import ErrorCode
 from resolvers.execution.context import Context
-from resolvers.execution.plan import Report, answers, or_null, together
-from resolvers.execution.selection import Tree, projection
+from resolvers.execution.plan import ReportError, build_answers, gather_all, read_or_null
+from resolvers.execution.selection import Selection, build_projection
 
 ReadDocuments = Callable[[], Awaitable[Sequence[Document]]]
 CountDocuments = Callable[[], Awaitable[int]]
@@ -19,7 +19,7 @@ CountDocuments = Callable[[], Awaitable[int]]
 class ConnectionPage:
     """A page of one list. It says which documents to read, and builds the connection from them."""
 
-    def __init__(self, selection: Tree, page: Page, order: Order, list_identity: object) -> None:
+    def __init__(self, selection: Selection, page: Page, order: Order, list_identity: object) -> None:
         """`list_identity` tells the list from all others. Raises InputError for a cursor of another list."""
         self._selection = selection
         self._page = page
@@ -30,11 +30,11 @@ class ConnectionPage:
 
     @property
     def needs_documents(self) -> bool:
-        return self._selection.selects("edges", "nodes", "page_info")
+        return self._selection.has_field("edges", "nodes", "page_info")
 
     @property
     def needs_total(self) -> bool:
-        return self._selection.selects("total_count")
+        return self._selection.has_field("total_count")
 
     @property
     def read_order(self) -> Order:
@@ -44,30 +44,30 @@ class ConnectionPage:
     @property
     def read_limit(self) -> int:
         """One more document than the page shows where the selection asks whether there are more."""
-        page_infos = self._selection.below("page_info")
-        return self._page.limit + any(info.selects("has_next_page", "has_previous_page") for info in page_infos)
+        page_infos = self._selection.find_below("page_info")
+        return self._page.limit + any(info.has_field("has_next_page", "has_previous_page") for info in page_infos)
 
     @property
     def projection(self) -> dict[str, int]:
-        nodes = [*self._selection.below("nodes")]
-        for edge in self._selection.below("edges"):
-            nodes += edge.below("node")
-        return projection(nodes, *(self._order.paths if self._has_cursors else ()))
+        nodes = [*self._selection.find_below("nodes")]
+        for edge in self._selection.find_below("edges"):
+            nodes += edge.find_below("node")
+        return build_projection(nodes, *(self._order.paths if self._has_cursors else ()))
 
-    async def answer(self, context: Context, read: ReadDocuments, count: CountDocuments, report: Report) -> Any:
+    async def answer(self, context: Context, read: ReadDocuments, count: CountDocuments, report: ReportError) -> Any:
         """Read the documents and count the list at the same time, each only if it is selected."""
-        documents, total = await together(self._read(read), self._count(count, report))
-        [answer] = await answers(context, self._selection, [self.build(documents, total)])
+        documents, total = await gather_all(self._read(read), self._count(count, report))
+        [answer] = await build_answers(context, self._selection, [self.build(documents, total)])
         return answer
 
     async def _read(self, read: ReadDocuments) -> Sequence[Document]:
         return await read() if self.needs_documents else []
 
-    async def _count(self, count: CountDocuments, report: Report) -> int | None:
+    async def _count(self, count: CountDocuments, report: ReportError) -> int | None:
         """The number of documents; null, with an error in the answer, where counting takes too long."""
         if not self.needs_total:
             return None
-        total: int | None = await or_null(count(), {ErrorCode.TIMEOUT}, self._selection, "total_count", report)
+        total: int | None = await read_or_null(count(), {ErrorCode.TIMEOUT}, self._selection, "total_count", report)
         return total
 
     def build(self, documents: Sequence[Document], total: int | None) -> Document:
@@ -97,7 +97,7 @@ class ConnectionPage:
         }
 
 
-def _selects_cursors(selection: Tree) -> bool:
-    return any(edge.selects("cursor") for edge in selection.below("edges")) or any(
-        info.selects("start_cursor", "end_cursor") for info in selection.below("page_info")
+def _selects_cursors(selection: Selection) -> bool:
+    return any(edge.has_field("cursor") for edge in selection.find_below("edges")) or any(
+        info.has_field("start_cursor", "end_cursor") for info in selection.find_below("page_info")
     )

@@ -9,39 +9,41 @@ from models.types import Document, Part
 from resolvers.criteria.ordering import Order, order_of, whole
 from resolvers.criteria.pages import Page
 from resolvers.execution.context import Context
-from resolvers.execution.selection import Tree, projection
+from resolvers.execution.selection import Selection, build_projection
 from resolvers.fields.connections import ConnectionPage
 
 
 async def subprojects(
-    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], tree: Tree
+    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], selection: Selection
 ) -> list[list[Document]]:
     part, page = Part({}, {"name": 1, "_id": 1}), arguments["page"]
-    return await _first_of_each(context, ("project", "parent"), _ids(documents), part, page.limit, projection([tree]))
+    return await _first_of_each(
+        context, ("project", "parent"), _ids(documents), part, page.limit, build_projection([selection])
+    )
 
 
 async def children(
-    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], tree: Tree
+    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], selection: Selection
 ) -> list[list[Document]]:
     order = order_of(context.spec.object("task").sortable, [{"field": "last_update", "direction": "desc"}])
-    return await _connections(context, ("task", "parent"), order, arguments["page"], _ids(documents), tree)
+    return await _connections(context, ("task", "parent"), order, arguments["page"], _ids(documents), selection)
 
 
 async def transitions(
-    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], tree: Tree
+    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], selection: Selection
 ) -> list[list[Document]]:
     """Their ids are made of numbers, so that they are in the order of time."""
     order = Order((), id_ascending=True)
-    return await _connections(context, (TRANSITIONS, "task"), order, arguments["page"], _ids(documents), tree)
+    return await _connections(context, (TRANSITIONS, "task"), order, arguments["page"], _ids(documents), selection)
 
 
 async def _connections(
-    context: Context, of: tuple[str, str], order: Order, page: Page, ids: Sequence[str], tree: Tree
+    context: Context, of: tuple[str, str], order: Order, page: Page, ids: Sequence[str], selection: Selection
 ) -> list[list[Document]]:
     """For each id the connection of what names it at a path of a collection."""
     if not ids:
         return []
-    pages = [ConnectionPage(tree, page, order, (context.viewer.company, *of, id_)) for id_ in ids]
+    pages = [ConnectionPage(selection, page, order, (context.viewer.company, *of, id_)) for id_ in ids]
     rows: Sequence[list[Document]] = [[]] * len(ids)
     totals: Sequence[int | None] = [None] * len(ids)
     first_page = pages[0]  # a cursor belongs to one list, so that all pages start there only if there is one
@@ -66,7 +68,7 @@ async def _first_of_each(
             found[document[path]].append(document)
         return [found[id_] for id_ in ids]
 
-    return await context.batched((*of, repr(part), limit, frozenset(fields)), load, ids)
+    return await context.load_batched((*of, repr(part), limit, frozenset(fields)), load, ids)
 
 
 async def _totals(context: Context, of: tuple[str, str], ids: Sequence[str]) -> list[int]:
@@ -77,7 +79,7 @@ async def _totals(context: Context, of: tuple[str, str], ids: Sequence[str]) -> 
         totals = {row[path]: row["count"] for row in rows if isinstance(row[path], str)}
         return [totals.get(id_, 0) for id_ in ids]
 
-    return await context.batched((*of, "total"), load, ids)
+    return await context.load_batched((*of, "total"), load, ids)
 
 
 def _ids(documents: Sequence[Document]) -> list[str]:

@@ -8,7 +8,7 @@ from models.metrics.blocks import columns, is_readable
 from models.types import Document, Pair, Query
 from resolvers.errors import ErrorCode, InputError, limit_exceeded
 from resolvers.execution.context import Context
-from resolvers.execution.selection import Tree
+from resolvers.execution.selection import Selection
 from resolvers.fields.points import at_best, shown
 
 MIN_POINTS, MAX_POINTS = 10, 10_000
@@ -18,7 +18,7 @@ Curves = list[Document]
 
 
 async def series(
-    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], _tree: Tree
+    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], _selection: Selection
 ) -> list[Curves]:
     """For each task its curves, by metric and variant; raises InputError and LimitError for a wrong maxPoints."""
     most = MAX_POINTS if arguments["max_points"] is None else arguments["max_points"]
@@ -35,11 +35,11 @@ async def series(
         return [[_curve(pair, blocks, window) for pair, blocks in sorted(curves[task].items())] for task in tasks]
 
     ids = [document["_id"] for document in documents]
-    return await context.batched(("series", *map(str, names.items()), window), load, ids)
+    return await context.load_batched(("series", *map(str, names.items()), window), load, ids)
 
 
 async def metric_at(
-    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], _tree: Tree
+    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], _selection: Selection
 ) -> list[Curves]:
     """For each task the point of one metric where another is best, or none."""
     of, best = arguments["of"], arguments["best"]
@@ -54,7 +54,7 @@ async def metric_at(
         return [[point] if point else [] for point in points]
 
     ids = [document["_id"] for document in documents]
-    return await context.batched(("metric_at", *pairs, goal), load, ids)
+    return await context.load_batched(("metric_at", *pairs, goal), load, ids)
 
 
 async def _blocks(context: Context, tasks: Sequence[str], query: Query) -> Mapping[str, dict[Pair, list[Document]]]:

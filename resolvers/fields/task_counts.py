@@ -7,7 +7,7 @@ from typing import Any
 from models.types import Document, Query
 from resolvers.criteria.subprojects import within
 from resolvers.execution.context import Context
-from resolvers.execution.selection import Tree
+from resolvers.execution.selection import Selection
 from schema import derive
 from schema.spec import EnumSpec, Spec
 
@@ -18,7 +18,7 @@ ARCHIVED: Mapping[bool | None, Query] = {
 
 
 async def task_counts(
-    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], _tree: Tree
+    context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], _selection: Selection
 ) -> list[list[Document]]:
     is_deep, archived = bool(arguments["include_subprojects"]), arguments["archived"]
 
@@ -32,7 +32,9 @@ async def task_counts(
                 counts[holder][_named(context.spec, group.get("status"))] += group["count"]
         return [[_shown(context.spec, counts[project])] for project in projects]
 
-    return await context.batched(("task_counts", is_deep, archived), load, [document["_id"] for document in documents])
+    return await context.load_batched(
+        ("task_counts", is_deep, archived), load, [document["_id"] for document in documents]
+    )
 
 
 async def _holders(context: Context, projects: Sequence[str]) -> dict[str, set[str]]:

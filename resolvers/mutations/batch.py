@@ -6,10 +6,10 @@ from typing import Any
 import strawberry
 
 from resolvers.errors import ErrorCode, coded, limit_exceeded
-from resolvers.execution.arguments import given
+from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
-from resolvers.execution.plan import Plan, Report, answers
-from resolvers.execution.selection import Tree
+from resolvers.execution.plan import Plan, ReportError, build_answers
+from resolvers.execution.selection import Selection
 from resolvers.mutations.idempotency import Key, key_of
 from resolvers.mutations.transaction import Payload, Work, perform
 
@@ -27,7 +27,7 @@ class Many(Plan):
         self._work = work
         self._asked = asked
 
-    async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
+    async def answer(self, context: Context, selection: Selection, report: ReportError) -> Any:
         ids = list(dict.fromkeys(self._asked["ids"]))
         if len(ids) > MAX_IDS:
             message = f"ids names {len(ids)} tasks; the maximum is {MAX_IDS}. Send several requests."
@@ -36,12 +36,12 @@ class Many(Plan):
         others = {name: value for name, value in self._asked.items() if name not in {"ids", "idempotency_key"}}
         asked = [{**others, "task": id_} for id_ in ids]
         results = await each(context, self._single, self._work, asked, key, report)
-        context.forget()
-        return (await answers(context, tree, [{"results": results}]))[0]
+        context.forget_documents()
+        return (await build_answers(context, selection, [{"results": results}]))[0]
 
 
 async def each(
-    context: Context, name: str, work: Work, asked: Iterable[Mapping[str, Any]], key: Key | None, report: Report
+    context: Context, name: str, work: Work, asked: Iterable[Mapping[str, Any]], key: Key | None, report: ReportError
 ) -> list[Payload]:
     """Do what is asked of each `task` by itself; what became of each."""
     results = []
@@ -56,7 +56,7 @@ async def each(
     return results
 
 
-def _failure(id_: str, error: Exception, report: Report) -> Payload:
+def _failure(id_: str, error: Exception, report: ReportError) -> Payload:
     known = coded(error)
     if known and known.code in COMMON:
         raise error
@@ -72,6 +72,6 @@ def _failure(id_: str, error: Exception, report: Report) -> Payload:
 
 def many(name: str, single: str, work: Work) -> Callable[..., Plan]:
     def resolve(info: strawberry.Info[Context, None], input: Any) -> Plan:  # noqa: A002, ARG001 - the argument's public name
-        return Many(name, single, work, given(input))
+        return Many(name, single, work, read_arguments(input))
 
     return resolve

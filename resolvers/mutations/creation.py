@@ -13,7 +13,7 @@ from models.documents.task import Task
 from models.store.writer import Transaction
 from models.types import Document
 from resolvers.errors import ErrorCode, InputError, limit_exceeded, not_found
-from resolvers.execution.arguments import given
+from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
 from resolvers.mutations.input_values import laid_out, made, refuse_unfitting, signed
 from resolvers.mutations.transaction import Change, Payload
@@ -40,7 +40,7 @@ async def validate(info: strawberry.Info[Context, None], input: Any) -> bool:  #
     context = info.context
 
     async def look(tx: Transaction) -> None:
-        change = Change(context, tx, "task_validate", given(input))
+        change = Change(context, tx, "task_validate", read_arguments(input))
         task = await _new(change, "task_validate_input")
         await refuse_taken(change, "task", task.name)
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from models.layout import read_path
-from resolvers.execution.selection import Selected, Tree
-from resolvers.execution.serializer import Shaping
+from resolvers.execution.selection import Selected, Selection
+from resolvers.execution.serializer import Serializer
 from schema.spec import FieldSpec, ListOf, ObjectSpec, Ref, Spec
 
 
@@ -20,13 +20,13 @@ class Shown(NamedTuple):
 
 def echo(spec: Spec, written: Mapping[str, Any]) -> dict[str, Any]:
     """Stored paths of a task and their values → dotted API names and values; what has no name is left out."""
-    fields, shaping, root = _by_path(spec), Shaping(spec), _nested(written)
+    fields, serializer, root = _by_path(spec), Serializer(spec), _nested(written)
     answer = {}
     for path in written:
         if shown := fields.get(path) or _view(fields, path):
-            tree = Tree(shown.of, (Selected("value", shown.face, {}, _all_of(spec, shown.face)),))
+            selection = Selection(shown.of, (Selected("value", shown.face, {}, _all_of(spec, shown.face)),))
             inner = read_path(root, shown.at) if shown.at else root
-            answer[shown.name] = shaping.shape(tree)(inner, root, {}).get("value")
+            answer[shown.name] = serializer.build(selection)(inner, root, {}).get("value")
     return answer
 
 
@@ -53,7 +53,7 @@ def _fields(spec: Spec, of: ObjectSpec, name: str, at: str, seen: tuple[str, ...
             yield from _fields(spec, inner, f"{name}{graphql_name}.", f"{path}.", (*seen, inner.name))
 
 
-def _all_of(spec: Spec, face: FieldSpec) -> Tree | None:
+def _all_of(spec: Spec, face: FieldSpec) -> Selection | None:
     """Everything below a field, less what other documents hold."""
     type_ = face.type.item if isinstance(face.type, ListOf) else face.type
     name = face.shown.of if face.shown else type_.name if isinstance(type_, Ref) else ""
@@ -61,7 +61,7 @@ def _all_of(spec: Spec, face: FieldSpec) -> Tree | None:
     if not isinstance(of, ObjectSpec):
         return None
     faces = [(key, inner) for key, inner in of.outputs.items() if not inner.relation and not inner.loader]
-    return Tree(of, tuple(Selected(key, inner, {}, _all_of(spec, inner)) for key, inner in faces))
+    return Selection(of, tuple(Selected(key, inner, {}, _all_of(spec, inner)) for key, inner in faces))
 
 
 def _nested(written: Mapping[str, Any]) -> dict[str, Any]:

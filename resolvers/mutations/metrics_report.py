@@ -15,10 +15,10 @@ from models.metrics.last_metrics import MAX_PAIRS, LastMetrics
 from models.status import PUBLISHED, PUBLISHING, STATUSES
 from models.types import Document, Pair
 from resolvers.errors import ConflictError, ErrorCode, InputError, limit_exceeded
-from resolvers.execution.arguments import given
+from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
-from resolvers.execution.plan import Plan, Report, answers
-from resolvers.execution.selection import Tree
+from resolvers.execution.plan import Plan, ReportError, build_answers
+from resolvers.execution.selection import Selection
 from resolvers.mutations.batch import each
 from resolvers.mutations.idempotency import key_of
 from resolvers.mutations.transaction import Change, Payload
@@ -40,18 +40,18 @@ class MetricsReport(Plan):
     def __init__(self, asked: Mapping[str, Any]) -> None:
         self._asked = asked
 
-    async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
+    async def answer(self, context: Context, selection: Selection, report: ReportError) -> Any:
         reports = self._asked["reports"]
         _refuse_many(reports)
         key = key_of(context.viewer, NAME, self._asked)
         results = await each(context, NAME, store, reports, key, report)
-        context.forget()
+        context.forget_documents()
         whole = [{"added": 0, "bad_points": [], **result} for result in results]
-        return (await answers(context, tree, [{"results": whole}]))[0]
+        return (await build_answers(context, selection, [{"results": whole}]))[0]
 
 
 def metrics_report(info: strawberry.Info[Context, None], input: Any) -> Plan:  # noqa: A002, ARG001 - the argument's public name
-    return MetricsReport(given(input))
+    return MetricsReport(read_arguments(input))
 
 
 def _refuse_many(reports: Sequence[Mapping[str, Any]]) -> None:

@@ -15,10 +15,10 @@ from models.store.reader import TOLERANT
 from models.store.writer import Transaction
 from models.types import Document
 from resolvers.errors import ConflictError, ErrorCode, document_too_large, not_found
-from resolvers.execution.arguments import given
+from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
-from resolvers.execution.plan import Plan, Report, answers
-from resolvers.execution.selection import Tree
+from resolvers.execution.plan import Plan, ReportError, build_answers
+from resolvers.execution.selection import Selection
 from resolvers.mutations.echo import echo
 from resolvers.mutations.idempotency import Key, key_of
 from resolvers.transitions.guards import refuse_public, shown
@@ -158,16 +158,16 @@ class Mutation(Plan):
         self._work = work
         self._asked = asked
 
-    async def answer(self, context: Context, tree: Tree, _report: Report) -> Any:
+    async def answer(self, context: Context, selection: Selection, _report: ReportError) -> Any:
         key = key_of(context.viewer, self._name, self._asked)
         payload = await perform(context, self._name, self._work, self._asked, key)
-        context.forget()
-        return (await answers(context, tree, [payload]))[0]
+        context.forget_documents()
+        return (await build_answers(context, selection, [payload]))[0]
 
 
 def mutation(name: str, work: Work) -> Callable[..., Plan]:
     def resolve(info: strawberry.Info[Context, None], input: Any) -> Plan:  # noqa: A002, ARG001 - the argument's public name
-        return Mutation(name, work, given(input))
+        return Mutation(name, work, read_arguments(input))
 
     return resolve
 

@@ -9,10 +9,10 @@ import strawberry
 
 from models.types import Document
 from resolvers.errors import ErrorCode, InputError, ServiceError, limit_exceeded, not_found
-from resolvers.execution.arguments import given
+from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
-from resolvers.execution.plan import Plan, Report, large_answer
-from resolvers.execution.selection import Tree
+from resolvers.execution.plan import Plan, ReportError, build_large_answer
+from resolvers.execution.selection import Selection
 from resolvers.queries.pieces import FIELDS, Piece, Pieces, Place, pieces
 from resolvers.texts.budget import Budget, OverdueError
 
@@ -28,14 +28,14 @@ class Comparison(Plan):
         self._beside = None if baseline in ids else baseline
         self._only_differences = only_differences
 
-    async def answer(self, context: Context, tree: Tree, _report: Report) -> Any:
-        found = await context.documents("task", self.ids, dict.fromkeys(FIELDS, 1))
+    async def answer(self, context: Context, selection: Selection, _report: ReportError) -> Any:
+        found = await context.load_documents("task", self.ids, dict.fromkeys(FIELDS, 1))
         for id_, task in zip(self.ids, found, strict=True):
             if task is None:
                 field = "baseline" if id_ == self._beside else "ids"
                 raise not_found("task", id_, field=field)
         compared = await self._compare_in_time([task for task in found if task], context.reader.max_time_ms)
-        return await large_answer(context, tree, compared)
+        return await build_large_answer(context, selection, compared)
 
     async def _compare_in_time(self, tasks: Sequence[Document], max_time_ms: int) -> Document:
         """Compares in a thread, in which others are answered; it ends with the time, and with the request."""
@@ -88,7 +88,7 @@ def _change(baseline: Piece | None, piece: Piece | None) -> str:
 
 def compare_tasks() -> Callable[..., Plan]:
     def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:  # noqa: ARG001 - given by Strawberry
-        asked = given(arguments)
+        asked = read_arguments(arguments)
         if not asked["ids"]:
             raise InputError(ErrorCode.VALIDATION_ERROR, "ids names at least one task.", field="ids")
         comparison = Comparison(

@@ -6,8 +6,8 @@ from typing import Any
 import strawberry
 
 from resolvers.execution.context import Context
-from resolvers.execution.plan import Plan, Report, answers
-from resolvers.execution.selection import Tree, projection
+from resolvers.execution.plan import Plan, ReportError, build_answers
+from resolvers.execution.selection import Selection, build_projection
 
 
 class One(Plan):
@@ -17,9 +17,9 @@ class One(Plan):
         self._collection = collection
         self._id = id_
 
-    async def answer(self, context: Context, tree: Tree, _report: Report) -> Any:
-        [found] = await context.documents(self._collection, [self._id], projection([tree]))
-        return (await answers(context, tree, [found]))[0] if found else None
+    async def answer(self, context: Context, selection: Selection, _report: ReportError) -> Any:
+        [found] = await context.load_documents(self._collection, [self._id], build_projection([selection]))
+        return (await build_answers(context, selection, [found]))[0] if found else None
 
 
 def one(collection: str) -> Callable[..., Plan]:

@@ -11,10 +11,10 @@ from resolvers.criteria.filters import filters_of
 from resolvers.criteria.ordering import Order, Place, order_of, parts, whole
 from resolvers.criteria.pages import DEFAULT_PAGE, Page, refuse_deep
 from resolvers.criteria.subprojects import Asked, query_of
-from resolvers.execution.arguments import given
+from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
-from resolvers.execution.plan import Plan, Report, answers
-from resolvers.execution.selection import Tree, projection
+from resolvers.execution.plan import Plan, ReportError, build_answers
+from resolvers.execution.selection import Selection, build_projection
 from resolvers.fields.connections import ConnectionPage
 from schema.spec import Spec
 
@@ -28,9 +28,9 @@ class Listing(Plan):
         self._order = order
         self._page = page
 
-    async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
+    async def answer(self, context: Context, selection: Selection, report: ReportError) -> Any:
         list_identity = (context.viewer.company, self.collection, self._identity)
-        page = ConnectionPage(tree, self._page, self._order, list_identity)
+        page = ConnectionPage(selection, self._page, self._order, list_identity)
 
         def read() -> Awaitable[list[Document]]:
             return context.reader.list(
@@ -46,20 +46,20 @@ class Listing(Plan):
 
         return await page.answer(context, read, count, report)
 
-    async def batches(self, context: Context, tree: Tree) -> AsyncIterator[list[dict[str, Any]]]:
-        """What the tree selects of each document, to the end of the list. Documents are read a page at a time and
+    async def batches(self, context: Context, selection: Selection) -> AsyncIterator[list[dict[str, Any]]]:
+        """What the selection selects of each document, to the end of the list. Documents are read a page at a time and
         answered as many at once as the cost of a query takes a page to have.
         """
         at: Place | None = None
-        wanted, is_more = projection([tree], *self._order.paths), True
+        wanted, is_more = build_projection([selection], *self._order.paths), True
         while is_more:
             stretch = self._segments(context, self._order, at)
             found = await context.reader.list(
                 self.collection, stretch, skip=0, limit=self._page.limit, projection=wanted
             )
             for start in range(0, len(found), DEFAULT_PAGE):
-                yield await answers(context, tree, found[start : start + DEFAULT_PAGE])
-                context.forget()
+                yield await build_answers(context, selection, found[start : start + DEFAULT_PAGE])
+                context.forget_documents()
             is_more = len(found) == self._page.limit
             at = place(found[-1], self._order) if is_more else None
 
@@ -82,11 +82,11 @@ def many(spec: Spec, collection: str, default_order: Sequence[Mapping[str, Any]]
     filters, sortable = filters_of(spec, collection), spec.object(collection).sortable
 
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
-        asked = given(arguments)
+        asked = read_arguments(arguments)
         filter_ = asked.get("filter") or {}
         asked_order = asked.get("order_by") or default_order
         order = order_of(sortable, asked_order, searches=bool(filter_.get("search_text")))
-        page = info.context.page(asked)
+        page = info.context.read_page(asked)
         listing = Listing(collection, await query_of(filter_, filters, info.context.reader), order, page)
         listing.refuse_deep(info.context)
         return listing

@@ -10,10 +10,10 @@ from resolvers.criteria.filters import filters_of
 from resolvers.criteria.ordering import Order, whole
 from resolvers.criteria.pages import Page, refuse_deep
 from resolvers.criteria.subprojects import Asked, query_of
-from resolvers.execution.arguments import given
+from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
-from resolvers.execution.plan import Plan, Report
-from resolvers.execution.selection import Tree
+from resolvers.execution.plan import Plan, ReportError
+from resolvers.execution.selection import Selection
 from resolvers.fields.connections import ConnectionPage
 from schema.spec import Spec
 
@@ -48,8 +48,8 @@ class MetricNames(Plan):
         self._query, self._identity, self.patterned = asked
         self._page = page
 
-    async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
-        page = ConnectionPage(tree, self._page, BY_NAME, (context.viewer.company, "metric_names", self._identity))
+    async def answer(self, context: Context, selection: Selection, report: ReportError) -> Any:
+        page = ConnectionPage(selection, self._page, BY_NAME, (context.viewer.company, "metric_names", self._identity))
 
         async def read() -> list[Document]:
             segment = whole({}, page.read_order, page.start)
@@ -68,8 +68,8 @@ def metric_names(spec: Spec) -> Callable[..., Awaitable[Plan]]:
     filters = filters_of(spec, "task")
 
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
-        asked = given(arguments)
-        page = info.context.page(asked)
+        asked = read_arguments(arguments)
+        page = info.context.read_page(asked)
         refuse_deep(page, info.context.rows, is_served=False)
         return MetricNames(await query_of(asked.get("filter") or {}, filters, info.context.reader), page)
 

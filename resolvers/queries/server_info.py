@@ -5,8 +5,8 @@ from typing import Any
 
 from resolvers.errors import ErrorCode
 from resolvers.execution.context import Context
-from resolvers.execution.plan import Plan, Report, answers, or_null
-from resolvers.execution.selection import Tree
+from resolvers.execution.plan import Plan, ReportError, build_answers, read_or_null
+from resolvers.execution.selection import Selection
 
 AWAY = {ErrorCode.TIMEOUT, ErrorCode.DATABASE_UNAVAILABLE}
 
@@ -17,11 +17,11 @@ class ServerInfo(Plan):
     def __init__(self, known: Mapping[str, Any]) -> None:
         self._known = known
 
-    async def answer(self, context: Context, tree: Tree, report: Report) -> Any:
+    async def answer(self, context: Context, selection: Selection, report: ReportError) -> Any:
         mongodb = None
-        if tree.selects("mongodb"):
-            mongodb = await or_null(context.reader.server(), AWAY, tree, "mongodb", report)
-        [answer] = await answers(context, tree, [{**self._known, "mongodb": mongodb}])
+        if selection.has_field("mongodb"):
+            mongodb = await read_or_null(context.reader.server(), AWAY, selection, "mongodb", report)
+        [answer] = await build_answers(context, selection, [{**self._known, "mongodb": mongodb}])
         return answer
 
 

@@ -10,10 +10,10 @@ from resolvers.criteria.filters import filters_of
 from resolvers.criteria.sort_keys import Key, metric_value_key, of_parameter, parameter_key, value_expression
 from resolvers.criteria.subprojects import Asked, query_of
 from resolvers.errors import ErrorCode, InputError, limit_exceeded
-from resolvers.execution.arguments import given
+from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
-from resolvers.execution.plan import Plan, Report, answers
-from resolvers.execution.selection import Tree
+from resolvers.execution.plan import Plan, ReportError, build_answers
+from resolvers.execution.selection import Selection
 from schema.spec import Spec
 
 MAX_GROUPS, MAX_METRICS = 4, 20
@@ -43,12 +43,12 @@ class Stats(Plan):
         self._metrics = metrics
         self._keys = keys
 
-    async def answer(self, context: Context, tree: Tree, _report: Report) -> Any:
+    async def answer(self, context: Context, selection: Selection, _report: ReportError) -> Any:
         rows = await context.reader.group("task", self._query, self._stages(), limit=context.max_page + 1)
         if len(rows) > context.max_page:
             message = f"These are more than {context.max_page} groups; filter the tasks, or group by less."
             raise limit_exceeded(message, limit="page", maximum=context.max_page)
-        return await answers(context, tree, [self._row(row) for row in rows])
+        return await build_answers(context, selection, [self._row(row) for row in rows])
 
     def _stages(self) -> list[Query]:
         values = {f"_group{number}": group.expression for number, group in enumerate(self._groups)}
@@ -121,7 +121,7 @@ def task_stats(spec: Spec) -> Callable[..., Awaitable[Plan]]:
     filters = filters_of(spec, "task")
 
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
-        asked = given(arguments)
+        asked = read_arguments(arguments)
         groups, metrics = [_group(item) for item in asked["group_by"]], asked.get("metrics") or []
         _refuse_more("groupBy", len(groups), MAX_GROUPS)
         _refuse_more("metrics", len(metrics), MAX_METRICS)

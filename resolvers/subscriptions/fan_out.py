@@ -19,8 +19,8 @@ from models.store.change_stream import Batch, NoChangesError, Position, Position
 from models.store.changes import Changes, Listener
 from resolvers.errors import ErrorCode, ServiceError, coded, limit_exceeded
 from resolvers.execution.context import Context
-from resolvers.execution.plan import Plan, Report, answers
-from resolvers.execution.selection import Tree
+from resolvers.execution.plan import Plan, ReportError, build_answers
+from resolvers.execution.selection import Selection
 from resolvers.subscriptions.resume_token import Mark, bad_mark
 from resolvers.subscriptions.sources import Event, Feed, Key, Round
 
@@ -52,8 +52,8 @@ class Telling(Plan):
         self._feed = feed
         self._told = told
 
-    async def answer(self, context: Context, tree: Tree, _report: Report) -> Any:
-        return await answers(context, tree, await self._feed.documents(context, self._told))
+    async def answer(self, context: Context, selection: Selection, _report: ReportError) -> Any:
+        return await build_answers(context, selection, await self._feed.documents(context, self._told))
 
 
 class Group:
@@ -118,7 +118,7 @@ class Group:
         """The result once the database is there. What takes too long again and again is told so."""
         for attempt in count(1):
             executor = self._executor.build_per_event_executor(Telling(self._feed, told))
-            executor.context_value = self._context.anew()
+            executor.context_value = self._context.renew()
             found = execute_subscription_event(executor)
             result = await found if isinstance(found, Awaitable) else found
             # to somebody who waits, a database that is away and one that takes too long look alike
@@ -252,7 +252,7 @@ async def _patiently(feed: Feed, context: Context, told: Batch) -> Round:
     """What there is to tell, as soon as the database can be asked."""
     while True:
         try:
-            return await feed.round(context.anew(), told)
+            return await feed.round(context.renew(), told)
         except Exception as error:
             if not _is_any_of(PASSING, error):
                 raise

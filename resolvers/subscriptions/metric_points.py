@@ -103,7 +103,7 @@ def metrics_appended() -> Any:
     async def resolve(
         info: strawberry.Info[Context, None], task: str, metric: str | None = None, variant: str | None = None
     ) -> Points:
-        [found] = await info.context.documents("task", [task], {"_id": 1})
+        [found] = await info.context.load_documents("task", [task], {"_id": 1})
         if found is None:
             raise not_found("task", task)
         return Points(task, metric, variant)

@@ -11,7 +11,7 @@ from models.types import Document, Query
 from resolvers.criteria.filters import Filters, both, filters_of
 from resolvers.criteria.subprojects import query_of
 from resolvers.errors import ErrorCode, coded
-from resolvers.execution.arguments import given
+from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
 from resolvers.subscriptions.resume_token import Mark, mark_of
 from resolvers.subscriptions.sources import Event, Feed, Round, round_of
@@ -101,6 +101,8 @@ def task_changed(spec: Spec) -> Any:
             names.setdefault(path.partition(".")[0], name)
 
     async def resolve(filter: Any = None, resume_after: str | None = None) -> Tasks:  # noqa: A002 - the public name
-        return Tasks(given(filter) or {}, filters, names, None if resume_after is None else mark_of(resume_after))
+        return Tasks(
+            read_arguments(filter) or {}, filters, names, None if resume_after is None else mark_of(resume_after)
+        )
 
     return resolve

@@ -26,7 +26,7 @@ from models.imports.importer import import_files
 from models.store.database import Database as Opened
 from models.types import Viewer
 from resolvers.queries.export import ExportContext, exported
-from resolvers.root import LOADERS, build_schema
+from resolvers.root import RELATED_FIELDS, build_schema
 from schema.load import load
 from tests.support.client import Client
 from tests.support.commands import Commands
@@ -201,7 +201,9 @@ async def still(app: Starlette, database: Database) -> AsyncIterator[ExportConte
     opened, viewer = app.state.database, Viewer("u", COMPANY, "admin")
     assert isinstance(opened, Opened)
     async with opened.still(viewer, 60_000) as reader:
-        yield ExportContext(viewer, reader, opened.writer(viewer), opened.changes, load(), 2, related=LOADERS)
+        yield ExportContext(
+            viewer, reader, opened.writer(viewer), opened.changes, load(), 2, related_fields=RELATED_FIELDS
+        )
 
 
 async def test_tasks_that_move_while_they_are_exported_come_once_and_as_they_were(

@@ -25,7 +25,7 @@ from models.store.reader import Reader
 from models.types import Viewer
 from resolvers.errors import ErrorCode
 from resolvers.execution.context import Context
-from resolvers.root import LOADERS, build_schema
+from resolvers.root import RELATED_FIELDS, build_schema
 from schema.load import load
 from tests.support.client import Client
 from tests.support.commands import Commands
@@ -735,7 +735,9 @@ async def seen_by(app: Starlette, database: Database, viewer: Viewer, reader: Re
     writer = app.state.database.writer(viewer)
     view = GraphQLView(
         build_schema(load()),
-        lambda _: Context(viewer, reader, writer, app.state.database.changes, load(), 500, related=LOADERS),
+        lambda _: Context(
+            viewer, reader, writer, app.state.database.changes, load(), 500, related_fields=RELATED_FIELDS
+        ),
         Settings(),
     )
     async with served(view) as http:
@@ -845,7 +847,9 @@ async def test_a_fault_of_ours_is_masked_and_found_in_the_log(
     reader, writer = app.state.database.reader(viewer), app.state.database.writer(viewer)
     view = GraphQLView(
         failing(error),
-        lambda _: Context(viewer, reader, writer, app.state.database.changes, load(), 500, related=LOADERS),
+        lambda _: Context(
+            viewer, reader, writer, app.state.database.changes, load(), 500, related_fields=RELATED_FIELDS
+        ),
         Settings(),
     )
     with caplog.at_level(logging.ERROR, "taskql"):

@@ -9,7 +9,7 @@ from bson import Code
 from pymongo.asynchronous.database import AsyncDatabase
 
 from resolvers.criteria.filters import OPERATORS
-from resolvers.root import LOADERS
+from resolvers.root import RELATED_FIELDS
 from schema import dialect
 from schema.load import load
 from schema.spec import Scalar
@@ -570,7 +570,7 @@ async def test_lists_in_lists_cost_what_they_may_hold(client: Client, commands: 
 
 
 def test_every_loader_that_hocon_may_name_is_there() -> None:
-    assert {*dialect.LOADERS} == LOADERS.keys()
+    assert {*dialect.LOADERS} == RELATED_FIELDS.keys()
 
 
 # -- queues ----------------------------------------------------------------------------------------

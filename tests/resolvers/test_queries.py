@@ -33,7 +33,7 @@ from api.graphql import GraphQLView
 from api.settings import Settings
 from models.types import Viewer
 from resolvers.execution.context import Context
-from resolvers.root import LOADERS
+from resolvers.root import RELATED_FIELDS
 from resolvers.root import build_schema as build
 from schema.load import load
 from tests.support.client import Client
@@ -388,7 +388,9 @@ async def test_another_viewer_sees_what_the_first_one_does_not(app: Starlette, d
     reader, writer = app.state.database.reader(other), app.state.database.writer(other)
     view = GraphQLView(
         build(load()),
-        lambda _: Context(other, reader, writer, app.state.database.changes, load(), 500, related=LOADERS),
+        lambda _: Context(
+            other, reader, writer, app.state.database.changes, load(), 500, related_fields=RELATED_FIELDS
+        ),
         Settings(),
     )
     served = Starlette(routes=[Route("/graphql", view)])

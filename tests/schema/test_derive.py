@@ -27,7 +27,7 @@ from strawberry.types import ExecutionResult
 
 from models.types import Viewer
 from resolvers.execution.context import Context
-from resolvers.root import LOADERS, build_schema
+from resolvers.root import RELATED_FIELDS, build_schema
 from schema.derive import CONFIG, Derived
 from schema.load import FOLDER, load
 from schema.spec import ListOf, ObjectSpec, Spec
@@ -212,7 +212,7 @@ async def ask(app: Starlette, database: Database, extended: Spec, executable: st
             app.state.database.changes,
             extended,
             500,
-            related=LOADERS,
+            related_fields=RELATED_FIELDS,
         )
         return await executable.execute(query, variable_values=variables, context_value=context)
 

@@ -18,7 +18,7 @@ from models.store.changes import Changes, Listener
 from models.store.database import Database
 from models.types import Viewer
 from resolvers.execution.context import Context
-from resolvers.root import LOADERS, build_schema
+from resolvers.root import RELATED_FIELDS, build_schema
 from resolvers.subscriptions.fan_out import Group
 from resolvers.subscriptions.registry import Subscriptions
 from resolvers.subscriptions.subscribed import Subscribed
@@ -103,7 +103,7 @@ def taker(database: Database, max_time_ms: int = 60_000) -> Take:
 
     def taken(query: str, **variables: Any) -> AsyncGenerator[ExecutionResult, None]:
         reader, writer = database.reader(viewer, max_time_ms), database.writer(viewer)
-        context = Context(viewer, reader, writer, database.changes, load(), 500, related=LOADERS)
+        context = Context(viewer, reader, writer, database.changes, load(), 500, related_fields=RELATED_FIELDS)
         subscribed = schema.subscribed(query, variables, None, context)
         assert isinstance(subscribed, Subscribed)
         return subscriptions.results(subscribed)
