@@ -1,7 +1,7 @@
 """The statuses of a task and the table of moves between them. Pure.
 
 Everything that affects where a task may go stands in MOVES; the server's checks, what `availableTransitions` tells, the
-diagram in the README and the tests are made of it.
+diagram in docs/mutations.md and the tests are made of it.
 """
 
 from collections.abc import Mapping

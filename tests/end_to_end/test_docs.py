@@ -1,7 +1,10 @@
-"""What the README says is so."""
+"""The README and the pages of docs/ say what is so."""
 
 import json
 import re
+from typing import Any
+
+import pytest
 
 from api.imports import SAMPLE
 from api.settings import Settings
@@ -9,51 +12,77 @@ from models.imports.importer import import_files
 from models.rules import RULES
 from resolvers.errors import ErrorCode
 from tests.support.client import Client
+from tests.support.documents import DOCS, find_blocks
 from tests.support.paths import ROOT
 
-README = (ROOT / "README.md").read_text()
-EXAMPLES = re.findall(r"```graphql\n(.*?)```", README, re.DOTALL)
+JSON = {"Content-Type": "application/json"}
 
 
-def test_every_setting_stands_in_the_readme_with_its_sentence() -> None:
-    rows = re.findall(r"^\| `TASKQL_(\w+)` \|.*\| (.*) \|$", README, re.MULTILINE)
-    expected = [(name.upper(), field.description) for name, field in Settings.model_fields.items()]
-    assert rows == expected
+def test_every_setting_stands_in_the_docs_with_its_sentence() -> None:
+    rows = re.findall(r"^\| `TASKQL_(\w+)` \|.*\| (.*) \|$", DOCS["settings"], re.MULTILINE)
+    assert rows == [(name.upper(), field.description) for name, field in Settings.model_fields.items()]
 
 
-def test_every_error_code_stands_in_the_readme_with_its_meaning() -> None:
-    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*) \|$", README, re.MULTILINE)
-    assert [(name, said) for name, said in rows if not name.startswith("TASKQL_")] == [
-        (code.name, code.value) for code in ErrorCode
-    ]
+def test_every_error_code_stands_in_the_docs_with_its_meaning() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*) \|$", DOCS["errors"], re.MULTILINE)
+    assert rows == [(code.name, code.value) for code in ErrorCode]
+
+
+def test_every_rule_stands_in_the_docs_with_its_sentence() -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \| (.*) \|$", DOCS["mutations"], re.MULTILINE)
+    assert [row for row in rows if row[0] in RULES] == list(RULES.items())
 
 
 async def test_the_first_query_has_the_answer_that_is_printed(client: Client) -> None:
-    asked = re.search(r"-d '(\{.*?\})'\n", README, re.DOTALL)
-    printed = re.search(r"```json\n(.*?)```", README, re.DOTALL)
-    assert asked
-    assert printed
+    body = re.search(r"-d '(\{.*?\})'\n", DOCS["README"], re.DOTALL)
+    assert body
+    [printed] = find_blocks("README", "json")
     await _import_sample(client)
-    response = await client.http.post("/graphql", content=asked[1].replace("\n", ""), headers=JSON)
-    assert json.loads(printed[1]) == response.json()
+    response = await client.http.post("/graphql", content=body[1].replace("\n", ""), headers=JSON)
+    assert json.loads(printed) == response.json()
 
 
-async def test_every_query_of_the_readme_is_answered(client: Client) -> None:
+def test_every_example_has_a_test() -> None:
+    """A new example needs a row in one of the tests below."""
+    expected = {"README": 4, "lists": 3, "metrics": 3, "mutations": 2}
+    assert {page: len(find_blocks(page, "graphql")) for page in DOCS if find_blocks(page, "graphql")} == expected
+
+
+@pytest.mark.parametrize(("page", "counts"), [("README", [4, 12, 2]), ("lists", [4, 5])])
+async def test_every_list_of_the_docs_is_answered(client: Client, page: str, counts: list[int]) -> None:
     await _import_sample(client)
-    queries = [query for query in EXAMPLES if not query.startswith("mutation")]
-    *lists, groups = [await client.data(query) for query in queries]
-    assert [answer["tasks"].get("totalCount") or len(answer["tasks"]["nodes"]) for answer in lists] == [4, 12, 4, 5, 2]
-    assert all(task["series"] and task["metricAt"] is not None for task in lists[-1]["tasks"]["nodes"])
-    assert sum(row["count"] for row in groups["taskStats"]) == 12
-    assert groups["compareTasks"]["items"]
+    answers = [await client.data(query) for query in _find_queries(page)]
+    assert [_count_tasks(answer["tasks"]) for answer in answers if "tasks" in answer] == counts
 
 
-async def test_every_mutation_of_the_readme_does_what_is_said_of_it(client: Client) -> None:
+async def test_every_curve_of_the_docs_has_points(client: Client) -> None:
     await _import_sample(client)
-    create, clone, edit, report = [await client.data(query) for query in EXAMPLES if query.startswith("mutation")]
-    assert create["taskCreate"]["task"] | {"id": ""} == {
-        "id": "", "status": "CREATED", "hyperparams": [{"section": "General", "name": "alpha", "value": "0.002"}],
-    }  # fmt: skip
+    for query in (_find_queries("README")[-1], _find_queries("metrics")[0]):
+        tasks = (await client.data(query))["tasks"]["nodes"]
+        assert len(tasks) == 2
+        assert all(task["series"] and task["metricAt"] is not None for task in tasks)
+
+
+async def test_statistics_comparisons_and_names_of_the_docs_are_answered(client: Client) -> None:
+    await _import_sample(client)
+    statistics = await client.data(_find_queries("metrics")[1])
+    assert sum(row["count"] for row in statistics["taskStats"]) == 12
+    assert statistics["compareTasks"]["items"]
+    names = await client.data(_find_queries("lists")[2])
+    assert {"metric": "accuracy", "variant": "test", "taskCount": 8} in names["metricNames"]["nodes"]
+
+
+async def test_every_mutation_of_the_docs_does_what_its_page_says(client: Client) -> None:
+    await _import_sample(client)
+    [create], [clone, edit], [report] = [
+        [await client.data(query) for query in find_blocks(page, "graphql") if query.startswith("mutation")]
+        for page in ("README", "mutations", "metrics")
+    ]
+    assert create["taskCreate"]["task"].pop("id")
+    assert create["taskCreate"]["task"] == {
+        "status": "CREATED",
+        "hyperparams": [{"section": "General", "name": "alpha", "value": "0.002"}],
+    }
     cloned = clone["taskClone"]["task"]
     assert cloned["name"] == f"Clone of {cloned['parent']['name']}"
     assert (cloned["status"], len(cloned["hyperparams"])) == ("CREATED", 9)
@@ -64,22 +93,37 @@ async def test_every_mutation_of_the_readme_does_what_is_said_of_it(client: Clie
     assert result == {"succeeded": True, "added": 3, "badPoints": [], "error": None}
 
 
-def test_every_rule_stands_in_the_readme_with_its_sentence() -> None:
-    rows = re.findall(r"^\| `([a-z_]+)` \| (.*) \|$", README, re.MULTILINE)
-    assert [row for row in rows if row[0] in RULES] == list(RULES.items())
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\(docs/(\w+)\.md\)", DOCS["README"]))
+    assert linked == DOCS.keys() - {"README"}
 
 
-JSON = {"Content-Type": "application/json"}
+@pytest.mark.parametrize("page", DOCS)
+def test_every_link_leads_to_a_file_and_a_heading(page: str) -> None:
+    folder = ROOT if page == "README" else ROOT / "docs"
+    for name, anchor in re.findall(r"\]\((?!https?:)([\w./]*)#?([\w-]*)\)", DOCS[page]):
+        target = folder / name
+        assert target.is_file(), name
+        headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+        assert not anchor or anchor in {heading.lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_file_that_contributing_names_is_there() -> None:
+    named = re.findall(
+        r"`((?:\.ci|api|docs|models|resolvers|schema|tests)/[\w./]*)`", (ROOT / "CONTRIBUTING.md").read_text()
+    )
+    assert len(named) > 40
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def _find_queries(page: str) -> list[str]:
+    return [query for query in find_blocks(page, "graphql") if not query.startswith("mutation")]
+
+
+def _count_tasks(connection: dict[str, Any]) -> int:
+    return connection.get("totalCount") or len(connection["nodes"])
 
 
 async def _import_sample(client: Client) -> None:
     report = await import_files(client.database, [SAMPLE], company=Settings().company, user="test", shown={})
     assert report.problems == []
-
-
-def test_every_file_that_contributing_names_is_there() -> None:
-    named = re.findall(
-        r"`((?:\.ci|api|models|resolvers|schema|tests)/[\w./]*)`", (ROOT / "CONTRIBUTING.md").read_text()
-    )
-    assert len(named) > 40
-    assert [name for name in named if not (ROOT / name).exists()] == []

@@ -7,9 +7,8 @@ import pytest
 from models.status import CLEARML, DOCUMENTED, MOVES, SAME, STATUSES, diagram
 from schema.load import load
 from schema.spec import EnumSpec
-from tests.support.paths import ROOT
+from tests.support.documents import find_blocks
 
-README = (ROOT / "README.md").read_text()
 TABLE = """
     | move      | accepted                                                        | clearml               | target      | force |
     | started   | created queued in_progress stopped completed                    |                       | in_progress | yes   |
@@ -76,9 +75,8 @@ def test_clearml_accepts_all_that_the_documented_rules_accept(name: str) -> None
     assert not move.accepted & move.clearml
 
 
-def test_the_diagram_of_the_readme_is_the_table() -> None:
-    [drawn] = re.findall(r"```mermaid\n(.*?)\n```", README, re.DOTALL)
-    assert drawn == diagram()
+def test_the_diagram_of_the_docs_is_the_table() -> None:
+    assert find_blocks("mutations", "mermaid") == [diagram() + "\n"]
 
 
 def test_the_diagram_has_an_arrow_for_each_way_between_two_statuses() -> None:

@@ -23,11 +23,10 @@ from resolvers.validation.limits import DEFAULTS, PLENTY, Counts, Limits, counts
 from schema.load import load
 from tests.support.client import Client
 from tests.support.commands import Commands
+from tests.support.documents import DOCS, find_examples
 from tests.support.live import listening, socket
-from tests.support.paths import ROOT
 from tests.support.servers import run
 
-README = (ROOT / "README.md").read_text()
 FULL_INTROSPECTION = get_introspection_query(
     specified_by_url=True, directive_is_repeatable=True, schema_description=True, input_value_deprecation=True
 )
@@ -579,26 +578,25 @@ async def test_a_dashboard_of_500_tasks_with_30_metrics_passes(client: Client) -
     assert await cost(client, by_metric) == {"requested": 1 + 500 * 302, "budget": 500_000}
 
 
-async def test_every_query_of_the_readme_costs_less_than_half_the_budget(client: Client) -> None:
-    queries = re.findall(r"```graphql\n(.*?)```", README, re.DOTALL)
-    asked = [re.sub(r"\s+", " ", query) for query in re.findall(r'"query":\s*"(.*?)"[,}]', README, re.DOTALL)]
-    assert len(queries) + len(asked) == 13
-    for query in (*queries, *asked, FULL_INTROSPECTION):
+async def test_every_example_of_the_docs_costs_less_than_half_the_budget(client: Client) -> None:
+    examples = find_examples()
+    assert len(examples) >= 19
+    for query in (*examples, FULL_INTROSPECTION):
         if query.startswith("subscription"):
-            continue  # it has no one answer that would tell
-        # whether or not what it names is there
+            continue  # it has no first answer that would show its cost
+        # whether or not the tasks that it names are there
         answer = await client.http.post("/graphql", json={"query": query, "extensions": {"cost": True}})
-        found = answer.json()["extensions"]["cost"]
-        assert found["requested"] < found["budget"] / 2, query
+        price = answer.json()["extensions"]["cost"]
+        assert price["requested"] < price["budget"] / 2, query
 
 
-async def test_the_cost_that_the_readme_prints_is_so(client: Client) -> None:
-    [body] = re.findall(r"-d '(\{[^']*\"cost\": true\}\})'", README)
+async def test_the_cost_that_the_docs_print_is_so(client: Client) -> None:
+    [body] = re.findall(r"-d '(\{[^']*\"cost\": true\}\})'", DOCS["limits"])
     response = await client.http.post(
         "/graphql", content=body.replace("\n", ""), headers={"Content-Type": "application/json"}
     )
-    assert json.dumps(response.json()["extensions"], separators=(",", ":")) in README
-    [product] = re.findall(r"500 . \(1 \+ 30\) \+ 1 = (\d+) of 500000", README)
+    assert json.dumps(response.json()["extensions"], separators=(",", ":")) in DOCS["limits"]
+    [product] = re.findall(r"500 . \(1 \+ 30\) \+ 1 = (\d+) of 500000", DOCS["limits"])
     assert int(product) == 500 * 31 + 1
 
 
