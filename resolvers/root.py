@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from models.status import MOVES
 from resolvers.execution.context import LoadRelated
 from resolvers.execution.plan import PlannedExecution
 from resolvers.fields.available_transitions import available_transitions
@@ -16,7 +15,7 @@ from resolvers.mutations.edits import edit, set_requirements, update, update_bat
 from resolvers.mutations.metrics_report import metrics_report
 from resolvers.mutations.queues import next_task
 from resolvers.mutations.transaction import Work, mutation
-from resolvers.mutations.transitions import archive, delete, moves, ping, unarchive
+from resolvers.mutations.transitions import archive, build_move, ping, unarchive
 from resolvers.queries.comparison import compare_tasks
 from resolvers.queries.documents import one
 from resolvers.queries.lists import many
@@ -26,6 +25,7 @@ from resolvers.queries.stats import task_stats
 from resolvers.schema import Schema
 from resolvers.subscriptions.metric_points import metrics_appended
 from resolvers.subscriptions.task_changes import task_changed
+from resolvers.transitions.moves import MOVES
 from resolvers.validation.cost import said_sizes
 from resolvers.validation.limits import DEFAULTS, Limits
 from schema.derive import CONFIG, Derived
@@ -34,8 +34,7 @@ from schema.spec import Spec
 NEWEST = [{"field": "last_update", "direction": "desc"}]
 BY_NAME = [{"field": "name"}]
 MUTATIONS: Mapping[str, Work] = {
-    **{f"task_{endpoint}": moves(endpoint) for endpoint in MOVES if endpoint not in ("edit", "delete")},
-    "task_delete": delete,
+    **{f"task_{name}": build_move(name) for name in MOVES if name != "edit"},
     "task_ping": ping,
     "queue_next_task": next_task,
     "task_create": create,

@@ -36,7 +36,9 @@ ARROWS: Mapping[str, str] = {
         schema models.types models.layout models.dates models.status models.extended_json models.store
         resolvers.errors resolvers.criteria
     """,
-    "resolvers.transitions": "models.types models.layout models.status models.rules resolvers.errors",
+    "resolvers.transitions": """
+        models.types models.layout models.status models.rules models.documents models.store resolvers.errors
+    """,
     "resolvers.fields": """
         schema models resolvers.errors resolvers.criteria resolvers.execution resolvers.transitions
     """,
@@ -54,7 +56,7 @@ ARROWS: Mapping[str, str] = {
         resolvers.errors resolvers.criteria resolvers.validation resolvers.execution resolvers.subscriptions
     """,
     "resolvers.root": """
-        schema models.status resolvers.validation resolvers.execution resolvers.fields resolvers.queries
+        schema resolvers.validation resolvers.execution resolvers.transitions resolvers.fields resolvers.queries
         resolvers.mutations resolvers.subscriptions resolvers.schema
     """,
     "api": "schema models resolvers",

@@ -1,39 +1,55 @@
-"""What may be done with each task of a page."""
+"""The moves of each task of a page: whether each is allowed, why not, and to which status it leads."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from models.dates import now
-from models.status import MOVES
 from models.types import Document
 from resolvers.execution.context import Context
 from resolvers.execution.selection import Selection
-from resolvers.transitions.guards import Situation, refuse_public
-from resolvers.transitions.preconditions import Around, Surveyor
+from resolvers.transitions.guards import check_owner
+from resolvers.transitions.moves import MOVES
+from resolvers.transitions.preconditions import Lookup, read_preconditions
+from resolvers.transitions.situation import Situation
+
+NEEDS = frozenset().union(*(move.needs for move in MOVES.values()))
 
 
 async def available_transitions(
     context: Context, _arguments: Mapping[str, Any], documents: Sequence[Document], _selection: Selection
 ) -> list[list[Document]]:
-    surveyor = Surveyor(context.viewer, context.reader.all, context.reader.tally)
+    lookup = Lookup(context.viewer, context.reader.all, context.reader.tally)
 
     async def load(tasks: list[Document]) -> list[list[Document]]:
-        around, at = await surveyor.around(tasks, MOVES), now()
-        return [_available(context, task, found, at) for task, found in zip(tasks, around, strict=True)]
+        preconditions, moment = await read_preconditions(lookup, tasks, NEEDS), now()
+        rows = []
+        for task, of_task in zip(tasks, preconditions, strict=True):
+            situations = [
+                Situation(MOVES[name], mutation, task, of_task, context.rules, moment)
+                for name, mutation in _list_mutations(context)
+            ]
+            rows.append([_describe(context, situation) for situation in situations])
+        return rows
 
     return await context.load_batched("available_transitions", load, documents)
 
 
-def _available(context: Context, task: Document, around: Around, now: datetime) -> list[Document]:
-    is_public, found = refuse_public(task, context.viewer), []
-    for name, mutation in context.spec.mutations.items():
-        if (move := name.removeprefix("task_")) in MOVES:
-            at = Situation(move, task, around, context.rules, now)
-            refusals = at.refusals()
-            reasons = [str(is_public)] if is_public else [str(refusal.error) for refusal in refusals]
-            found.append({
-                "mutation": mutation.graphql_name, "target": at.target, "allowed": not reasons, "reasons": reasons,
-                "requires_force": bool(reasons) and not is_public and all(refusal.by_force for refusal in refusals),
-            })  # fmt: skip
-    return found
+def _list_mutations(context: Context) -> list[tuple[str, str]]:
+    """List the moves with the public names of their mutations, in the order of the schema."""
+    mutations = [(name.removeprefix("task_"), spec.graphql_name) for name, spec in context.spec.mutations.items()]
+    return [(name, mutation) for name, mutation in mutations if name in MOVES]
+
+
+def _describe(context: Context, situation: Situation) -> Document:
+    refusals = situation.find_refusals()
+    reasons = [str(refusal.error) for refusal in refusals]
+    requires_force = bool(refusals) and all(refusal.is_forcible for refusal in refusals)
+    if not_owner := check_owner(situation.task, context.viewer):
+        reasons, requires_force = [str(not_owner)], False
+    return {
+        "mutation": situation.mutation,
+        "target": situation.target,
+        "allowed": not reasons,
+        "reasons": reasons,
+        "requires_force": requires_force,
+    }

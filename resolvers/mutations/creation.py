@@ -17,9 +17,9 @@ from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
 from resolvers.mutations.input_values import laid_out, made, refuse_unfitting, signed
 from resolvers.mutations.transaction import Change, Payload
-from resolvers.mutations.transitions import input_artifacts
 from resolvers.mutations.unique_names import held_name, refuse_taken
-from resolvers.transitions.guards import ARCHIVED, DEVELOPMENT
+from resolvers.transitions.effects import select_input_artifacts
+from resolvers.transitions.situation import ARCHIVED, DEVELOPMENT
 
 KEPT = ("type", "comment", "report", "tags", "system_tags", "script")
 # all but the queue are in the places of today
@@ -90,7 +90,7 @@ async def _kept(change: Change, source: Document) -> Document:
         kept["system_tags"] = [tag for tag in tags if tag not in (DEVELOPMENT, ARCHIVED)]
     if "script" in kept:
         kept["script"] = _drop_nulls(layout.read_object(source, "script"))
-    artifacts = input_artifacts(source) or {}
+    artifacts = select_input_artifacts(source) or {}
     if isinstance(artifacts, list):
         artifacts = layout.build_artifact_map(item for item in artifacts if isinstance(item.get("key"), str))
     parent, project = source.get("parent"), source.get("project")

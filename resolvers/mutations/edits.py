@@ -7,8 +7,9 @@ from models.types import Document
 from resolvers.errors import ApiError, ConflictError, ErrorCode, limit_exceeded
 from resolvers.mutations.input_values import Given, changed, laid_out, refuse_unfitting
 from resolvers.mutations.transaction import Change, Payload
-from resolvers.mutations.transitions import allowed
+from resolvers.mutations.transitions import require_move
 from resolvers.mutations.unique_names import held_name
+from resolvers.transitions.moves import MOVES
 
 MAX_ITEMS = 100
 
@@ -19,7 +20,7 @@ async def update(change: Change) -> Payload:
 
 async def edit(change: Change) -> Payload:
     task = await change.task()
-    await allowed(change, "edit", task)
+    await require_move(change, MOVES["edit"], task)
     return await _write(change, task, "task_edit_input")
 
 

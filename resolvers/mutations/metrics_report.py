@@ -22,7 +22,7 @@ from resolvers.execution.selection import Selection
 from resolvers.mutations.batch import each
 from resolvers.mutations.idempotency import key_of
 from resolvers.mutations.transaction import Change, Payload
-from resolvers.transitions.guards import shown
+from resolvers.transitions.situation import format_status
 
 NAME = "metrics_report"
 MAX_POINTS = 10_000
@@ -92,7 +92,7 @@ async def store(change: Change) -> Payload:
 
 def _refuse_locked(task: Document) -> None:
     if task.get("status") in LOCKED:
-        status, allowed = shown(task["status"]), [other.upper() for other in STATUSES if other not in LOCKED]
+        status, allowed = format_status(task["status"]), [other.upper() for other in STATUSES if other not in LOCKED]
         message = f"A task that is {status} takes no more metrics."
         raise ConflictError(
             ErrorCode.INVALID_TASK_STATUS, message, task=task["_id"], status=status, allowed=allowed, force=False

@@ -6,8 +6,9 @@ from models.status import QUEUED
 from models.types import Document
 from resolvers.errors import ErrorCode, InputError
 from resolvers.mutations.transaction import Change, Payload
-from resolvers.transitions.guards import refuse_queues
-from resolvers.transitions.preconditions import meant_queue
+from resolvers.transitions.effects import leave_queues
+from resolvers.transitions.guards import check_queue_choice
+from resolvers.transitions.preconditions import build_queue_query
 
 AT_ONCE = 100  # entries whose tasks are looked up together
 
@@ -15,16 +16,10 @@ AT_ONCE = 100  # entries whose tasks are looked up together
 async def the_queue(change: Change) -> Document:
     """The company's queue that the input names, or its default one."""
     id_ = change.asked.get("queue")
-    found = await change.tx.own("queue", meant_queue(id_))
-    if refusal := refuse_queues(found, id_):
-        raise refusal
+    found = await change.tx.own("queue", build_queue_query(id_))
+    if error := check_queue_choice(found, id_):
+        raise error
     return found[0]
-
-
-async def leave_queues(change: Change, task: str) -> int:
-    """Take a task out of every queue; how many it was in."""
-    update = {"$pull": {"entries": {"task": task}}, "$set": {"last_update": change.now}}
-    return await change.tx.update_all("queue", {"entries.task": task}, update)
 
 
 async def next_task(change: Change) -> Payload:
@@ -38,7 +33,7 @@ async def next_task(change: Change) -> Payload:
         await change.tx.update("queue", {"_id": queue["_id"]}, update)
     if task is None:
         return {"task": None}
-    await leave_queues(change, task["_id"])
+    await leave_queues(change.tx, task["_id"], change.now)
     alive = {"last_worker": change.asked["worker"], "last_worker_report": change.now, "last_update": change.now}
     await change.write(task, alive)
     return {"task": task["_id"]}

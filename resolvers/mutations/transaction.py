@@ -21,7 +21,8 @@ from resolvers.execution.plan import Plan, ReportError, build_answers
 from resolvers.execution.selection import Selection
 from resolvers.mutations.echo import echo
 from resolvers.mutations.idempotency import Key, key_of
-from resolvers.transitions.guards import refuse_public, shown
+from resolvers.transitions.guards import check_owner
+from resolvers.transitions.situation import format_status
 
 Payload = dict[str, Any]
 MAX_BYTES = 16 * 1024 * 1024  # of a document in MongoDB
@@ -57,16 +58,17 @@ class Change:
         found = await self.tx.visible("task", {"_id": id_}, fields)
         if not found:
             raise not_found("task", id_)
-        if refusal := refuse_public(found[0], self.viewer):
-            raise refusal
+        if error := check_owner(found[0], self.viewer):
+            raise error
         return found[0]
 
     def expect_status(self, task: Document) -> None:
         """Raises ConflictError when the task has not the status that the input expects."""
         expected = self.asked.get("expected_status")
         if expected is not None and task.get("status") != expected:
-            details = {"task": task["_id"], "status": shown(task.get("status")), "expected": shown(expected)}
-            message = f"The task is {details['status']} by now, not {details['expected']}."
+            status, expected = format_status(task.get("status")), format_status(expected)
+            message = f"The task is now {status}, not {expected}. Read it and try again."
+            details = {"task": task["_id"], "status": status, "expected": expected}
             raise ConflictError(ErrorCode.FAILED_CHANGING_TASK_STATUS, message, **details)
 
     def alive(self, task: Document) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What a move depends on, and what forbids it."""
+"""Moves of a task between statuses: their table, their preconditions, their guards and their effects."""

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from models.status import CLEARML, MOVES
+from models.status import CLEARML
+from resolvers.transitions.moves import MOVES
 from tests.support.client import Client
 from tests.support.factories import ABSENT, Document, queue, task
 from tests.support.paths import DATA

@@ -222,7 +222,7 @@ async def test_a_public_task_allows_nothing(client: Client, database: Database) 
     await database["task"].insert_one(task(_id="t", company=PUBLIC, status="stopped"))
     found = await available(client, "t")
     assert {(row["allowed"], row["requiresForce"], *row["reasons"]) for row in found.values()} == {
-        (False, False, "A public task is not changed by those who read it.")
+        (False, False, "The task is public and read-only for you; choose a task of your company.")
     }
     assert (await client.error('mutation { taskClose(input: {task: "t"}) { updated } }'))[
         "code"
@@ -251,14 +251,24 @@ ODD: dict[str, tuple[dict[str, Any], str, bool, str]] = {
     "a published child": ({"_id": "parent", "status": "stopped"}, "taskReset", True, "child task is published"),
     "a ready model": ({"_id": "maker", "status": "stopped"}, "taskReset", True, "is ready"),
     "a ready model that it names": (
-        {"status": "created", "models": {"output": [{"model": "named"}]}}, "taskDelete", True, "is ready",
+        {"status": "created", "models": {"output": [{"model": "named"}]}},
+        "taskDelete",
+        True,
+        "is ready",
     ),
-    "an older server's model": ({"status": "created", "models": {}, "output": {"model": "named"}}, "taskDelete", True,
-                                "is ready"),
+    "an older server's model": (
+        {"status": "created", "models": {}, "output": {"model": "named"}},
+        "taskDelete",
+        True,
+        "is ready",
+    ),
     "a public draft": (
-        {"status": "stopped", "models": {"output": [{"model": "public"}]}}, "taskPublish", False, "public and not",
+        {"status": "stopped", "models": {"output": [{"model": "public"}]}},
+        "taskPublish",
+        False,
+        "public and read-only",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("fields", "name", "by_force", "reason"), ODD.values(), ids=ODD)
@@ -314,5 +324,7 @@ async def test_broken_neighbours_spoil_nothing(client: Client, database: Databas
     for id_ in ("t", "$t", "bare"):
         found = await available(client, id_)
         assert not [name for name, row in found.items() if row["allowed"]], id_
-        assert found["taskClose"]["reasons"] == ["A task that is UNKNOWN does not allow this; STOPPED, CLOSED would."]
+        assert found["taskClose"]["reasons"] == [
+            "taskClose needs a task that is STOPPED or CLOSED; this one is UNKNOWN."
+        ]
         await client.data(f'mutation {{ taskClose(input: {{task: "{id_}", force: true}}) {{ updated }} }}')

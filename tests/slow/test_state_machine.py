@@ -40,9 +40,11 @@ MOVES = (
 NO_FORCE = ("Enqueue", "Dequeue")
 TASKS = ("parent", "child", "maker", "bare", "public")
 CODES = {
-    "does not allow this": "INVALID_TASK_STATUS", "in this queue already": "TASK_ALREADY_QUEUED",
-    "a script with": "TASK_VALIDATION_ERROR", "use force": "TASK_CANNOT_BE_DELETED",
-}  # fmt: skip
+    "Pass force: true": "TASK_CANNOT_BE_DELETED",
+    "; this one is": "INVALID_TASK_STATUS",
+    "in this queue already": "TASK_ALREADY_QUEUED",
+    "a script with": "TASK_VALIDATION_ERROR",
+}
 SHOWN = "status transitions { totalCount } availableTransitions { mutation target allowed requiresForce reasons }"
 History = list[tuple[Any, Any, str, bool]]
 

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from models.status import CLEARML, DOCUMENTED, MOVES, SAME, STATUSES, diagram
+from models.status import CLEARML, DOCUMENTED, SAME, STATUSES
+from resolvers.transitions.moves import MOVES, draw_diagram
 from schema.load import load
 from schema.spec import EnumSpec
 from tests.support.documents import find_blocks
@@ -71,22 +72,22 @@ def test_nothing_but_force_helps_a_task_whose_status_has_no_name() -> None:
 @pytest.mark.parametrize("name", MOVES)
 def test_clearml_accepts_all_that_the_documented_rules_accept(name: str) -> None:
     move = MOVES[name]
-    assert move.allowed(DOCUMENTED) <= move.allowed(CLEARML) <= set(STATUSES)
+    assert move.get_accepted(DOCUMENTED) <= move.get_accepted(CLEARML) <= set(STATUSES)
     assert not move.accepted & move.clearml
 
 
 def test_the_diagram_of_the_docs_is_the_table() -> None:
-    assert find_blocks("mutations", "mermaid") == [diagram() + "\n"]
+    assert find_blocks("mutations", "mermaid") == [draw_diagram() + "\n"]
 
 
 def test_the_diagram_has_an_arrow_for_each_way_between_two_statuses() -> None:
-    arrows = re.findall(r"^    (\S+) --> (\S+): (.*)$", diagram(), re.MULTILINE)
+    arrows = re.findall(r"^    (\S+) --> (\S+): (.*)$", draw_diagram(), re.MULTILINE)
     drawn = {
         (start, end, label.removesuffix(" (clearml)")) for start, end, labels in arrows for label in labels.split(", ")
     }
     assert drawn == {("[*]", "CREATED", "create")} | {
         (status.upper(), (move.target or "[*]").upper(), name)
         for name, move in MOVES.items() if move.target != SAME
-        for status in move.allowed(CLEARML) if status != move.target
+        for status in move.get_accepted(CLEARML) if status != move.target
     }  # fmt: skip
     assert len({(start, end) for start, end, _ in arrows}) == len(arrows)
