@@ -22,7 +22,7 @@ from graphql.validation.validate import ValidationAbortedError
 from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
-from resolvers.criteria.nesting import nesting
+from resolvers.criteria.nesting import measure_nesting
 from resolvers.errors import ApiError, ErrorCode, LimitError, RequestError, limit_exceeded
 from resolvers.execution.context import Context
 from resolvers.execution.plan import PlannedExecution
@@ -90,7 +90,7 @@ class Schema(strawberry.Schema):
         operation = checked.operations.get(operation_name)
         cost = operation.cost(variables) if operation else None
         errors = checked.errors
-        if not errors and nesting(*variables.values()) > self.limits.nesting:
+        if not errors and measure_nesting(*variables.values()) > self.limits.nesting:
             errors = [
                 _error(
                     too_many("levels of lists and objects in a variable", limit="nesting", maximum=self.limits.nesting)

@@ -1,7 +1,5 @@
-"""Cursors: the place of a document in a list, opaque. Pure."""
+"""Cursors: the cursor values of a document and the signature of its list, as an opaque token. Pure."""
 
-import base64
-import hashlib
 from typing import Any
 
 import bson
@@ -11,59 +9,75 @@ from bson.regex import Regex
 
 from models.extended_json import convert_to_json
 from models.types import Document
-from resolvers.criteria.nesting import nesting
-from resolvers.criteria.ordering import Order, Place
-from resolvers.criteria.sort_keys import kind_of, value_of
+from resolvers.criteria.nesting import measure_nesting
+from resolvers.criteria.opaque_token import decode_token, digest_content, encode_token
+from resolvers.criteria.ordering import CursorValues, Order
+from resolvers.criteria.sort_keys import find_value_kind, read_sort_value
 from resolvers.errors import ErrorCode, InputError
 
 CURSOR_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
+SIGNATURE_BYTES = 12
 MAX_ID_LEVELS = 100  # of objects and lists in the id of a cursor; MongoDB reads a query of 200
 
 
-def fingerprint(asked: Any, order: Order) -> bytes:
-    """What a cursor belongs to: the viewer's company, the collection and the filter as it was asked, and the order."""
-    return hashlib.sha256(repr((asked, order)).encode()).digest()[:12]
+def sign_list(list_identity: object, order: Order) -> bytes:
+    """The cursor signature of a list, by which a cursor of any other list is refused.
+
+    `list_identity` holds the viewer's company, the collection, and the filter as the request has it.
+    """
+    return digest_content(f"({list_identity!r}, {_spell_order(order)})".encode(), SIGNATURE_BYTES)
 
 
-def place(document: Document, order: Order) -> Place:
-    """Where a document stands in a list."""
-    values = [
-        document[path] if key.is_computed else value_of(document, key)
+def _spell_order(order: Order) -> str:
+    """Clients hold cursors that are signed with this spelling, so it stays when attributes get other names."""
+    keys = [
+        f"Key(path={key.path!r}, kind={key.kind!r}, ascending={key.is_ascending}, nulls_last={key.has_nulls_last}, "
+        f"text_last={key.has_text_last}, legacy={key.legacy_name!r})"
+        for key in order.keys
+    ]
+    last_comma = "," if len(keys) == 1 else ""
+    return f"Order(keys=({', '.join(keys)}{last_comma}), id_ascending={order.is_id_ascending})"
+
+
+def read_cursor_values(document: Document, order: Order) -> CursorValues:
+    sort_values = [
+        document[path] if key.is_computed else read_sort_value(document, key)
         for key, path in zip(order.keys, order.paths, strict=True)
     ]
-    return values, document["_id"]
+    return CursorValues(sort_values, document["_id"])
 
 
-def cursor(document: Document, order: Order, seal: bytes) -> str:
-    """The place of a document in a list, opaque."""
-    values, id_ = place(document, order)
-    packed = bson.encode({"s": seal, "v": values, "i": id_})
-    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+def write_cursor(document: Document, order: Order, signature: bytes) -> str:
+    sort_values, id_ = read_cursor_values(document, order)
+    return encode_token(bson.encode({"s": signature, "v": sort_values, "i": id_}))
 
 
-def position(text: str, order: Order, seal: bytes) -> Place:
-    """The place that a cursor holds; raises InputError BAD_CURSOR."""
+def read_cursor(cursor: str, order: Order, signature: bytes) -> CursorValues:
+    """Raises InputError BAD_CURSOR for a damaged cursor, and for one of another list."""
     try:
-        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        found = bson.decode(packed, CURSOR_OPTIONS)
-        values, id_ = found["v"], found["i"]
-        is_whole = (
-            found["s"] == seal
-            and isinstance(values, list)
-            and all(value is None or kind_of(value) in key.kinds for key, value in zip(order.keys, values, strict=True))
-            and _can_be_id(id_)
-            and nesting(convert_to_json(id_)) <= MAX_ID_LEVELS
-        )
+        content = bson.decode(decode_token(cursor), CURSOR_OPTIONS)
+        values = CursorValues(content["v"], content["i"])
+        is_valid = content["s"] == signature and _are_sort_values(values.sort_values, order) and _is_id(values.id)
     except (ValueError, KeyError, TypeError, RecursionError, BSONError):
-        is_whole = False
-    if not is_whole:
+        is_valid = False
+    if not is_valid:
         message = "This cursor is damaged, or belongs to another filter, order or viewer."
         raise InputError(ErrorCode.BAD_CURSOR, message)
-    return values, id_
+    return values
 
 
-def _can_be_id(value: Any) -> bool:
-    """Whether MongoDB takes the value as an `_id`: no list, no pattern, no object with an operator's key."""
-    if isinstance(value, dict):
-        return not any(name.startswith("$") for name in value)
-    return not isinstance(value, list | Regex)
+def _are_sort_values(values: Any, order: Order) -> bool:
+    """Raises ValueError for more or fewer values than the order has keys."""
+    return isinstance(values, list) and all(
+        value is None or find_value_kind(value) in key.value_kinds
+        for key, value in zip(order.keys, values, strict=True)
+    )
+
+
+def _is_id(value: Any) -> bool:
+    """Whether MongoDB takes the value as an `_id`: no list, no pattern, no object with an operator's key, not deep."""
+    if isinstance(value, list | Regex):
+        return False
+    if isinstance(value, dict) and any(name.startswith("$") for name in value):
+        return False
+    return measure_nesting(convert_to_json(value)) <= MAX_ID_LEVELS

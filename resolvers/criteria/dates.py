@@ -1,4 +1,4 @@
-"""Constraints on dates, as filters have them in one text. Pure."""
+"""Constraints on dates, which filters write as one text, such as ">=2026-01-31". Pure."""
 
 import math
 import re
@@ -22,22 +22,22 @@ DOWN = Context(rounding=ROUND_FLOOR)
 MAX_QUOTED = 100  # characters of a refused text
 
 
-def constraint(text: str, name: str) -> Query:
-    """`>=2026-01-01T00:00:00Z` and the like → a comparison with a naive UTC date; raises InputError."""
-    operator, when = CONSTRAINT.match(text.strip()).groups()  # type: ignore[union-attr]
+def parse_date_constraint(text: str, name: str) -> Query:
+    """A constraint such as `>=2026-01-01T00:00:00Z` → a comparison with a naive UTC date; raises InputError."""
+    comparison, date = CONSTRAINT.match(text.strip()).groups()  # type: ignore[union-attr]
     try:
-        return whole_bound(COMPARISONS[operator], _date(when))
+        return write_date_bound(COMPARISONS[comparison], _parse_date(date))
     except (ValueError, OverflowError):
         quoted = repr(text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…")
         message = (
-            f"{quoted} is no date: use RFC 3339 (2026-01-31T12:00:00Z), a day (2026-01-31), or seconds or "
-            "milliseconds since 1970, behind >=, >, <=, < or nothing."
+            f"{name} can't read {quoted}: use RFC 3339 (2026-01-31T12:00:00Z), a day (2026-01-31), or seconds or "
+            "milliseconds since 1970, after >=, >, <=, < or nothing."
         )
         raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field=name) from None
 
 
-def whole_bound(operator: str, when: datetime) -> Query:
-    """The comparison with a time, which may lie between two of the milliseconds that MongoDB keeps."""
+def write_date_bound(operator: str, when: datetime) -> Query:
+    """The comparison with a moment, which may lie between two of the milliseconds that MongoDB stores."""
     earlier = floor_to_millisecond(when)
     if earlier == when or operator in ("$lte", "$gt"):
         return {operator: earlier}
@@ -46,15 +46,15 @@ def whole_bound(operator: str, when: datetime) -> Query:
     return {operator: DatetimeMS(int(DatetimeMS(earlier)) + 1)}  # the last millisecond of Python's has a next one here
 
 
-def _date(text: str) -> datetime:
+def _parse_date(text: str) -> datetime:
     if NUMBER.match(text) and not COMPACT_DATE.match(text):
-        return _since_1970(text)
+        return _parse_timestamp(text)
     if not DATE.match(text.upper()):
         raise ValueError(text)
     return read_moment(text)
 
 
-def _since_1970(text: str) -> datetime:
+def _parse_timestamp(text: str) -> datetime:
     """A number of seconds or milliseconds. Finer digits than a microsecond's keep it between milliseconds."""
     number = Decimal(text)
     power = 3 if abs(number) >= MILLISECONDS_FROM else 6

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from models.types import Query
-from resolvers.criteria.dates import constraint, whole_bound
+from resolvers.criteria.dates import parse_date_constraint, write_date_bound
 from resolvers.criteria.sort_keys import (
-    SPELLED,
+    SHOWN_TEXT,
     VIEWS,
-    Key,
-    field_key,
-    has_value,
-    metric_value_key,
-    of_parameter,
-    parameter_key,
-    spellings,
+    SortKey,
+    build_field_key,
+    build_metric_key,
+    build_parameter_key,
+    list_stored_values,
+    write_has_value,
+    write_parameter,
 )
 from resolvers.errors import ErrorCode, InputError, limit_exceeded
 from schema.spec import EnumSpec, FieldSpec, ListOf, ObjectSpec, Ref, Scalar, Spec
@@ -58,7 +58,7 @@ def to_query(given: Mapping[str, Any], filters: Filters) -> Query:
         if value is not None and field.filter:
             path = field.stored[0] if field.stored else field.name
             conditions += OPERATORS[field.filter](path, field.graphql_name, value, filters)
-    return both(*conditions)
+    return join_conditions(*conditions)
 
 
 def refuse_large(given: Mapping[str, Any]) -> None:
@@ -103,7 +103,7 @@ def _has_pattern(operator: str | None, value: Any) -> bool:
     return operator in ("pattern", "insensitive", "all_match", "any_match") and bool(value)
 
 
-def both(*conditions: Query) -> Query:
+def join_conditions(*conditions: Query) -> Query:
     """The conjunction; conditions that ask for nothing are left out."""
     said = [condition for condition in conditions if condition]
     return {"$and": said} if len(said) > 1 else said[0] if said else {}
@@ -194,7 +194,7 @@ def _text(_path: str, name: str, value: str, filters: Filters) -> list[Query]:
 
 def _dates(path: str, name: str, values: Sequence[str], _filters: Filters) -> list[Query]:
     no_list: Query = {"$not": {"$type": "array"}}
-    return [{path: {**constraint(value, name), **no_list}} for value in values]
+    return [{path: {**parse_date_constraint(value, name), **no_list}} for value in values]
 
 
 def _match(combine: str) -> Operator:
@@ -222,16 +222,16 @@ def _matching(text: Text, pattern: str) -> Query:
 def _date_range(path: str, _name: str, value: Mapping[str, Any], _filters: Filters) -> list[Query]:
     compared: dict[str, Any] = {}
     for operator, when in _comparison(value).items():
-        compared |= whole_bound(operator, when)
+        compared |= write_date_bound(operator, when)
     return [{path: {**compared, "$not": {"$type": "array"}}}] if compared else []
 
 
 def _is_set(_path: str, _name: str, values: Sequence[str], filters: Filters) -> list[Query]:
-    return [has_value(field_key(filters.sortable[value])) for value in values]
+    return [write_has_value(build_field_key(filters.sortable[value])) for value in values]
 
 
 def _is_unset(_path: str, _name: str, values: Sequence[str], filters: Filters) -> list[Query]:
-    return [{"$nor": [has_value(field_key(filters.sortable[value]))]} for value in values]
+    return [{"$nor": [write_has_value(build_field_key(filters.sortable[value]))]} for value in values]
 
 
 def _metrics(_path: str, _name: str, values: Sequence[Mapping[str, Any]], _filters: Filters) -> list[Query]:
@@ -239,8 +239,8 @@ def _metrics(_path: str, _name: str, values: Sequence[Mapping[str, Any]], _filte
 
 
 def _metric(value: Mapping[str, Any]) -> list[Query]:
-    key, compared = metric_value_key(value), _comparison(value)
-    conditions = [has_value(key), {key.path: compared}] if compared else []
+    key, compared = build_metric_key(value), _comparison(value)
+    conditions = [write_has_value(key), {key.path: compared}] if compared else []
     return conditions + _existence(key, value)
 
 
@@ -249,7 +249,7 @@ def _hyperparams(_path: str, name: str, values: Sequence[Mapping[str, Any]], _fi
 
 
 def _hyperparam(value: Mapping[str, Any], name: str) -> list[Query]:
-    key = parameter_key(value, name)
+    key = build_parameter_key(value, name)
     conditions: list[Query] = []
     if value.get("eq") is not None:
         conditions.append(_is_one_of([value["eq"]]))
@@ -257,23 +257,23 @@ def _hyperparam(value: Mapping[str, Any], name: str) -> list[Query]:
         conditions.append(_is_one_of(value["in"]))
     if value.get("matches"):
         pattern = {"$literal": _checked(value["matches"], name)}
-        conditions.append({"$regexMatch": {"input": SPELLED, "regex": pattern}})
+        conditions.append({"$regexMatch": {"input": SHOWN_TEXT, "regex": pattern}})
     bounds = _comparison({**value, "eq": None})
     if bounds:  # null is less than every number
         conditions += [{"$ne": ["$$number", None]}, *({name: ["$$number", bound]} for name, bound in bounds.items())]
-    all_of_it = [{"$expr": of_parameter(key, {"$and": conditions})}] if conditions else []
+    all_of_it = [{"$expr": write_parameter(key, {"$and": conditions})}] if conditions else []
     return all_of_it + _existence(key, value)
 
 
 def _is_one_of(texts: Sequence[str]) -> Query:
-    return {"$in": ["$$stored", [{"$literal": stored} for text in texts for stored in spellings(text)]]}
+    return {"$in": ["$$stored", [{"$literal": stored} for text in texts for stored in list_stored_values(text)]]}
 
 
-def _existence(key: Key, value: Mapping[str, Any]) -> list[Query]:
+def _existence(key: SortKey, value: Mapping[str, Any]) -> list[Query]:
     asked = value.get("is_set")
     if asked is None:
         return []
-    return [has_value(key) if asked else {"$nor": [has_value(key)]}]
+    return [write_has_value(key) if asked else {"$nor": [write_has_value(key)]}]
 
 
 def _comparison(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How deep lists and objects stand inside one another. Pure."""
+"""The depth of lists and objects inside one another. Pure."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -6,16 +6,17 @@ from typing import Any
 from graphql import ListValueNode, ObjectValueNode
 
 
-def nesting(*values: Any) -> int:
-    """How many lists and objects, of JSON or of a document, stand one inside the other."""
-    depth, layer = 0, list(values)
-    while parts := [inner for inner in map(_parts, layer) if inner is not None]:
+def measure_nesting(*values: Any) -> int:
+    """The number of lists and objects, of JSON or of a GraphQL document, that stand one inside the other."""
+    depth, level = 0, list(values)
+    while containers := [inner for inner in map(_list_inner_values, level) if inner is not None]:
         depth += 1
-        layer = [item for inner in parts for item in inner]
+        level = [value for inner in containers for value in inner]
     return depth
 
 
-def _parts(value: Any) -> Iterable[Any] | None:
+def _list_inner_values(value: Any) -> Iterable[Any] | None:
+    """None for a value that is neither a list nor an object."""
     match value:
         case Mapping():
             return value.values()

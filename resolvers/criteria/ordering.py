@@ -1,28 +1,28 @@
-"""An order → the parts of a list. Pure.
+"""An order → the segments of a list. Pure.
 
-Values of the right type come in their order; everything else (null, missing, NaN, a wrong type) is one group that
-`nulls` puts first or last and that the next keys order. The id decides last, so every order is total.
+Values of the right kind come in their order. Everything else (null, missing, NaN, a wrong type) is one group, which
+`nulls` puts first or last and the next keys order. The id decides last, so every order is total.
 
-The first key splits the list in two parts, each of which an index can serve; later keys, and those that no index can
-serve, are worked out per document.
+The first key splits the list into two segments, each of which an index can serve. MongoDB computes later keys, and
+those that no index can serve, for each document.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.types import Part, Query
-from resolvers.criteria.filters import both
+from resolvers.criteria.filters import join_conditions
 from resolvers.criteria.sort_keys import (
     SCORE,
-    Key,
-    field_key,
-    has_value,
-    kind_of,
-    metric_value_key,
-    parameter_key,
-    rank_expression,
-    value_expression,
+    SortKey,
+    build_field_key,
+    build_metric_key,
+    build_parameter_key,
+    find_value_kind,
+    write_has_value,
+    write_rank,
+    write_value,
 )
 from resolvers.errors import ErrorCode, InputError, limit_exceeded
 from schema.spec import FieldSpec
@@ -42,65 +42,75 @@ AFTER_TEXTS = (
     "javascriptWithScope",
     "maxKey",
 )
-Numbered = Sequence[tuple[int, Key]]
-Place = tuple[list[Any], Any]  # the values of an order's keys, None for a null, and an id
+NumberedKeys = Sequence[tuple[int, SortKey]]
+
+
+class CursorValues(NamedTuple):
+    """The values that a cursor holds of a document: one for each sort key, None for a null, and the id."""
+
+    sort_values: list[Any]
+    id: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """Keys, then the id in the direction of the first key, so that one index can serve both."""
 
-    keys: tuple[Key, ...]
-    id_ascending: bool
+    keys: tuple[SortKey, ...]
+    is_id_ascending: bool
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Where a listed document has the values that its cursor holds."""
-        return tuple(_key(number) if key.is_computed else key.path for number, key in enumerate(self.keys))
+        """The paths at which a listed document has its sort values."""
+        return tuple(_name_value(number) if key.is_computed else key.path for number, key in enumerate(self.keys))
 
     @property
     def sort(self) -> Mapping[str, int]:
-        """The order that an index would have; none when values are worked out, or come from several keys."""
-        by_id = {"_id": 1 if self.id_ascending else -1}
+        """The order of the index that can serve this one; empty for computed values and for several keys."""
         match self.keys:
             case ():
-                return by_id
-            case (Key(is_computed=False) as key,):
-                return {key.path: key.direction, **by_id}
+                return {"_id": self.id_direction}
+            case (SortKey(is_computed=False) as key,):
+                return {key.path: key.direction, "_id": self.id_direction}
         return {}
 
-    def reversed(self) -> "Order":
-        return Order(tuple(key.reversed() for key in self.keys), not self.id_ascending)
+    @property
+    def id_direction(self) -> int:
+        return 1 if self.is_id_ascending else -1
+
+    def reverse(self) -> "Order":
+        return Order(tuple(key.reverse() for key in self.keys), not self.is_id_ascending)
 
 
 # -- arguments -------------------------------------------------------------------------------------
 
 
-def order_of(fields: Mapping[str, FieldSpec], given: Sequence[Mapping[str, Any]], *, searches: bool = False) -> Order:
-    """The order asked for. Keys behind the id, and repeated ones, are left out."""
-    keys: list[Key] = []
-    for item in given[: MAX_KEYS + 1]:
-        key = _directed(_key_of(fields, item, searches), item)
+def parse_order(
+    fields: Mapping[str, FieldSpec], order_by: Sequence[Mapping[str, Any]], *, has_search: bool = False
+) -> Order:
+    """The order of `orderBy`. Keys after the id, and repeated ones, are left out."""
+    keys: list[SortKey] = []
+    for item in order_by[: MAX_KEYS + 1]:
+        key = _direct(_parse_key(fields, item, has_search), item)
         if key.path == "_id":
-            return Order(tuple(keys), key.ascending)
-        if (key.kind, key.path) not in [(known.kind, known.path) for known in keys]:
+            return Order(tuple(keys), key.is_ascending)
+        if not any((key.kind, key.path) == (earlier.kind, earlier.path) for earlier in keys):
             keys.append(key)
     if len(keys) > MAX_KEYS:
-        message = f"A list is ordered by at most {MAX_KEYS} keys."
+        message = f"orderBy has more than {MAX_KEYS} keys; leave out those that decide least."
         raise limit_exceeded(message, field="orderBy", limit="orderKeys", maximum=MAX_KEYS, actual=len(keys))
-    return Order(tuple(keys), keys[0].ascending)
+    return Order(tuple(keys), keys[0].is_ascending)
 
 
-def _key_of(fields: Mapping[str, FieldSpec], item: Mapping[str, Any], searches: bool) -> Key:
-    asked = [name for name in ("field", "metric", "hyperparam", "text_score") if item.get(name)]
-    match asked:
+def _parse_key(fields: Mapping[str, FieldSpec], item: Mapping[str, Any], has_search: bool) -> SortKey:
+    match [name for name in ("field", "metric", "hyperparam", "text_score") if item.get(name)]:
         case ["field"]:
-            return field_key(fields[item["field"]])
+            return build_field_key(fields[item["field"]])
         case ["metric"]:
-            return metric_value_key(item["metric"])
+            return build_metric_key(item["metric"])
         case ["hyperparam"]:
-            return parameter_key(item["hyperparam"], "orderBy")
-        case ["text_score"] if searches:
+            return build_parameter_key(item["hyperparam"], "orderBy")
+        case ["text_score"] if has_search:
             return SCORE
         case ["text_score"]:
             message = "textScore needs searchText in the filter."
@@ -109,96 +119,92 @@ def _key_of(fields: Mapping[str, FieldSpec], item: Mapping[str, Any], searches: 
     raise InputError(ErrorCode.VALIDATION_ERROR, message, field="orderBy")
 
 
-def _directed(key: Key, item: Mapping[str, Any]) -> Key:
+def _direct(key: SortKey, item: Mapping[str, Any]) -> SortKey:
     if key is SCORE:
         return key
-    return replace(key, ascending=item.get("direction") != "desc", nulls_last=item.get("nulls") != "first")
+    return replace(key, is_ascending=item.get("direction") != "desc", has_nulls_last=item.get("nulls") != "first")
 
 
-# -- parts -----------------------------------------------------------------------------------------
+# -- segments --------------------------------------------------------------------------------------
 
 
-def whole(query: Query, order: Order, at: Place | None) -> Part:
-    """The list behind `at`, or all of it, in one stretch that is sorted: no index has it in this order.
+def build_sorted_segment(query: Query, order: Order, after: CursorValues | None) -> Part:
+    """The list after a cursor, or all of it, in one segment that MongoDB sorts: no index has it in this order.
 
-    MongoDB sorts what the list shows of a document, not the document: values are worked out before.
+    MongoDB sorts by fields that it computes first, not by expressions.
     """
     numbered = list(enumerate(order.keys))
-    past = _past(order, numbered, at)
-    by_id = {"_id": 1 if order.id_ascending else -1}
+    is_after = _write_after(order, numbered, after)
+    by_id = {"_id": order.id_direction}
     if not numbered:
-        return Part(both(query, past), by_id)
-    values = {_key(number): value_expression(key) for number, key in numbered}
-    ranks = {_rank(number): rank_expression(key, f"${_key(number)}") for number, key in numbered}
-    return Part(query, {**_sort(numbered), **by_id}, (values, ranks), past)
+        return Part(join_conditions(query, is_after), by_id)
+    values = {_name_value(number): write_value(key) for number, key in numbered}
+    ranks = {_name_rank(number): write_rank(key, f"${_name_value(number)}") for number, key in numbered}
+    sort: dict[str, int] = {}
+    for number, key in numbered:
+        sort |= {_name_rank(number): 1, _name_value(number): key.direction}
+    return Part(query, sort | by_id, (values, ranks), is_after)
 
 
-def parts(query: Query, order: Order, at: Place | None) -> list[Part]:
-    """The stretches of the list behind `at`, or of all of it, in an order that an index has (see `Order.sort`)."""
+def build_index_segments(query: Query, order: Order, after: CursorValues | None) -> list[Part]:
+    """The segments of the list after a cursor, or of all of it, in an order that an index has (see `Order.sort`)."""
     if not order.keys:
-        return [whole(query, order, at)]
+        return [build_sorted_segment(query, order, after)]
     [key] = order.keys
-    is_among_nulls = at is not None and at[0][0] is None
-    with_value = _values_part(query, order, key, None if is_among_nulls else at)
-    rest = _rest_part(query, order, key, at if is_among_nulls else None)
-    if not key.nulls_last:
-        return [rest, with_value] if at is None or is_among_nulls else [with_value]
-    return [rest] if is_among_nulls else [with_value, rest]
+    is_among_nulls = after is not None and after.sort_values[0] is None
+    values = _build_value_segment(query, order, key, None if is_among_nulls else after)
+    nulls = _build_null_segment(query, order, key, after if is_among_nulls else None)
+    if key.has_nulls_last:
+        return [nulls] if is_among_nulls else [values, nulls]
+    return [nulls, values] if after is None or is_among_nulls else [values]
 
 
-def _values_part(query: Query, order: Order, key: Key, at: Place | None) -> Part:
-    if at is None:
-        return Part(both(query, has_value(key)), order.sort)
-    [value], id_ = at
+def _build_value_segment(query: Query, order: Order, key: SortKey, after: CursorValues | None) -> Part:
+    if after is None:
+        return Part(join_conditions(query, write_has_value(key)), order.sort)
+    [value] = after.sort_values
     # the bound keeps the index scan short, the alternatives are exact
-    bound = {key.path: {"$gte" if key.ascending else "$lte": value}}
-    past = {"$or": [{key.path: {key.past: value}}, both({key.path: value}, _past_id(order, id_))]}
-    return Part(both(query, has_value(key), bound, past), order.sort)
+    bound = {key.path: {"$gte" if key.is_ascending else "$lte": value}}
+    next_of_equals = join_conditions({key.path: value}, _write_after_id(order, after.id))
+    is_after = {"$or": [{key.path: {key.after_operator: value}}, next_of_equals]}
+    return Part(join_conditions(query, write_has_value(key), bound, is_after), order.sort)
 
 
-def _rest_part(query: Query, order: Order, key: Key, at: Place | None) -> Part:
-    return Part(both(query, {"$nor": [has_value(key)]}, _past(order, [], at)), {"_id": order.sort["_id"]})
+def _build_null_segment(query: Query, order: Order, key: SortKey, after: CursorValues | None) -> Part:
+    is_null = {"$nor": [write_has_value(key)]}
+    return Part(join_conditions(query, is_null, _write_after(order, [], after)), {"_id": order.id_direction})
 
 
-def _past(order: Order, keys: Numbered, at: Place | None) -> Query:
-    """Behind the place in these keys, and the id."""
-    if at is None:
+def _write_after(order: Order, keys: NumberedKeys, after: CursorValues | None) -> Query:
+    """The condition for documents after a cursor, by these keys and then by id."""
+    if after is None:
         return {}
-    values, id_ = at
     alternatives: list[Query] = []
     equal: list[Query] = []
     for number, key in keys:
-        value = values[number]
-        rank = key.rank(kind_of(value))
-        alternatives.append(both(*equal, {_rank(number): {"$gt": rank}}))
-        equal.append({_rank(number): rank})
+        value = after.sort_values[number]
+        rank = key.rank(find_value_kind(value))
+        alternatives.append(join_conditions(*equal, {_name_rank(number): {"$gt": rank}}))
+        equal.append({_name_rank(number): rank})
         if value is not None:
-            alternatives.append(both(*equal, {_key(number): {key.past: value}}))
-            equal.append({_key(number): value})
-    alternatives.append(both(*equal, _past_id(order, id_)))
+            alternatives.append(join_conditions(*equal, {_name_value(number): {key.after_operator: value}}))
+            equal.append({_name_value(number): value})
+    alternatives.append(join_conditions(*equal, _write_after_id(order, after.id)))
     return {"$or": alternatives} if len(alternatives) > 1 else alternatives[0]
 
 
-def _sort(keys: Numbered) -> dict[str, int]:
-    return {
-        name: direction
-        for number, key in keys
-        for name, direction in ((_rank(number), 1), (_key(number), key.direction))
-    }
-
-
-def _key(number: int) -> str:
+def _name_value(number: int) -> str:
     return f"_key{number}"
 
 
-def _rank(number: int) -> str:
+def _name_rank(number: int) -> str:
     return f"_rank{number}"
 
 
-def _past_id(order: Order, id_: Any) -> Query:
-    """Behind an id, in MongoDB's order of all types."""
-    past = "$gt" if order.id_ascending else "$lt"
+def _write_after_id(order: Order, id_: Any) -> Query:
+    """The condition for ids after this one, in MongoDB's order of all types."""
+    after_operator = "$gt" if order.is_id_ascending else "$lt"
     if type(id_) is str:  # older servers have no index for an expression, and a comparison stays within one type
-        types = AFTER_TEXTS if order.id_ascending else BEFORE_TEXTS
-        return {"$or": [{"_id": {past: id_}}, {"_id": {"$type": list(types)}}]}
-    return {"$expr": {past: ["$_id", {"$literal": id_}]}}
+        types = AFTER_TEXTS if order.is_id_ascending else BEFORE_TEXTS
+        return {"$or": [{"_id": {after_operator: id_}}, {"_id": {"$type": list(types)}}]}
+    return {"$expr": {after_operator: ["$_id", {"$literal": id_}]}}

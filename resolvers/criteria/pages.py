@@ -7,13 +7,19 @@ from typing import Any, NamedTuple
 from resolvers.errors import ErrorCode, InputError, limit_exceeded
 
 DEFAULT_PAGE = 50
+# the names of the arguments in HOCON → in the API
 PAGING = {
-    "first": "first", "after": "after", "last": "last", "before": "before", "page": "page", "page_size": "pageSize",
-}  # fmt: skip
+    "first": "first",
+    "after": "after",
+    "last": "last",
+    "before": "before",
+    "page": "page",
+    "page_size": "pageSize",
+}
 
 
 class Rows(NamedTuple):
-    """The row at which a page may start that is asked for by its number: where an index has the order, and elsewhere.
+    """The maximum row at which a page by number may start: where an index has the order, and elsewhere.
 
     MongoDB walks through, or sorts, all rows before it.
     """
@@ -24,7 +30,7 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What to fetch: `limit` documents from `skip`, behind `cursor`, from the back when `backward`."""
+    """The documents of a page: `limit` from `skip`, after `cursor`; a backward page ends before it instead."""
 
     limit: int
     skip: int = 0
@@ -32,52 +38,54 @@ class Page:
     backward: bool = False
 
 
-def page_of(given: Mapping[str, Any], max_page: int) -> Page:
-    """The page asked for by cursors or by number; raises InputError and LimitError."""
-    asked = {name for name, value in given.items() if value is not None}
-    if asked & {"page", "page_size"}:
-        return _numbered(given, asked, max_page)
-    if asked & {"last", "before"}:
-        if wrong := asked & {"first", "after"}:
-            raise _contradiction("last", "before", wrong)
-        return Page(_size(given.get("last"), "last", max_page), cursor=given.get("before"), backward=True)
-    return Page(_size(given.get("first"), "first", max_page), cursor=given.get("after"))
+def parse_page(arguments: Mapping[str, Any], max_page: int) -> Page:
+    """The page of the arguments, by cursor or by number; raises InputError and LimitError."""
+    present = {name for name, value in arguments.items() if value is not None}
+    if present & {"page", "page_size"}:
+        return _parse_numbered_page(arguments, present, max_page)
+    if present & {"last", "before"}:
+        _refuse_mixture("last", "before", present & {"first", "after"})
+        return Page(_read_size(arguments, "last", max_page), cursor=arguments.get("before"), backward=True)
+    return Page(_read_size(arguments, "first", max_page), cursor=arguments.get("after"))
 
 
-def _numbered(given: Mapping[str, Any], asked: set[str], max_page: int) -> Page:
-    if wrong := asked & {"first", "after", "last", "before"}:
-        raise _contradiction("page", "pageSize", wrong)
-    if "page_size" not in asked:
+def _parse_numbered_page(arguments: Mapping[str, Any], present: set[str], max_page: int) -> Page:
+    _refuse_mixture("page", "pageSize", present & {"first", "after", "last", "before"})
+    if "page_size" not in present:
         raise InputError(ErrorCode.MISSING_REQUIRED_FIELDS, "page needs pageSize.", field="pageSize")
-    size, page = _size(given["page_size"], "pageSize", max_page), given.get("page") or 0
-    if page < 0:
+    size = _read_size(arguments, "page_size", max_page)
+    number = arguments.get("page") or 0
+    if number < 0:
         raise InputError(ErrorCode.VALIDATION_ERROR, "page counts from 0.", field="page")
-    return Page(size, skip=page * size)
+    return Page(size, skip=number * size)
 
 
-def refuse_deep(page: Page, rows: Rows, *, is_served: bool) -> None:
-    """Raises LimitError for a page that starts too far in."""
+def refuse_deep_page(page: Page, rows: Rows, *, is_served: bool) -> None:
+    """Raises LimitError for a page that starts after the maximum row; `is_served` where an index has its order."""
     limit, maximum = ("rows", rows.served) if is_served else ("rowsSorted", rows.sorted)
-    if page.skip > maximum:
-        order = "" if is_served else " of an order without an index"
-        message = (
-            f"page starts at row {page.skip}; a page{order} that is asked for by its number starts at row {maximum} at "
-            "most. Go on with cursors: first and after."
-        )
-        raise limit_exceeded(message, field="page", limit=limit, maximum=maximum, actual=page.skip)
+    if page.skip <= maximum:
+        return
+    order = "" if is_served else " in an order without an index"
+    message = (
+        f"page starts at row {page.skip}; the maximum{order} is row {maximum}. Go on with cursors: first and after."
+    )
+    raise limit_exceeded(message, field="page", limit=limit, maximum=maximum, actual=page.skip)
 
 
-def _contradiction(one: str, other: str, wrong: set[str]) -> InputError:
-    message = f"{one} and {other} don't go with {', '.join(sorted(wrong))}."
-    return InputError(ErrorCode.VALIDATION_ERROR, message, field=one)
+def _refuse_mixture(name: str, partner: str, others: set[str]) -> None:
+    if others:
+        message = f"{name} and {partner} can't be combined with {', '.join(sorted(others))}; leave one kind out."
+        raise InputError(ErrorCode.VALIDATION_ERROR, message, field=name)
 
 
-def _size(value: int | None, name: str, max_page: int) -> int:
-    if value is None:
+def _read_size(arguments: Mapping[str, Any], argument: str, max_page: int) -> int:
+    size: int | None = arguments.get(argument)
+    name = PAGING[argument]
+    if size is None:
         return min(DEFAULT_PAGE, max_page)
-    if value < 1:
-        raise InputError(ErrorCode.VALIDATION_ERROR, f"{name} is at least 1.", field=name)
-    if value > max_page:
-        message = f"{name} is at most {max_page}; ask for more pages."
-        raise limit_exceeded(message, field=name, limit="page", maximum=max_page, actual=value)
-    return value
+    if size < 1:
+        raise InputError(ErrorCode.VALIDATION_ERROR, f"{name} must be at least 1.", field=name)
+    if size > max_page:
+        message = f"{name} is {size}; the maximum is {max_page}. Ask for more pages."
+        raise limit_exceeded(message, field=name, limit="page", maximum=max_page, actual=size)
+    return size

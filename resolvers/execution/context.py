@@ -10,7 +10,7 @@ from models.store.changes import Changes
 from models.store.reader import Reader
 from models.store.writer import Writer
 from models.types import Document, Viewer
-from resolvers.criteria.pages import Page, Rows, page_of, refuse_deep
+from resolvers.criteria.pages import Page, Rows, parse_page, refuse_deep_page
 from resolvers.execution.selection import Selection
 from resolvers.execution.serializer import Serializer
 from schema.spec import Spec
@@ -62,8 +62,8 @@ class Context:
 
     def read_page(self, asked: Mapping[str, Any]) -> Page:
         """The page of a list that its arguments ask for; raises InputError and LimitError."""
-        page = page_of(asked, self.max_page)
-        refuse_deep(page, self.rows, is_served=True)
+        page = parse_page(asked, self.max_page)
+        refuse_deep_page(page, self.rows, is_served=True)
         return page
 
     async def load_documents(

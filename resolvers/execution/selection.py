@@ -13,7 +13,7 @@ from graphql.execution.values import get_argument_values
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from models.layout import escape, hash_name
-from resolvers.criteria.pages import page_of
+from resolvers.criteria.pages import parse_page
 from resolvers.execution.arguments import read_arguments
 from schema.spec import FieldSpec, ListOf, ObjectSpec, Ref, Spec
 
@@ -69,7 +69,7 @@ def read(
         face = of.outputs[name]
         arguments = read_arguments(get_argument_values(field, nodes[0].node, executor.variable_values))
         if face.loader:
-            arguments = _by_names(face, arguments) | {"page": page_of(arguments, max_page)}
+            arguments = _by_names(face, arguments) | {"page": parse_page(arguments, max_page)}
         below = read(executor, spec, max_page, field.type, nodes) if nodes[0].node.selection_set else None
         fields.append(Selected(key, face, arguments, below))
     return Selection(of, tuple(fields))

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from models.types import Document
-from resolvers.criteria.cursors import cursor, fingerprint, position
+from resolvers.criteria.cursors import read_cursor, sign_list, write_cursor
 from resolvers.criteria.ordering import Order
 from resolvers.criteria.pages import Page
 from resolvers.errors import ErrorCode
@@ -24,9 +24,9 @@ class ConnectionPage:
         self._selection = selection
         self._page = page
         self._order = order
-        self._signature = fingerprint(list_identity, order)
+        self._signature = sign_list(list_identity, order)
         self._has_cursors = _selects_cursors(selection)
-        self.start = None if page.cursor is None else position(page.cursor, order, self._signature)
+        self.start = None if page.cursor is None else read_cursor(page.cursor, order, self._signature)
 
     @property
     def needs_documents(self) -> bool:
@@ -39,7 +39,7 @@ class ConnectionPage:
     @property
     def read_order(self) -> Order:
         """A backward page is read from the end of the list."""
-        return self._order.reversed() if self._page.backward else self._order
+        return self._order.reverse() if self._page.backward else self._order
 
     @property
     def read_limit(self) -> int:
@@ -77,7 +77,7 @@ class ConnectionPage:
             nodes.reverse()
         cursors: list[str | None] = [None] * len(nodes)
         if self._has_cursors:
-            cursors = [cursor(node, self._order, self._signature) for node in nodes]
+            cursors = [write_cursor(node, self._order, self._signature) for node in nodes]
         return {
             "edges": [{"cursor": text, "node": node} for text, node in zip(cursors, nodes, strict=True)],
             "nodes": nodes,

@@ -6,7 +6,7 @@ from typing import Any
 
 from models.documents.transition import TRANSITIONS
 from models.types import Document, Part
-from resolvers.criteria.ordering import Order, order_of, whole
+from resolvers.criteria.ordering import Order, build_sorted_segment, parse_order
 from resolvers.criteria.pages import Page
 from resolvers.execution.context import Context
 from resolvers.execution.selection import Selection, build_projection
@@ -25,7 +25,7 @@ async def subprojects(
 async def children(
     context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], selection: Selection
 ) -> list[list[Document]]:
-    order = order_of(context.spec.object("task").sortable, [{"field": "last_update", "direction": "desc"}])
+    order = parse_order(context.spec.object("task").sortable, [{"field": "last_update", "direction": "desc"}])
     return await _connections(context, ("task", "parent"), order, arguments["page"], _ids(documents), selection)
 
 
@@ -33,7 +33,7 @@ async def transitions(
     context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], selection: Selection
 ) -> list[list[Document]]:
     """Their ids are made of numbers, so that they are in the order of time."""
-    order = Order((), id_ascending=True)
+    order = Order((), is_id_ascending=True)
     return await _connections(context, (TRANSITIONS, "task"), order, arguments["page"], _ids(documents), selection)
 
 
@@ -48,7 +48,7 @@ async def _connections(
     totals: Sequence[int | None] = [None] * len(ids)
     first_page = pages[0]  # a cursor belongs to one list, so that all pages start there only if there is one
     if first_page.needs_documents:
-        segment = whole({}, first_page.read_order, first_page.start)
+        segment = build_sorted_segment({}, first_page.read_order, first_page.start)
         rows = await _first_of_each(context, of, ids, segment, first_page.read_limit, first_page.projection)
     if first_page.needs_total:
         totals = await _totals(context, of, ids)

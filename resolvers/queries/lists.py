@@ -6,10 +6,10 @@ from typing import Any
 import strawberry
 
 from models.types import Document, Part
-from resolvers.criteria.cursors import place
+from resolvers.criteria.cursors import read_cursor_values
 from resolvers.criteria.filters import filters_of
-from resolvers.criteria.ordering import Order, Place, order_of, parts, whole
-from resolvers.criteria.pages import DEFAULT_PAGE, Page, refuse_deep
+from resolvers.criteria.ordering import CursorValues, Order, build_index_segments, build_sorted_segment, parse_order
+from resolvers.criteria.pages import DEFAULT_PAGE, Page, refuse_deep_page
 from resolvers.criteria.subprojects import Asked, query_of
 from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
@@ -50,7 +50,7 @@ class Listing(Plan):
         """What the selection selects of each document, to the end of the list. Documents are read a page at a time and
         answered as many at once as the cost of a query takes a page to have.
         """
-        at: Place | None = None
+        at: CursorValues | None = None
         wanted, is_more = build_projection([selection], *self._order.paths), True
         while is_more:
             stretch = self._segments(context, self._order, at)
@@ -61,20 +61,21 @@ class Listing(Plan):
                 yield await build_answers(context, selection, found[start : start + DEFAULT_PAGE])
                 context.forget_documents()
             is_more = len(found) == self._page.limit
-            at = place(found[-1], self._order) if is_more else None
+            at = read_cursor_values(found[-1], self._order) if is_more else None
 
-    def _segments(self, context: Context, order: Order, at: Place | None) -> list[Part]:
-        is_served = self.is_served(context)
-        return parts(self._query, order, at) if is_served else [whole(self._query, order, at)]
+    def _segments(self, context: Context, order: Order, at: CursorValues | None) -> list[Part]:
+        if self.is_served(context):
+            return build_index_segments(self._query, order, at)
+        return [build_sorted_segment(self._query, order, at)]
 
     def is_served(self, context: Context) -> bool:
         """Whether an index has the list in its order."""
         sort = self._order.sort
         return bool(sort) and context.reader.is_served(self.collection, self._query, sort)
 
-    def refuse_deep(self, context: Context) -> None:
+    def refuse_deep_page(self, context: Context) -> None:
         """Raises LimitError for a page by number that starts too far in."""
-        refuse_deep(self._page, context.rows, is_served=self.is_served(context))
+        refuse_deep_page(self._page, context.rows, is_served=self.is_served(context))
 
 
 def many(spec: Spec, collection: str, default_order: Sequence[Mapping[str, Any]]) -> Callable[..., Awaitable[Plan]]:
@@ -85,10 +86,10 @@ def many(spec: Spec, collection: str, default_order: Sequence[Mapping[str, Any]]
         asked = read_arguments(arguments)
         filter_ = asked.get("filter") or {}
         asked_order = asked.get("order_by") or default_order
-        order = order_of(sortable, asked_order, searches=bool(filter_.get("search_text")))
+        order = parse_order(sortable, asked_order, has_search=bool(filter_.get("search_text")))
         page = info.context.read_page(asked)
         listing = Listing(collection, await query_of(filter_, filters, info.context.reader), order, page)
-        listing.refuse_deep(info.context)
+        listing.refuse_deep_page(info.context)
         return listing
 
     return resolve

@@ -7,8 +7,8 @@ import strawberry
 
 from models.types import Document, Query
 from resolvers.criteria.filters import filters_of
-from resolvers.criteria.ordering import Order, whole
-from resolvers.criteria.pages import Page, refuse_deep
+from resolvers.criteria.ordering import Order, build_sorted_segment
+from resolvers.criteria.pages import Page, refuse_deep_page
 from resolvers.criteria.subprojects import Asked, query_of
 from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
@@ -17,7 +17,7 @@ from resolvers.execution.selection import Selection
 from resolvers.fields.connections import ConnectionPage
 from schema.spec import Spec
 
-BY_NAME = Order((), id_ascending=True)  # an id is a metric and a variant
+BY_NAME = Order((), is_id_ascending=True)  # an id is a metric and a variant
 TOTAL = "total"
 
 
@@ -52,7 +52,7 @@ class MetricNames(Plan):
         page = ConnectionPage(selection, self._page, BY_NAME, (context.viewer.company, "metric_names", self._identity))
 
         async def read() -> list[Document]:
-            segment = whole({}, page.read_order, page.start)
+            segment = build_sorted_segment({}, page.read_order, page.start)
             stages = [*STAGES, {"$match": segment.query}, {"$sort": segment.sort}, {"$skip": self._page.skip}]
             rows = await context.reader.group("task", self._query, stages, limit=page.read_limit)
             return [row | row["_id"] for row in rows]
@@ -70,7 +70,7 @@ def metric_names(spec: Spec) -> Callable[..., Awaitable[Plan]]:
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
         asked = read_arguments(arguments)
         page = info.context.read_page(asked)
-        refuse_deep(page, info.context.rows, is_served=False)
+        refuse_deep_page(page, info.context.rows, is_served=False)
         return MetricNames(await query_of(asked.get("filter") or {}, filters, info.context.reader), page)
 
     return resolve

@@ -7,7 +7,7 @@ import strawberry
 
 from models.types import Document, Query
 from resolvers.criteria.filters import filters_of
-from resolvers.criteria.sort_keys import Key, metric_value_key, of_parameter, parameter_key, value_expression
+from resolvers.criteria.sort_keys import SortKey, build_metric_key, build_parameter_key, write_parameter, write_value
 from resolvers.criteria.subprojects import Asked, query_of
 from resolvers.errors import ErrorCode, InputError, limit_exceeded
 from resolvers.execution.arguments import read_arguments
@@ -36,7 +36,7 @@ class Stats(Plan):
     """The groups, the largest first."""
 
     def __init__(
-        self, asked: Asked, groups: Sequence[Group], metrics: Sequence[Mapping[str, Any]], keys: Sequence[Key]
+        self, asked: Asked, groups: Sequence[Group], metrics: Sequence[Mapping[str, Any]], keys: Sequence[SortKey]
     ) -> None:
         self._query, _, self.patterned = asked
         self._groups = groups
@@ -52,7 +52,7 @@ class Stats(Plan):
 
     def _stages(self) -> list[Query]:
         values = {f"_group{number}": group.expression for number, group in enumerate(self._groups)}
-        measured = {f"_metric{number}": value_expression(key) for number, key in enumerate(self._keys)}
+        measured = {f"_metric{number}": write_value(key) for number, key in enumerate(self._keys)}
         together: dict[str, Any] = {
             "_id": {name: f"${name}" for name in values}, "count": {"$sum": 1},
         }  # fmt: skip
@@ -126,7 +126,7 @@ def task_stats(spec: Spec) -> Callable[..., Awaitable[Plan]]:
         _refuse_more("groupBy", len(groups), MAX_GROUPS)
         _refuse_more("metrics", len(metrics), MAX_METRICS)
         found = await query_of(asked.get("filter") or {}, filters, info.context.reader)
-        return Stats(found, groups, metrics, [metric_value_key(metric) for metric in metrics])
+        return Stats(found, groups, metrics, [build_metric_key(metric) for metric in metrics])
 
     return resolve
 
@@ -136,7 +136,7 @@ def _group(item: Mapping[str, Any]) -> Group:
         case ["field"]:
             return Group(item["field"], f"${STORED[item['field']]}")
         case ["hyperparam"]:
-            return Group(None, of_parameter(parameter_key(item["hyperparam"], "groupBy"), AS_TEXT))
+            return Group(None, write_parameter(build_parameter_key(item["hyperparam"], "groupBy"), AS_TEXT))
     message = "An item of groupBy has exactly one of field and hyperparam."
     raise InputError(ErrorCode.VALIDATION_ERROR, message, field="groupBy")
 

@@ -1,10 +1,9 @@
 """Resume tokens: the position after the last event that a client has."""
 
-import base64
-import hashlib
 from typing import NamedTuple
 
 from models.store.change_stream import Position
+from resolvers.criteria.opaque_token import decode_token, digest_content, encode_token
 from resolvers.errors import ErrorCode, InputError
 
 DIGEST = 6  # bytes
@@ -25,27 +24,23 @@ class Mark(NamedTuple):
     def text(self) -> str:
         positions = [self.upto] if self.id is None else [self.upto, self.after]
         packed = b"".join(map(bytes.fromhex, positions)) + (self.id or "").encode("utf-8", "surrogatepass")
-        return base64.urlsafe_b64encode(_digest(packed) + packed).decode().rstrip("=")
+        return encode_token(digest_content(packed, DIGEST) + packed)
 
 
 def mark_of(text: str) -> Mark:
     """Raises InputError."""
     try:
-        known = base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
+        known = decode_token(text)
         digest, packed = known[:DIGEST], known[DIGEST:]
+        is_intact = digest == digest_content(packed, DIGEST)
         upto, after, id_ = packed[:PLACE].hex(), packed[PLACE : 2 * PLACE].hex(), packed[2 * PLACE :]
-        if digest == _digest(packed) and len(packed) == PLACE:
+        if is_intact and len(packed) == PLACE:
             return Mark(upto, upto)
-        if digest == _digest(packed) and len(packed) >= 2 * PLACE:
+        if is_intact and len(packed) >= 2 * PLACE:
             return Mark(after, upto, id_.decode("utf-8", "surrogatepass"))
     except ValueError:
         pass
     raise bad_mark("is damaged")
-
-
-def _digest(packed: bytes) -> bytes:
-    """Tells tokens from other texts."""
-    return hashlib.sha256(packed).digest()[:DIGEST]
 
 
 def bad_mark(reason: str) -> InputError:

@@ -8,7 +8,7 @@ from pymongo.errors import PyMongoError
 
 from models.store.change_stream import CHANGED, DELETED, Batch, Change
 from models.types import Document, Query
-from resolvers.criteria.filters import Filters, both, filters_of
+from resolvers.criteria.filters import Filters, filters_of, join_conditions
 from resolvers.criteria.subprojects import query_of
 from resolvers.errors import ErrorCode, coded
 from resolvers.execution.arguments import read_arguments
@@ -35,7 +35,7 @@ class Tasks(Feed):
     async def begin(self, context: Context) -> None:
         """Raises what forbids the filter, some of which only MongoDB knows."""
         query = (await query_of(self._filter, self._filters, context.reader)).query
-        await context.reader.all("task", both(query, {"_id": {"$in": []}}), {"_id": 1})
+        await context.reader.all("task", join_conditions(query, {"_id": {"$in": []}}), {"_id": 1})
 
     def concerns(self, batch: Batch) -> bool:
         return bool(self._asked(batch))
@@ -81,7 +81,7 @@ class Tasks(Feed):
 async def _fitting(context: Context, query: Query, ids: Sequence[str]) -> set[str]:
     """Those of these tasks that a filter finds. It does not find a task whose text its patterns can't be tried on."""
     try:
-        found = await context.reader.all("task", both(query, {"_id": {"$in": ids}}), {"_id": 1})
+        found = await context.reader.all("task", join_conditions(query, {"_id": {"$in": ids}}), {"_id": 1})
     except PyMongoError as error:
         known = coded(error)
         if known is None or known.code is not ErrorCode.INVALID_REGEX_ERROR:

@@ -21,7 +21,7 @@ from graphql import (
     SelectionSetNode,
 )
 
-from resolvers.criteria.nesting import nesting
+from resolvers.criteria.nesting import measure_nesting
 from resolvers.errors import LimitError, limit_exceeded
 
 PLENTY = 10**9
@@ -107,7 +107,7 @@ def counts(document: DocumentNode, fragments: Mapping[str, FragmentDefinitionNod
             found = _counts(node.selection_set, known).beside(_directives(node.directives))
             for variable in node.variable_definitions or ():
                 found = found.beside(_directives(variable.directives))
-                found = found.beside(Counts(nesting=nesting(variable.default_value)))
+                found = found.beside(Counts(nesting=measure_nesting(variable.default_value)))
             highest = Counts(*map(max, highest, found))
     return highest
 
@@ -136,14 +136,14 @@ def _field(node: FieldNode, below: Counts) -> Counts:
         1,
         1 if is_introspection else below.depth + 1,
         max(below.depth, below.introspection) + 1 if is_introspection else below.introspection,
-        max(below.nesting, nesting(*(argument.value for argument in node.arguments or ()))),
+        max(below.nesting, measure_nesting(*(argument.value for argument in node.arguments or ()))),
     )
 
 
 def _directives(nodes: Iterable[DirectiveNode] | None) -> Counts:
     found = list(nodes or ())
     values = (argument.value for node in found for argument in node.arguments or ())
-    return Counts(directives=len(found), nesting=nesting(*values)) if found else NOTHING
+    return Counts(directives=len(found), nesting=measure_nesting(*values)) if found else NOTHING
 
 
 NOTHING = Counts()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 
 from resolvers import root
-from resolvers.criteria.nesting import nesting
+from resolvers.criteria.nesting import measure_nesting
 from resolvers.criteria.pages import DEFAULT_PAGE
 from resolvers.schema import MAX_ERRORS, MAX_SUGGESTING, Schema
 from resolvers.validation.cost import USUAL, Pricing, said_sizes
@@ -372,7 +372,7 @@ def test_nesting_is_counted_in_json_and_in_literals_alike() -> None:
         assert counted(f"query @directive(argument: {value}) {{ field }}").nesting == depth
         assert counted(f"{{ field @directive(argument: {value}) }}").nesting == depth
         assert counted(f"{{ ...F }} fragment F on A @directive(argument: {value}) {{ field }}").nesting == depth
-        assert nesting(json.loads(re.sub(r"(\w+):", r'"\1":', value))) == depth
+        assert measure_nesting(json.loads(re.sub(r"(\w+):", r'"\1":', value))) == depth
 
 
 async def test_nesting_of_literals(client: Client, commands: Commands) -> None:
