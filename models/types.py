@@ -1,4 +1,4 @@
-"""Names that all that is stored shares. Pure."""
+"""Types and the tenancy of everything that is stored. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,19 +9,41 @@ Documents = list[Document]
 Query = Mapping[str, Any]
 Pair = tuple[str, str]
 
+COMPANY = "company"  # the collection of companies, and the field that names the owner of a document
+PUBLIC = ""  # the owner of public documents
+
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who asks. `company` decides what is visible: its own documents and public ones (company "")."""
+    """The user of a request: reads the documents of their company and public ones, writes those of their company."""
 
     user: str
     company: str
     role: str
 
-    @property
-    def sees(self) -> tuple[str, str]:
-        """The companies whose documents are visible."""
-        return self.company, ""
+    def can_read(self, collection: str, document: Mapping[str, Any]) -> bool:
+        if collection == COMPANY:
+            return bool(document.get("_id") == self.company)
+        return document.get(COMPANY) in (self.company, PUBLIC)
+
+    def can_write(self, document: Mapping[str, Any]) -> bool:
+        return bool(document.get(COMPANY) == self.company)
+
+    def narrow_to_readable(self, collection: str, query: Query) -> Query:
+        """Add the condition that the viewer may read a document; of the companies that is only their own."""
+        if collection == COMPANY:
+            condition: Query = {"_id": self.company}
+        else:
+            condition = {COMPANY: {"$in": [self.company, PUBLIC]}}
+        return {"$and": [condition, query]} if query else condition
+
+    def narrow_to_writable(self, query: Query) -> Query:
+        """Add the condition that the document belongs to the viewer's company."""
+        return {"$and": [{COMPANY: self.company}, query]}
+
+    def claim(self, document: Document) -> Document:
+        """Copy a document and make it the viewer's company's."""
+        return document | {COMPANY: self.company}
 
 
 class Part(NamedTuple):

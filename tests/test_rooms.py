@@ -18,18 +18,20 @@ ARROWS: Mapping[str, str] = {
     "schema": "",
     "models.types": "",
     "models.layout": "",
+    "models.codecs": "",
     "models.dates": "",
     "models.extended_json": "models.dates",
     "models.status": "",
     "models.rules": "models.status",
     "models.documents": "models.dates",
     "models.metrics": "models.types models.layout",
-    "models.imports": "models.layout models.dates models.documents models.metrics",
-    "models.store": "models.types models.dates models.documents models.imports",
+    "models.imports": "models.types models.layout models.codecs models.dates models.documents models.metrics",
+    "models.store": "models.types models.codecs models.dates models.documents models.imports",
     "resolvers.errors": "models.store",
     "resolvers.texts": "",
     "resolvers.criteria": """
-        schema models.types models.layout models.dates models.extended_json models.store resolvers.errors
+        schema models.types models.layout models.codecs models.dates models.extended_json models.store
+        resolvers.errors
     """,
     "resolvers.validation": "schema resolvers.errors resolvers.criteria",
     "resolvers.execution": """

@@ -18,8 +18,9 @@ from typing import Any, BinaryIO, Self
 
 import bson
 from bson import json_util
-from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
+
+from models.codecs import EXTENDED_JSON
 
 COLLECTIONS = ("company", "model", "project", "queue", "task", "user")
 BSON_FORMS = ("bson", "bson.gz")
@@ -30,8 +31,6 @@ MIB = 1024 * 1024
 LONGEST_ID = 1000
 # What bson raises at a {"$date": …} or the like that is none.
 _NOT_EXTENDED_JSON = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, BSONError)
-# Dates beyond the year 9999 are stored by some clients; they must come out as they went in.
-EXTENDED_JSON = json_util.JSONOptions(tz_aware=False, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
 class ProblemCode(StrEnum):

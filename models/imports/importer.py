@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import bson
-from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import InsertOne, ReplaceOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure
 
+from models.codecs import RAW, TOLERANT
 from models.documents.block import SERIES
 from models.imports.files import (
     ImportProblem,
@@ -28,15 +28,14 @@ from models.imports.files import (
     is_bson,
     read_dump,
 )
-from models.imports.mongodump import DECODED, read_bson
+from models.imports.mongodump import read_bson
 from models.imports.placeholders import stand_in
 from models.imports.sdk_session import Session
+from models.types import Viewer
 
 BATCH_ROWS = 500
 BATCH_BYTES = 8 * 1024 * 1024
 PROGRESS_BYTES = 256 * 1024
-
-_RAW: CodecOptions[RawBSONDocument] = DECODED.with_options(document_class=RawBSONDocument)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ async def import_files(
     found = find_sources(paths)
     report = Report(problems=found.problems, others=found.others)
     meter = _Meter(sum(source.size for source in found.sources), progress)
-    writer = _Writer(database, company, user, shown, report)
+    writer = _Writer(database, Viewer(user, company, role="admin"), shown, report)
     for source in found.sources:
         try:
             await _import_one(source, writer, meter, limits)
@@ -126,7 +125,7 @@ async def _import_session(source: Source, writer: "_Writer", meter: "_Meter", li
     session = Session(source.file, limits)
     for position in session.read():
         await meter.at(source, position)
-    task = session.document(writer.company, writer.user)
+    task = session.document(writer.viewer)
     projects, own = await writer.find_projects(session.project_names(), task)
     rows = [Row(document, encode(document, source.file, None, limits)) for document in [*projects, task | own]]
     if projects:
@@ -167,8 +166,7 @@ class _Meter:
 @dataclass(frozen=True, slots=True)
 class _Writer:
     database: AsyncDatabase[dict[str, Any]]
-    company: str
-    user: str
+    viewer: Viewer
     shown: Mapping[str, Collection[str]]
     report: Report
 
@@ -186,7 +184,7 @@ class _Writer:
             await self._write(collection, [row for row in rows if row.document["_id"] in late])
 
     async def _write(self, collection: str, rows: Sequence[Row]) -> None:
-        stored = cast("AsyncCollection[RawBSONDocument]", self.database.get_collection(collection, _RAW))
+        stored = cast("AsyncCollection[RawBSONDocument]", self.database.get_collection(collection, RAW))
         operations, not_ours = await _operations(stored, rows)
         self.report.not_ours += not_ours
         tally = self.report.collections.setdefault(collection, Tally())
@@ -210,8 +208,8 @@ class _Writer:
 
         :return: the new documents, and the task's field that names the last one
         """
-        query = {"company": self.company, "name": {"$in": list(names)}}
-        found = self.database.get_collection("project", DECODED).find(query, {"name": 1})
+        query = self.viewer.narrow_to_writable({"name": {"$in": list(names)}})
+        found = self.database.get_collection("project", TOLERANT).find(query, {"name": 1})
         # The oldest comes last, so that of two with one name it is the one that is taken.
         ids = {project["name"]: project["_id"] async for project in found.sort([("created", -1), ("_id", -1)])}
         new: list[dict[str, Any]] = []
@@ -225,12 +223,12 @@ class _Writer:
 
     def _project(self, name: str, path: list[str], task: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "_id": stand_in("project", self.company, name),
+            "_id": stand_in("project", self.viewer.company, name),
             "name": name,
             "basename": name.rpartition("/")[2],
             "description": "",
-            "company": self.company,
-            "user": self.user,
+            "company": self.viewer.company,
+            "user": self.viewer.user,
             "created": task["created"],
             "last_update": task["last_update"],
             "tags": [],
@@ -243,10 +241,9 @@ class _Writer:
         if collection == SERIES:
             return
         mapped = {"_id", *self.shown.get(collection, ())}
-        owner = "_id" if collection == "company" else "company"
         for row in rows:
             self.report.not_mapped.update((collection, name) for name in row.document if name not in mapped)
-            self.report.not_visible += row.document.get(owner) not in (self.company, "")
+            self.report.not_visible += not self.viewer.can_read(collection, row.document)
 
 
 async def _operations(
@@ -263,8 +260,8 @@ async def _operations(
         elif not _is_same(bytes(document.raw), row.raw) and not _is_newer(document, row.document):
             # Whoever changed it since we looked at it wins.
             as_seen = {name: document.get(name) for name in ("_id", "company", "last_change", "last_update")}
-            changes.append(ReplaceOne(as_seen, RawBSONDocument(row.raw, _RAW)))
-    return [*(InsertOne(RawBSONDocument(row.raw, _RAW)) for row in new.values()), *changes], not_ours
+            changes.append(ReplaceOne(as_seen, RawBSONDocument(row.raw, RAW)))
+    return [*(InsertOne(RawBSONDocument(row.raw, RAW)) for row in new.values()), *changes], not_ours
 
 
 def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -286,7 +283,7 @@ def _is_same(stored: bytes, source: bytes) -> bool:
 
 
 def _in_order(raw: bytes) -> bytes:
-    return bson.encode(_sorted(bson.decode(raw, DECODED)))
+    return bson.encode(_sorted(bson.decode(raw, TOLERANT)))
 
 
 def _sorted(value: Any) -> Any:

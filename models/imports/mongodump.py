@@ -9,17 +9,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import bson
-from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 
+from models.codecs import TOLERANT
 from models.imports.files import ARCHIVE_START, ImportProblem, Limits, ProblemCode, Row, Seen, check, readable
 
 LENGTH = 4  # bytes at the beginning of a document that say how long it is
 SHORTEST = 5  # bytes of an empty document
-# What is stored may hold dates and texts that Python has no form for.
-DECODED: CodecOptions[dict[str, Any]] = CodecOptions(
-    datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
-)
 
 
 def read_bson(file: Path, limits: Limits) -> Iterator[Row]:
@@ -63,7 +59,7 @@ class _Dump:
                 raw = self._read()
 
     def decode(self, raw: bytes) -> dict[str, Any]:
-        document = bson.decode(raw, DECODED)
+        document = bson.decode(raw, TOLERANT)
         check(document, self._file, None, self._limits)
         return document
 

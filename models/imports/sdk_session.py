@@ -22,6 +22,7 @@ from models.dates import EPOCH, LATEST_MS, build_date
 from models.imports.files import ImportProblem, Limits, ProblemCode, lines, parse, readable, unique_keys
 from models.metrics.blocks import Curves
 from models.metrics.last_metrics import LastMetrics
+from models.types import Viewer
 
 TASK = "task.json"
 EVENTS = ("metrics.jsonl", "log.jsonl")
@@ -82,7 +83,7 @@ class Session:
         parts = [part.strip() for part in self.task.get("project_name", "").split("/") if part.strip()]
         return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
 
-    def document(self, company: str, user: str) -> dict[str, Any]:
+    def document(self, viewer: Viewer) -> dict[str, Any]:
         """Build the task, all but its project. Fields that are not known here stay as they are.
 
         :raises ImportProblem: what the session holds does not fit the layout
@@ -100,8 +101,8 @@ class Session:
             **kept,
             **layouts,
             "_id": self.task["id"].removeprefix(PREFIX),
-            "company": company,
-            "user": user,
+            "company": viewer.company,
+            "user": viewer.user,
             "status": "completed",
             "status_reason": "",
             "status_message": "",
@@ -111,7 +112,7 @@ class Session:
             "status_changed": self.last,
             "last_update": self.last,
             "last_change": self.last,
-            "last_changed_by": user,
+            "last_changed_by": viewer.user,
             "active_duration": int((self.last - self.first).total_seconds()),
             "last_iteration": self.metrics.last_iteration,
             "last_metrics": self.metrics.last_metrics,

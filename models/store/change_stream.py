@@ -10,9 +10,9 @@ from pymongo.asynchronous.change_stream import AsyncDatabaseChangeStream
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
+from models.codecs import TOLERANT
 from models.documents.block import SERIES
 from models.documents.transition import TRANSITIONS
-from models.store.reader import TOLERANT
 from models.types import Document
 
 WINDOW_MS = 50  # what changes within it is told at once

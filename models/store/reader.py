@@ -9,12 +9,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
+from models.codecs import TOLERANT
 from models.store.indexes import Indexes, Sort, is_bad_hint
 from models.store.turns import Turns
 from models.types import Document, Documents, Part, Query, Viewer
@@ -22,10 +22,6 @@ from models.types import Document, Documents, Part, Query, Viewer
 Hint = Mapping[str, Any]  # an argument of the driver's methods, or none
 Result = TypeVar("Result")
 BATCH = 100_000  # a batch larger than the answer closes the cursor with the first reply
-# dates outside Python's years and broken UTF-8 must not take a whole batch down
-TOLERANT: CodecOptions[dict[str, Any]] = CodecOptions(
-    unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
-)
 
 
 def tallied(query: Query, by: Mapping[str, Any]) -> list[Query]:
@@ -55,20 +51,12 @@ class Reader:
         """The reader of another request, whose commands have turns of their own."""
         return replace(self, turns=Turns(self.turns.number))
 
-    def visible(self, collection: str, query: Query) -> Query:
-        """The query, held to what the viewer may see. A company sees itself."""
-        if collection == "company":
-            own: Query = {"_id": self.viewer.company}
-        else:
-            own = {"company": {"$in": list(self.viewer.sees)}}
-        return {"$and": [own, query]} if query else own
-
     async def by_ids(self, collection: str, ids: Sequence[str], projection: Mapping[str, int]) -> Documents:
         return await self.all(collection, {"_id": {"$in": list(ids)}}, projection, limit=len(ids))
 
     async def all(self, collection: str, query: Query, projection: Mapping[str, Any], *, limit: int = 0) -> Documents:
         """Everything that matches, in no order; 0 is no limit."""
-        visible = self.visible(collection, query)
+        visible = self.viewer.narrow_to_readable(collection, query)
 
         async def find(hint: Hint) -> Documents:
             cursor = self._collection(collection).find(
@@ -86,7 +74,7 @@ class Reader:
 
     def is_served(self, collection: str, query: Query, sort: Sort) -> bool:
         """Whether an index has the documents that match in this order."""
-        return self.indexes.is_served(collection, self.visible(collection, query), sort)
+        return self.indexes.is_served(collection, self.viewer.narrow_to_readable(collection, query), sort)
 
     async def list(
         self, collection: str, parts: Sequence[Part], *, skip: int, limit: int, projection: Mapping[str, int]
@@ -120,12 +108,12 @@ class Reader:
 
     async def tally(self, collection: str, query: Query, by: Mapping[str, Any]) -> Documents:
         """How many documents have which values of these expressions: a document with them and `count` for each."""
-        return await self._aggregate(collection, tallied(self.visible(collection, query), by))
+        return await self._aggregate(collection, tallied(self.viewer.narrow_to_readable(collection, query), by))
 
     async def group(self, collection: str, query: Query, stages: Sequence[Query], *, limit: int) -> Documents:
         """At most `limit` of what the stages make of the documents that match."""
         return await self._aggregate(
-            collection, [{"$match": self.visible(collection, query)}, *stages, {"$limit": limit}]
+            collection, [{"$match": self.viewer.narrow_to_readable(collection, query)}, *stages, {"$limit": limit}]
         )
 
     async def server(self) -> Document:
@@ -139,7 +127,7 @@ class Reader:
         return {"version": build["version"], "topology": topology}
 
     async def count(self, collection: str, query: Query) -> int:
-        visible = self.visible(collection, query)
+        visible = self.viewer.narrow_to_readable(collection, query)
 
         async def count(hint: Hint) -> int:
             return await self._collection(collection).count_documents(
@@ -180,7 +168,7 @@ class Reader:
         return self.turns.turn(self.max_time_ms / 1000 + 1)
 
     def _stages(self, collection: str, part: Part) -> Iterable[Mapping[str, Any]]:
-        yield {"$match": self.visible(collection, part.query)}
+        yield {"$match": self.viewer.narrow_to_readable(collection, part.query)}
         for fields in part.computed:
             yield {"$set": dict(fields)}
         if part.then:

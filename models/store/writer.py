@@ -21,10 +21,11 @@ from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from models.codecs import TOLERANT
 from models.documents.block import SERIES, Block
 from models.documents.transition import TRANSITIONS, Transition
 from models.store.indexes import Indexes, Sort, is_bad_hint
-from models.store.reader import BATCH, TOLERANT, Hint, tallied
+from models.store.reader import BATCH, Hint, tallied
 from models.types import Document, Query, Viewer
 
 log = logging.getLogger("taskql.writing")
@@ -110,7 +111,7 @@ class Writer:
         try:
             with pymongo.timeout(self._seconds):
                 await self.database["project"].update_one(
-                    {"_id": project, "company": self.viewer.company}, {"$max": {"last_update": now}}
+                    self.viewer.narrow_to_writable({"_id": project}), {"$max": {"last_update": now}}
                 )
         except PyMongoError as error:
             log.warning("the last update of the project %s was not set: %s", project, error)
@@ -172,31 +173,30 @@ class Transaction:
     async def visible(
         self, collection: str, query: Query, projection: Mapping[str, Any] | None = None
     ) -> list[Document]:
-        return await self._found(collection, self._visible(query), projection)
+        return await self._found(collection, self.viewer.narrow_to_readable(collection, query), projection)
 
     async def tally(self, collection: str, query: Query, by: Mapping[str, Any]) -> list[Document]:
         """How many visible documents have which values of these expressions."""
-        visible = self._visible(query)
+        visible = self.viewer.narrow_to_readable(collection, query)
         hint = self.hints.hint(collection, visible)
         cursor = await self._collection(collection).aggregate(tallied(visible, by), session=self.session, **hint)
         return await cursor.to_list()
 
     async def own(self, collection: str, query: Query, projection: Mapping[str, int] | None = None) -> list[Document]:
-        return await self._found(collection, self._own(query), projection)
+        return await self._found(collection, self.viewer.narrow_to_writable(query), projection)
 
     async def last(self, collection: str, query: Query, by: str) -> Document | None:
-        own = self._own(query)
+        own = self.viewer.narrow_to_writable(query)
         hint = self.hints.hint(collection, own, {by: -1})
         return await self._collection(collection).find_one(own, sort=[(by, -1)], session=self.session, **hint)
 
     async def insert(self, collection: str, document: Document) -> None:
         """Raises DuplicateKeyError, which ends the transaction."""
-        own = document | {"company": self.viewer.company}
-        await self._collection(collection).insert_one(own, session=self.session)
+        await self._collection(collection).insert_one(self.viewer.claim(document), session=self.session)
 
     async def update(self, collection: str, query: Query, update: Update | Sequence[Update]) -> Document | None:
         """The one document of ours that matches as it is afterwards; None when there is none."""
-        own = self._own(query)
+        own = self.viewer.narrow_to_writable(query)
         hint = self.hints.hint(collection, own)
         return await self._collection(collection).find_one_and_update(
             own, update, return_document=ReturnDocument.AFTER, session=self.session, **hint
@@ -204,15 +204,15 @@ class Transaction:
 
     async def update_all(self, collection: str, query: Query, update: Update) -> int:
         """How many matched."""
-        own = self._own(query)
+        own = self.viewer.narrow_to_writable(query)
         hint = self.hints.hint(collection, own)
         found = await self._collection(collection).update_many(own, update, session=self.session, **hint)
         return found.matched_count
 
     async def insert_all(self, collection: str, documents: Sequence[Document]) -> None:
         """One command for all; raises BulkWriteError, which ends the transaction."""
-        own = [document | {"company": self.viewer.company} for document in documents]
-        if own:
+        if documents:
+            own = [self.viewer.claim(document) for document in documents]
             await self._collection(collection).insert_many(own, session=self.session)
 
     async def update_each(self, collection: str, updates: Sequence[tuple[Any, Update]]) -> None:
@@ -222,11 +222,11 @@ class Transaction:
             await self._collection(collection).bulk_write(own, session=self.session)
 
     def _own_update(self, collection: str, id_: Any, update: Update) -> UpdateOne:
-        own = {"_id": id_, "company": self.viewer.company}
+        own = self.viewer.narrow_to_writable({"_id": id_})
         return UpdateOne(own, update, **self.hints.hint(collection, own))
 
     async def delete(self, collection: str, query: Query) -> int:
-        own = self._own(query)
+        own = self.viewer.narrow_to_writable(query)
         hint = self.hints.hint(collection, own)
         found = await self._collection(collection).delete_many(own, session=self.session, **hint)
         return found.deleted_count
@@ -235,12 +235,6 @@ class Transaction:
         hint = self.hints.hint(collection, query)
         cursor = self._collection(collection).find(query, projection, session=self.session, batch_size=BATCH, **hint)
         return await cursor.to_list()
-
-    def _visible(self, query: Query) -> Query:
-        return {"$and": [{"company": {"$in": [self.viewer.company, ""]}}, query]}
-
-    def _own(self, query: Query) -> Query:
-        return {"$and": [{"company": self.viewer.company}, query]}
 
     def _collection(self, name: str) -> AsyncCollection[Document]:
         return self.database[name].with_options(codec_options=TOLERANT)

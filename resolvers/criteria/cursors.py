@@ -3,10 +3,10 @@
 from typing import Any
 
 import bson
-from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.errors import BSONError
 from bson.regex import Regex
 
+from models.codecs import DATES_AS_MILLISECONDS
 from models.extended_json import convert_to_json
 from models.types import Document
 from resolvers.criteria.nesting import measure_nesting
@@ -15,7 +15,6 @@ from resolvers.criteria.ordering import CursorValues, Order
 from resolvers.criteria.sort_keys import find_value_kind, read_sort_value
 from resolvers.errors import ErrorCode, InputError
 
-CURSOR_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 SIGNATURE_BYTES = 12
 MAX_ID_LEVELS = 100  # of objects and lists in the id of a cursor; MongoDB reads a query of 200
 
@@ -55,7 +54,7 @@ def write_cursor(document: Document, order: Order, signature: bytes) -> str:
 def read_cursor(cursor: str, order: Order, signature: bytes) -> CursorValues:
     """Raises InputError BAD_CURSOR for a damaged cursor, and for one of another list."""
     try:
-        content = bson.decode(decode_token(cursor), CURSOR_OPTIONS)
+        content = bson.decode(decode_token(cursor), DATES_AS_MILLISECONDS)
         values = CursorValues(content["v"], content["i"])
         is_valid = content["s"] == signature and _are_sort_values(values.sort_values, order) and _is_id(values.id)
     except (ValueError, KeyError, TypeError, RecursionError, BSONError):

@@ -185,7 +185,7 @@ async def refuse_unfitting(change: Change, given: list[Given]) -> None:
 async def _refuse_reference(change: Change, name: str, collection: str, id_: str) -> None:
     seen = await change.tx.visible(collection, {"_id": id_}, {"company": 1, "status": 1})
     found = seen[0] if seen else None
-    is_own = found is not None and found["company"] == change.viewer.company
+    is_own = found is not None and change.viewer.can_write(found)
     if collection == "project" and found and not is_own:
         message = "Nothing is put into a public project by those who read it."
         raise ForbiddenError(ErrorCode.NO_WRITE_PERMISSION, message, field=name, project=id_)

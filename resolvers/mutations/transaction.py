@@ -8,10 +8,10 @@ import bson
 import strawberry
 from pymongo.errors import DuplicateKeyError
 
+from models.codecs import TOLERANT
 from models.dates import now
 from models.documents.transition import TRANSITIONS
 from models.status import IN_PROGRESS
-from models.store.reader import TOLERANT
 from models.store.writer import Transaction
 from models.types import Document
 from resolvers.errors import ConflictError, ErrorCode, document_too_large, not_found

@@ -6,6 +6,7 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
+from models.documents.transition import TRANSITIONS
 from models.store.change_stream import CHANGED, DELETED, Batch, Change
 from models.types import Document, Query
 from resolvers.criteria.filters import Filters, filters_of, join_conditions
@@ -61,12 +62,11 @@ class Tasks(Feed):
         return Event(later.key, change, later.is_news)
 
     async def documents(self, context: Context, told: Round) -> list[Document]:
-        sees = context.viewer.sees
         return [
             {
                 "kind": event.what.kind, "id": key, "task": None if event.what.kind == DELETED else key,
                 "fields": self._fields(event.what),
-                "moves": [step for step in event.what.steps if step.get("company") in sees],
+                "moves": [step for step in event.what.steps if context.viewer.can_read(TRANSITIONS, step)],
                 "resume_token": Mark(told.after, told.upto, None if key == told.last else str(key)).text,
             }
             for key, event in told.events.items()

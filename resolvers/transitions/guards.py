@@ -18,7 +18,7 @@ SCRIPT_FIELDS = {"script.repository": "script.repository", "script.entry_point":
 
 
 def check_owner(task: Document, viewer: Viewer) -> ApiError | None:
-    if task["company"] == viewer.company:
+    if viewer.can_write(task):
         return None
     message = "The task is public and read-only for you; choose a task of your company."
     return ForbiddenError(ErrorCode.NO_WRITE_PERMISSION, message, task=task["_id"])

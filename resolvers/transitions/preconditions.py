@@ -53,7 +53,7 @@ async def read_preconditions(
             Preconditions(
                 children=sum(counts.values()),
                 published_children=counts.get(True, 0),
-                ready_models=models.count_ready(task, lookup.viewer.company),
+                ready_models=models.count_ready(task, lookup.viewer),
                 last_model=models.get_last(task),
                 queue_id=queue_id,
                 queues=queues,
@@ -64,7 +64,7 @@ async def read_preconditions(
 
 async def _count_children(lookup: Lookup, tasks: Sequence[Document]) -> Mapping[str, Mapping[bool, int]]:
     """Parent → whether its children are published → their number."""
-    query = {"company": lookup.viewer.company, "parent": {"$in": _list_ids(tasks)}}
+    query = lookup.viewer.narrow_to_writable({"parent": {"$in": _list_ids(tasks)}})
     keys = {"parent": "$parent", "published": {"$eq": ["$status", PUBLISHED]}}
     counts: dict[str, dict[bool, int]] = {}
     for row in await lookup.tally("task", query, keys):
@@ -79,12 +79,12 @@ class _OutputModels(NamedTuple):
     ready_by_task: Counter[str]
     by_id: Mapping[str, Document]
 
-    def count_ready(self, task: Document, company: str) -> int:
-        """Count the company's ready models that name the task or that the task names, each once."""
+    def count_ready(self, task: Document, viewer: Viewer) -> int:
+        """Count the viewer's own ready models that name the task or that the task names, each once."""
         count = self.ready_by_task[task["_id"]]
         for id_ in set(list_output_models(task)):
             model = self.by_id.get(id_)
-            if model and model["ready"] and model["company"] == company and model.get("task") != task["_id"]:
+            if model and model["ready"] and viewer.can_write(model) and model.get("task") != task["_id"]:
                 count += 1
         return count
 
@@ -107,7 +107,7 @@ async def _read_models(lookup: Lookup, tasks: Sequence[Document]) -> _OutputMode
     for row in await lookup.tally("model", query, keys):
         if row["model"] is not None:
             by_id[row["model"]] = row
-        if row["ready"] and row["company"] == lookup.viewer.company and isinstance(row.get("task"), str):
+        if row["ready"] and lookup.viewer.can_write(row) and isinstance(row.get("task"), str):
             ready_by_task[row["task"]] += row["count"]
     return _OutputModels(ready_by_task, by_id)
 
@@ -115,7 +115,7 @@ async def _read_models(lookup: Lookup, tasks: Sequence[Document]) -> _OutputMode
 async def _read_queues(lookup: Lookup, tasks: Sequence[Document], queue_id: str | None) -> list[Document]:
     intersection = {"$setIntersection": ["$entries.task", {"$literal": _list_ids(tasks)}]}
     holds = {"$cond": [{"$isArray": ["$entries.task"]}, intersection, []]}
-    query = {"company": lookup.viewer.company, **build_queue_query(queue_id)}
+    query = lookup.viewer.narrow_to_writable(build_queue_query(queue_id))
     return await lookup.find("queue", query, {"_id": 1, "holds": holds})
 
 
