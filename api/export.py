@@ -149,8 +149,8 @@ WRITERS: dict[Format, Callable[[Selection], tuple[bytes, Write]]] = {Format.CSV:
 def columns(selection: Selection, at: Way = ()) -> Iterator[Way]:
     """The ways to all plain values and lists: each is a column."""
     for selected in selection.fields:
-        here, face = (*at, selected.key), selected.face
-        if face and selected.selection and not (face.shown or isinstance(face.type, ListOf)):
+        here, output_field = (*at, selected.key), selected.output_field
+        if output_field and selected.selection and not (output_field.map_view or isinstance(output_field.type, ListOf)):
             yield from columns(selected.selection, here)
         else:
             yield here

@@ -48,7 +48,9 @@ async def import_with_progress(settings: Settings, paths: Sequence[Path], screen
 def shown(spec: Spec) -> dict[str, set[str]]:
     """Of each collection, the stored top-level fields that the API shows."""
     return {
-        found.collection: {path.partition(".")[0] for field in found.fields for path in field.stored or (field.name,)}
+        found.collection: {
+            path.partition(".")[0] for field in found.fields for path in field.stored_paths or (field.name,)
+        }
         for found in spec.definitions.values()
         if isinstance(found, ObjectSpec) and found.collection
     }

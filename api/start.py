@@ -10,7 +10,7 @@ from api.embedded_mongodb import run_embedded_mongodb
 from api.settings import Settings
 from models.store.database import Database, connect
 from models.store.waits import mend_waits
-from schema.spec import Spec
+from schema.spec import FieldSpec, Spec
 
 log = logging.getLogger("taskql")
 
@@ -41,9 +41,10 @@ async def open_database(settings: Settings, spec: Spec) -> AsyncIterator[Databas
 
 async def _say_what_lacks(database: Database, spec: Spec) -> None:
     indexed = {
-        field.graphql_name: "$text" if field.filter == "text" else field.stored[0] if field.stored else field.name
-        for field in spec.object("task_filter").fields if field.indexed
-    }  # fmt: skip
+        field.graphql_name: _find_indexed_path(field)
+        for field in spec.get_object("task_filter").fields
+        if field.is_indexed
+    }
     missing = set(await database.unindexed("task", indexed.values()))
     names = [name for name, path in indexed.items() if path in missing]
     if names:
@@ -51,3 +52,10 @@ async def _say_what_lacks(database: Database, spec: Spec) -> None:
             "this database was set up by another program and is left as it is; filters without an index here: %s. "
             "`taskql init` creates indexes and the default queue.", ", ".join(names)
         )  # fmt: skip
+
+
+def _find_indexed_path(field: FieldSpec) -> str:
+    """The stored path whose index serves a filter."""
+    if field.filter_kind == "text":
+        return "$text"
+    return field.stored_paths[0] if field.stored_paths else field.name

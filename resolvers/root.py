@@ -76,8 +76,8 @@ def build_schema(
     })  # fmt: skip
     mutation_type = derived.mutation({
         **{name: mutation(name, work) for name, work in MUTATIONS.items()},
-        **{name: for_many(name, found.of, MUTATIONS[found.of])
-           for name, found in spec.mutations.items() if found.of and found.of in MUTATIONS},
+        **{name: for_many(name, found.single_mutation, MUTATIONS[found.single_mutation])
+           for name, found in spec.mutations.items() if found.single_mutation and found.single_mutation in MUTATIONS},
         "metrics_report": metrics_report,
     })  # fmt: skip
     subscription = derived.subscription({"task_changed": task_changed(spec), "metrics_appended": metrics_appended()})

@@ -18,7 +18,7 @@ from strawberry.types.scalar import ScalarDefinition
 
 from schema import scalars
 from schema.scalars import Plain
-from schema.spec import EnumSpec, FieldSpec, ListOf, MapSpec, ObjectSpec, OperationSpec, Ref, Scalar, Spec, TypeSpec
+from schema.spec import EnumSpec, FieldSpec, ListOf, MapSpec, ObjectSpec, OperationSpec, Ref, ScalarType, Spec, TypeSpec
 
 UNKNOWN = "UNKNOWN"
 Long = NewType("Long", int)
@@ -106,7 +106,7 @@ class Derived:
             raise ValueError(f"{name} and its resolvers differ in {sorted(operations.keys() ^ resolvers.keys())}")
         fields = {}
         for operation in operations.values():
-            type_ = self._annotation(operation.returns, is_input=False, required=operation.required)
+            type_ = self._annotation(operation.returns, is_input=False, required=operation.is_required)
             field = strawberry.field(
                 resolver=resolvers[operation.name],
                 name=operation.graphql_name,
@@ -119,15 +119,17 @@ class Derived:
         return strawberry.type(type(name, (), fields), name=name, description=description)
 
     def _object(self, definition: ObjectSpec) -> type:
-        faces = {_python_name(name): face for name, face in definition.outputs.items()}
+        output_fields = {_python_name(name): output_field for name, output_field in definition.output_fields.items()}
         fields: dict[str, Any] = {}
-        for name, face in faces.items():
-            field: StrawberryField = strawberry.field(name=face.graphql_name, description=face.description)
-            field.arguments = [self._argument(argument) for argument in face.arguments]
+        for name, output_field in output_fields.items():
+            field: StrawberryField = strawberry.field(
+                name=output_field.graphql_name, description=output_field.description
+            )
+            field.arguments = [self._argument(argument) for argument in output_field.arguments]
             fields[name] = field
         fields["__annotations__"] = {
-            name: self._annotation(_output_type(face), is_input=False, required=face.required)
-            for name, face in faces.items()
+            name: self._annotation(_output_type(output_field), is_input=False, required=output_field.is_required)
+            for name, output_field in output_fields.items()
         }
         made = type(definition.graphql_name, (), fields)
         return strawberry.type(made, name=definition.graphql_name, description=definition.description)
@@ -141,13 +143,13 @@ class Derived:
             fields[name] = strawberry.field(
                 name=field.graphql_name,
                 description=field.description,
-                default=dataclasses.MISSING if field.required else default,
+                default=dataclasses.MISSING if field.is_required else default,
             )
-            annotations[name] = self._annotation(_input_type(field), is_input=True, required=field.required)
+            annotations[name] = self._annotation(_input_type(field), is_input=True, required=field.is_required)
         name = self._input_name(definition)
         made: Any = type(name, (), {**fields, "__annotations__": annotations})
         strawberry.input(made, name=name, description=definition.description)
-        if all(isinstance(field.type, Scalar) and field.graphql_name == field.name for field in definition.fields):
+        if all(isinstance(field.type, ScalarType) and field.graphql_name == field.name for field in definition.fields):
             # nothing to convert, which Strawberry would take its time for: a list may have thousands of them
             made.__strawberry_definition__.from_input = _plain
         return cast("type", made)
@@ -164,7 +166,7 @@ class Derived:
         return StrawberryArgument(
             python_name=_python_name(field.name),
             graphql_name=field.graphql_name,
-            type_annotation=self._annotation(_input_type(field), is_input=True, required=field.required),
+            type_annotation=self._annotation(_input_type(field), is_input=True, required=field.is_required),
             description=field.description,
             default=self._default(field),
         )
@@ -175,7 +177,7 @@ class Derived:
 
     def _text(self, type_: TypeSpec, *, is_input: bool) -> str:
         match type_:
-            case Scalar(name):
+            case ScalarType(name):
                 return name
             case ListOf(item, holes):
                 text = self._text(item, is_input=is_input)
@@ -188,7 +190,7 @@ class Derived:
 
 
 def _output_type(field: FieldSpec) -> TypeSpec:
-    return ListOf(Ref(field.shown.of)) if field.shown else field.type
+    return ListOf(Ref(field.map_view.item_definition)) if field.map_view else field.type
 
 
 _input_type = _output_type
@@ -198,7 +200,7 @@ def _enum(spec: EnumSpec) -> Any:
     members = {
         value.name.upper(): strawberry.enum_value(value.name, description=value.description) for value in spec.values
     }
-    if spec.tolerant and UNKNOWN not in members:
+    if spec.has_unknown and UNKNOWN not in members:
         description = "A stored value that this version has no name for; never accepted as input."
         members[UNKNOWN] = strawberry.enum_value(UNKNOWN.lower(), description=description)
     made: Any = enum.Enum(spec.graphql_name, members)  # type: ignore[misc]
@@ -225,7 +227,7 @@ def _reach(spec: Spec, starts: list[TypeSpec], *, outputs: bool) -> set[str]:
         found.add(type_.name)
         definition = spec.definitions[type_.name]
         if isinstance(definition, ObjectSpec):
-            fields = definition.outputs.values() if outputs else definition.fields
+            fields = definition.output_fields.values() if outputs else definition.fields
             starts += [_output_type(field) for field in fields]
     return found
 
@@ -233,7 +235,12 @@ def _reach(spec: Spec, starts: list[TypeSpec], *, outputs: bool) -> set[str]:
 def _asked_for(spec: Spec) -> set[str]:
     objects = [found for found in spec.definitions.values() if isinstance(found, ObjectSpec)]
     arguments = [argument for operation in _operations(spec) for argument in operation.arguments]
-    arguments += [argument for found in objects for face in found.outputs.values() for argument in face.arguments]
+    arguments += [
+        argument
+        for found in objects
+        for output_field in found.output_fields.values()
+        for argument in output_field.arguments
+    ]
     return _reach(spec, [_input_type(argument) for argument in arguments], outputs=False)
 
 

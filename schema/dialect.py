@@ -17,15 +17,23 @@ SCALARS: Mapping[tuple[str, str | None], str] = {
     ("boolean", None): "Boolean",
 }
 # what an annotation may say, where that is a closed set
-OVERRIDES = ("ID", "Long", "JSON")
-READS = (
+SCALAR_OVERRIDES = ("ID", "Long", "JSON")
+LAYOUT_READERS = (
     "hyperparams", "first_model", "last_model", "model_items", "numbered", "container", "docker_cmd", "configuration",
     "model_desc",
 )  # fmt: skip
-WRITES = ("with_first_model", "with_docker_cmd", "with_model_desc")
-LOADERS = ("subprojects", "task_counts", "children", "transitions", "available_transitions", "series", "metric_at")
-KEYS = ("md5", "escaped", "artifact", "plain")
-FILTERS = (
+LAYOUT_WRITERS = ("with_first_model", "with_docker_cmd", "with_model_desc")
+RELATED_NAMES = (
+    "subprojects",
+    "task_counts",
+    "children",
+    "transitions",
+    "available_transitions",
+    "series",
+    "metric_at",
+)
+KEY_ENCODINGS = ("md5", "escaped", "artifact", "plain")
+FILTER_KINDS = (
     "listed", "names", "types", "equal", "pattern", "statuses", "dates", "text", "all_match", "any_match",
     "subprojects", "date_range", "is_set", "is_unset", "metrics", "hyperparams", "and", "or", "not",
     "insensitive", "unset",
@@ -46,7 +54,7 @@ TABLE: Mapping[str, Mapping[str, str]] = {
         "dependencies": "anything", "$ref": "text",
         "x-name": "text", "x-scalar": "text", "x-relation": "text", "x-list": "list annotation",
         "x-stored": "text or texts", "x-read": "text", "x-write": "text", "x-filter": "text",
-        "x-sortable": "flag", "x-index": "flag", "x-size": "number", "x-holes": "flag", "x-loader": "text",
+        "x-sortable": "flag", "x-index": "flag", "x-size": "number", "x-null-items": "flag", "x-related": "text",
         "x-arguments": "property", "x-values": "texts by name",
     },
     "list annotation": {"of": "text", "by": "texts", "key": "text", "entries": "flag"},

@@ -1,10 +1,21 @@
-"""What is below a definition: fields, their faces and types, enums."""
+"""Checked trees → fields, their output fields and types, enums."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from schema.dialect import ENUM_VALUE, FILTERS, KEYS, LOADERS, NAME, OVERRIDES, READS, SCALARS, WRITES, Tell
+from schema.dialect import (
+    ENUM_VALUE,
+    FILTER_KINDS,
+    KEY_ENCODINGS,
+    LAYOUT_READERS,
+    LAYOUT_WRITERS,
+    NAME,
+    RELATED_NAMES,
+    SCALAR_OVERRIDES,
+    SCALARS,
+    Tell,
+)
 from schema.sources import At, Node
 from schema.spec import (
     Definition,
@@ -13,10 +24,10 @@ from schema.spec import (
     FieldSpec,
     ListOf,
     MapOf,
+    MapView,
     ObjectSpec,
     Ref,
-    Scalar,
-    ShownAsList,
+    ScalarType,
     TypeSpec,
 )
 
@@ -78,13 +89,16 @@ class Fields:
         outputs: dict[str, FieldSpec] = {}
         is_stored = self._is_stored(name, at)
         for field in fields:
-            for face in self._faces(field, is_stored=is_stored):
-                if not NAME.match(face.graphql_name) or face.graphql_name.startswith("__"):
-                    self.mistake((*at, "properties", field.name), f"{face.graphql_name!r} can't be a GraphQL name")
-                if face.graphql_name in outputs:
-                    message = f"{face.graphql_name} is also the GraphQL name of {outputs[face.graphql_name].name}"
+            for output_field in self._build_output_fields(field, is_stored=is_stored):
+                if not NAME.match(output_field.graphql_name) or output_field.graphql_name.startswith("__"):
+                    self.mistake(
+                        (*at, "properties", field.name), f"{output_field.graphql_name!r} can't be a GraphQL name"
+                    )
+                if output_field.graphql_name in outputs:
+                    first = outputs[output_field.graphql_name].name
+                    message = f"{output_field.graphql_name} is also the GraphQL name of {first}"
                     self.mistake((*at, "properties", field.name), message)
-                outputs[face.graphql_name] = face
+                outputs[output_field.graphql_name] = output_field
         collection = node.get("x-collection")
         return ObjectSpec(name, pascal(name), description_of(node), fields, outputs, {}, collection, is_stored)
 
@@ -92,18 +106,18 @@ class Fields:
         """Whether a definition, or what is written in place below one, is part of a stored document."""
         return name in self.stored or (at[0] == "_definitions" and at[1] in self.stored)
 
-    def _faces(self, field: FieldSpec, *, is_stored: bool) -> Iterator[FieldSpec]:
+    def _build_output_fields(self, field: FieldSpec, *, is_stored: bool) -> Iterator[FieldSpec]:
         """A stored relation is shown as the object and as its id. Of stored data only `id` is sure to be there."""
-        required = field.graphql_name == "id" if is_stored else field.required
+        required = field.graphql_name == "id" if is_stored else field.is_required
         if field.relation is None:
-            yield replace(field, required=required or field.shown is not None)
+            yield replace(field, is_required=required or field.map_view is not None)
             return
-        yield replace(field, type=Ref(field.relation), required=required)
+        yield replace(field, type=Ref(field.relation), is_required=required)
         if not is_stored:
             return
         description = f"The id alone of `{field.graphql_name}`; costs no look-up."
         name = field.graphql_name + "Id"
-        yield replace(field, graphql_name=name, relation=None, description=description, required=required)
+        yield replace(field, graphql_name=name, relation=None, description=description, is_required=required)
 
     # -- properties --------------------------------------------------------------------------------
 
@@ -113,7 +127,7 @@ class Fields:
         enum = node.get("enum", self.raw.get(type_.name, {}).get("enum") if isinstance(type_, Ref) else None)
         if enum is not None and default is not None and default not in enum:
             self.mistake((*at, "default"), f"{default!r} is not in the enum")
-        if "x-relation" in node and type_ != Scalar("ID"):
+        if "x-relation" in node and type_ != ScalarType("ID"):
             self.mistake((*at, "x-relation"), "a relation is one string, the id of the other document")
         stored = node.get("x-stored", ())
         shown = self._shown(node, at)
@@ -122,18 +136,18 @@ class Fields:
             graphql_name=str(node.get("x-name", camel(name))),
             type=type_,
             description=description_of(node),
-            required=is_required,
+            is_required=is_required,
             default=default,
             relation=self._one_of(node, "x-relation", self.collections, at),
-            shown=shown,
-            stored=(stored,) if isinstance(stored, str) else tuple(stored),
-            read=self._one_of(node, "x-read", READS, at),
-            write=self._one_of(node, "x-write", WRITES, at),
-            filter=self._one_of(node, "x-filter", FILTERS, at),
-            sortable=bool(node.get("x-sortable")),
-            indexed=bool(node.get("x-index")),
-            size=self._size(node, at),
-            loader=self._loader(node, type_, at, owner),
+            map_view=shown,
+            stored_paths=(stored,) if isinstance(stored, str) else tuple(stored),
+            layout_reader=self._one_of(node, "x-read", LAYOUT_READERS, at),
+            layout_writer=self._one_of(node, "x-write", LAYOUT_WRITERS, at),
+            filter_kind=self._one_of(node, "x-filter", FILTER_KINDS, at),
+            is_sortable=bool(node.get("x-sortable")),
+            is_indexed=bool(node.get("x-index")),
+            usual_size=self._size(node, at),
+            related=self._loader(node, type_, at, owner),
             arguments=self._by_arguments(shown) or self._arguments(node, at, f"{owner}_{name}"),
         )
 
@@ -142,21 +156,21 @@ class Fields:
             return self._ref(node["$ref"], at)
         kind = node.get("type")
         if kind == "array":
-            return ListOf(self._item(node, at, hint), holes=bool(node.get("x-holes")))
-        override = self._one_of(node, "x-scalar", OVERRIDES, at)
+            return ListOf(self._item(node, at, hint), has_null_items=bool(node.get("x-null-items")))
+        override = self._one_of(node, "x-scalar", SCALAR_OVERRIDES, at)
         if override:
-            return Scalar(override)
+            return ScalarType(override)
         if "x-relation" in node and kind == "string":
-            return Scalar("ID")
+            return ScalarType("ID")
         if kind == "string" and "enum" in node:
             return self._inline_enum(node, at, hint)
         if kind == "object":
             return self._map(node, at, hint)
         scalar = SCALARS.get((str(kind), node.get("format")))
         if scalar:
-            return Scalar(scalar)
+            return ScalarType(scalar)
         self.mistake((*at, "type"), f"unknown type {kind!r}" + (f" ({node['format']})" if "format" in node else ""))
-        return Scalar("JSON")
+        return ScalarType("JSON")
 
     def _ref(self, ref: str, at: At) -> Ref:
         name = str(ref).rsplit("/", 1)[-1]
@@ -169,7 +183,7 @@ class Fields:
         items = node.get("items")
         if not isinstance(items, Mapping):
             self.mistake((*at, "items"), "an array says the type of its items")
-            return Scalar("JSON")
+            return ScalarType("JSON")
         scalar = {"x-scalar": node["x-scalar"]} if "x-scalar" in node else {}
         return self.type({**items, **scalar}, (*at, "items"), hint)
 
@@ -185,9 +199,9 @@ class Fields:
         if "properties" in node:
             self.definitions[hint] = self.object(hint, node, at)
             return Ref(hint)
-        return Scalar("JSON")
+        return ScalarType("JSON")
 
-    def _shown(self, node: Node, at: At) -> ShownAsList | None:
+    def _shown(self, node: Node, at: At) -> MapView | None:
         told = node.get("x-list")
         if told is None:
             return None
@@ -199,8 +213,8 @@ class Fields:
         for field in told.get("by", []):
             if field not in items:
                 self.mistake(here, f"{told['of']} has no property {field}")
-        self._one_of(told, "key", KEYS, here)
-        return ShownAsList(told["of"], tuple(told.get("by", ())), told.get("key", "plain"), bool(told.get("entries")))
+        self._one_of(told, "key", KEY_ENCODINGS, here)
+        return MapView(told["of"], tuple(told.get("by", ())), told.get("key", "plain"), bool(told.get("entries")))
 
     def _size(self, node: Node, at: At) -> int | None:
         size = node.get("x-size")
@@ -211,29 +225,31 @@ class Fields:
         return None if size is None else int(size)
 
     def _loader(self, node: Node, type_: TypeSpec, at: At, owner: str) -> str | None:
-        if "x-loader" in node and owner not in self.collections:
-            self.mistake((*at, "x-loader"), "something is only loaded for a document (x-collection)")
-        if "x-loader" in node and not isinstance(type_.item if isinstance(type_, ListOf) else type_, Ref):
-            self.mistake((*at, "x-loader"), "only objects are loaded")
-        return self._one_of(node, "x-loader", LOADERS, at)
+        if "x-related" in node and owner not in self.collections:
+            self.mistake((*at, "x-related"), "something is only loaded for a document (x-collection)")
+        if "x-related" in node and not isinstance(type_.item if isinstance(type_, ListOf) else type_, Ref):
+            self.mistake((*at, "x-related"), "only objects are loaded")
+        return self._one_of(node, "x-related", RELATED_NAMES, at)
 
     def _arguments(self, node: Node, at: At, owner: str) -> tuple[FieldSpec, ...]:
-        if "x-arguments" in node and "x-loader" not in node:
-            self.mistake((*at, "x-arguments"), "only what is loaded (x-loader) has arguments")
+        if "x-arguments" in node and "x-related" not in node:
+            self.mistake((*at, "x-arguments"), "only what is loaded (x-related) has arguments")
         return self.object(f"{owner}_arguments", node.get("x-arguments", {}), (*at, "x-arguments")).fields
 
-    def _by_arguments(self, shown: ShownAsList | None) -> tuple[FieldSpec, ...]:
+    def _by_arguments(self, shown: MapView | None) -> tuple[FieldSpec, ...]:
         if shown is None:
             return ()
-        items = self.raw[shown.of]["properties"]
+        items = self.raw[shown.item_definition]["properties"]
         return tuple(
             FieldSpec(
                 name=name,
                 graphql_name=camel(name),
-                type=ListOf(self.type(items[name], ("_definitions", shown.of), f"{shown.of}_{name}")),
+                type=ListOf(
+                    self.type(items[name], ("_definitions", shown.item_definition), f"{shown.item_definition}_{name}")
+                ),
                 description=f"Only items that have one of these as {camel(name)}; all when omitted.",
             )
-            for name in shown.by
+            for name in shown.key_fields
             if name in items
         )
 

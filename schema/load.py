@@ -20,7 +20,7 @@ from schema.spec import (
     ObjectSpec,
     OperationSpec,
     Ref,
-    Scalar,
+    ScalarType,
     Spec,
 )
 
@@ -137,7 +137,7 @@ class _Loader:
         }
         self.raw[f"{name}_payload"] = {"properties": {"results": results}} | _said(name, "answers")
         description = f"What {camel(single)} does, {description_of(node)}"
-        return name, replace(_mutation(name, description), of=single)
+        return name, replace(_mutation(name, description), single_mutation=single)
 
     def _reachable(self, names: list[str]) -> set[str]:
         found: set[str] = set()
@@ -190,7 +190,7 @@ class _Loader:
             if value in found:
                 self.mistake(("_definitions", name), f"two fields are {value.upper()} to order by")
             found[value] = field
-        self.definitions[name] = replace(definition, sortable=found)
+        self.definitions[name] = replace(definition, sort_fields=found)
         if found:
             values = tuple(EnumValue(value, field.description) for value, field in found.items())
             description = f"The fields by which {definition.graphql_name} lists can be ordered."
@@ -201,10 +201,10 @@ class _Loader:
         for field in owner.fields:
             here = (*at, field.name)
             inner = self.definitions.get(field.type.name) if isinstance(field.type, Ref) else None
-            if field.sortable:
-                if not isinstance(field.type, Scalar) and not isinstance(inner, EnumSpec):
+            if field.is_sortable:
+                if not isinstance(field.type, ScalarType) and not isinstance(inner, EnumSpec):
                     self.mistake(("_definitions", owner.name, "properties", field.name), "x-sortable is for one value")
-                yield "_".join(here), replace(field, stored=(field.stored or (".".join(here),))[:1])
+                yield "_".join(here), replace(field, stored_paths=(field.stored_paths or (".".join(here),))[:1])
             if isinstance(inner, ObjectSpec) and not field.relation and inner.name not in seen:
                 yield from self._sortable(inner, here, (*seen, inner.name))
 
@@ -237,8 +237,8 @@ class _Loader:
 
 
 def _mutation(name: str, description: str | None) -> OperationSpec:
-    takes = FieldSpec("input", "input", Ref(f"{name}_input"), "What to do, and to what.", required=True)
-    return OperationSpec(name, camel(name), description, (takes,), Ref(f"{name}_payload"), required=True)
+    takes = FieldSpec("input", "input", Ref(f"{name}_input"), "What to do, and to what.", is_required=True)
+    return OperationSpec(name, camel(name), description, (takes,), Ref(f"{name}_payload"), is_required=True)
 
 
 def _said(name: str, verb: str) -> dict[str, str]:
@@ -258,7 +258,7 @@ def _references(node: Any) -> list[str]:
     """Names of the definitions that a raw node is made of (what is related or loaded is no part)."""
     if isinstance(node, list):
         return [name for item in node for name in _references(item)]
-    if not isinstance(node, Mapping) or "x-loader" in node:
+    if not isinstance(node, Mapping) or "x-related" in node:
         return []
     own = [str(node["$ref"]).rsplit("/", 1)[-1]] if "$ref" in node else []
     own += [node["x-list"]["of"]] if isinstance(node.get("x-list"), Mapping) and "of" in node["x-list"] else []

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Scalar:
+class ScalarType:
     """A GraphQL scalar by its name: String, ID, Int, Long, Float, Boolean, DateTime, JSON."""
 
     name: str
@@ -17,17 +17,17 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A definition, object or enum, by its HOCON name."""
+    """A reference to a definition, an object or an enum, by its HOCON name."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list; with `holes` its items may be null."""
+    """A list; its items may be null where `has_null_items`."""
 
     item: "TypeSpec"
-    holes: bool = False
+    has_null_items: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,46 +37,49 @@ class MapOf:
     value: "TypeSpec"
 
 
-TypeSpec = Scalar | Ref | ListOf | MapOf
+TypeSpec = ScalarType | Ref | ListOf | MapOf
 
 
 @dataclass(frozen=True, slots=True)
-class ShownAsList:
-    """A stored map (of maps, one level for each of `by`) that the API shows as a list of `of`."""
+class MapView:
+    """The list that the API shows for a stored map.
 
-    of: str
-    by: tuple[str, ...]
-    key: str
-    entries: bool
+    The map has one level for each of `key_fields`, the fields of an item that its keys hold. With `is_key_value` an
+    item is a key and its value; otherwise the map holds whole items.
+    """
+
+    item_definition: str
+    key_fields: tuple[str, ...]
+    key_encoding: str
+    is_key_value: bool
 
 
 @dataclass(frozen=True, slots=True)
 class FieldSpec:
-    """A property, an argument, or one face of a relation.
+    """A property, an argument, or an output field.
 
-    `read` names the function of the stored layout that brings the values at `stored` together, and `write` the one that
-    puts a value where newer servers keep it.
-
-    `stored` holds paths from the root of the document, where they differ from the field's own place; `size` is how many
-    items a list is taken to have when the cost of a query is worked out. A field with a `loader` is not stored at all.
+    `stored_paths` start at the root of the document and stand only where they differ from the path of the field itself.
+    `layout_reader` names the function of the stored layout that makes one value of the values at these paths,
+    `layout_writer` the one that puts a value where newer servers keep it. `usual_size` is the number of items that the
+    cost of a query counts for a list. A field with `related` is not stored: resolvers load it under this name.
     """
 
     name: str
     graphql_name: str
     type: TypeSpec
     description: str | None = None
-    required: bool = False
+    is_required: bool = False
     default: Any = None
     relation: str | None = None
-    shown: ShownAsList | None = None
-    stored: tuple[str, ...] = ()
-    read: str | None = None
-    write: str | None = None
-    filter: str | None = None
-    sortable: bool = False
-    indexed: bool = False
-    size: int | None = None
-    loader: str | None = None
+    map_view: MapView | None = None
+    stored_paths: tuple[str, ...] = ()
+    layout_reader: str | None = None
+    layout_writer: str | None = None
+    filter_kind: str | None = None
+    is_sortable: bool = False
+    is_indexed: bool = False
+    usual_size: int | None = None
+    related: str | None = None
     arguments: tuple["FieldSpec", ...] = ()
 
 
@@ -84,16 +87,17 @@ class FieldSpec:
 class ObjectSpec:
     """A definition with properties.
 
-    `fields` are as written (inputs, documents); `outputs` are the faces shown, by GraphQL name;
-    `sortable` are all fields one may order by, nested ones too, by enum value, with full stored paths.
+    `fields` are the properties as written, for inputs and documents. `output_fields` are the fields of the GraphQL
+    type, by GraphQL name: a stored relation has two. `sort_fields` are the fields that can order a list, also nested
+    ones, by enum value, with their full stored paths.
     """
 
     name: str
     graphql_name: str
     description: str | None
     fields: tuple[FieldSpec, ...]
-    outputs: Mapping[str, FieldSpec]
-    sortable: Mapping[str, FieldSpec]
+    output_fields: Mapping[str, FieldSpec]
+    sort_fields: Mapping[str, FieldSpec]
     collection: str | None = None
     is_stored: bool = False
 
@@ -106,18 +110,18 @@ class EnumValue:
 
 @dataclass(frozen=True, slots=True)
 class EnumSpec:
-    """A closed set of strings; `tolerant` when stored data may hold others, which then read UNKNOWN."""
+    """A closed set of strings; `has_unknown` when stored data may hold others, which read UNKNOWN."""
 
     name: str
     graphql_name: str
     description: str | None
     values: tuple[EnumValue, ...]
-    tolerant: bool = False
+    has_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MapSpec:
-    """A definition that is only a map; it shows itself through the lists made of it."""
+    """A definition that is only a map; the API has it as the lists made of it."""
 
     name: str
     description: str | None
@@ -129,7 +133,7 @@ Definition = ObjectSpec | EnumSpec | MapSpec
 
 @dataclass(frozen=True, slots=True)
 class EndpointSpec:
-    """One endpoint of a service in its highest version; `batch` marks a request of many items."""
+    """One endpoint of a service in its highest version; `is_batch` marks a request of many items."""
 
     service: str
     name: str
@@ -137,21 +141,21 @@ class EndpointSpec:
     description: str | None
     request: ObjectSpec | None
     response: ObjectSpec | None
-    internal: bool
-    batch: bool
+    is_internal: bool
+    is_batch: bool
 
 
 @dataclass(frozen=True, slots=True)
 class OperationSpec:
-    """A field of a root type; `of` is the mutation that it does for many."""
+    """A field of a root type. A mutation for many names the `single_mutation` that it repeats."""
 
     name: str
     graphql_name: str
     description: str | None
     arguments: tuple[FieldSpec, ...]
     returns: TypeSpec
-    required: bool
-    of: str | None = None
+    is_required: bool
+    single_mutation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,7 @@ class Spec:
     mutations: Mapping[str, OperationSpec]
     subscriptions: Mapping[str, OperationSpec]
 
-    def object(self, name: str) -> ObjectSpec:
-        found = self.definitions[name]
-        assert isinstance(found, ObjectSpec), name
-        return found
+    def get_object(self, name: str) -> ObjectSpec:
+        definition = self.definitions[name]
+        assert isinstance(definition, ObjectSpec), name
+        return definition

@@ -18,7 +18,7 @@ from resolvers.criteria.sort_keys import (
     write_parameter,
 )
 from resolvers.errors import ErrorCode, InputError, limit_exceeded
-from schema.spec import EnumSpec, FieldSpec, ListOf, ObjectSpec, Ref, Scalar, Spec
+from schema.spec import EnumSpec, FieldSpec, ListOf, ObjectSpec, Ref, ScalarType, Spec
 
 MAX_PATTERN = 256
 MAX_NESTING = 16
@@ -43,8 +43,8 @@ Operator = Callable[[str, str, Any, Filters], list[Query]]
 
 
 def filters_of(spec: Spec, collection: str) -> Filters:
-    of = spec.object(collection)
-    return Filters(spec.object(f"{collection}_filter"), text_paths(spec, of), of.sortable)
+    of = spec.get_object(collection)
+    return Filters(spec.get_object(f"{collection}_filter"), text_paths(spec, of), of.sort_fields)
 
 
 def to_query(given: Mapping[str, Any], filters: Filters) -> Query:
@@ -55,9 +55,9 @@ def to_query(given: Mapping[str, Any], filters: Filters) -> Query:
     conditions: list[Query] = []
     for field in filters.spec.fields:
         value = given.get(field.name)
-        if value is not None and field.filter:
-            path = field.stored[0] if field.stored else field.name
-            conditions += OPERATORS[field.filter](path, field.graphql_name, value, filters)
+        if value is not None and field.filter_kind:
+            path = field.stored_paths[0] if field.stored_paths else field.name
+            conditions += OPERATORS[field.filter_kind](path, field.graphql_name, value, filters)
     return join_conditions(*conditions)
 
 
@@ -93,7 +93,9 @@ def _conditions(value: Any) -> int:
 def patterned(given: Mapping[str, Any], filters: Filters) -> set[str]:
     """The GraphQL names of the fields of a filter that hold regular expressions."""
     inner = [*(given.get("and") or ()), *(given.get("or") or ()), *filter(None, [given.get("not")])]
-    own = {field.graphql_name for field in filters.spec.fields if _has_pattern(field.filter, given.get(field.name))}
+    own = {
+        field.graphql_name for field in filters.spec.fields if _has_pattern(field.filter_kind, given.get(field.name))
+    }
     return own.union(*(patterned(part, filters) for part in inner))
 
 
@@ -116,25 +118,25 @@ def text_paths(spec: Spec, of: ObjectSpec) -> dict[str, Text]:
 
 def _texts(spec: Spec, of: ObjectSpec, shown: str, stored: str, seen: set[str]) -> list[tuple[str, Text]]:
     found: list[tuple[str, Text]] = []
-    for name, face in of.outputs.items():
-        inner = spec.definitions.get(face.type.name) if isinstance(face.type, Ref) else None
-        if face.read and face.read in VIEWS:
-            found.append((shown + name, VIEWS[face.read]))
-        if face.read or face.shown or face.relation or face.loader:
+    for name, output_field in of.output_fields.items():
+        inner = spec.definitions.get(output_field.type.name) if isinstance(output_field.type, Ref) else None
+        if output_field.layout_reader and output_field.layout_reader in VIEWS:
+            found.append((shown + name, VIEWS[output_field.layout_reader]))
+        if output_field.layout_reader or output_field.map_view or output_field.relation or output_field.related:
             continue
-        path = face.stored[0] if face.stored else stored + face.name
-        if _is_text(spec, face):
+        path = output_field.stored_paths[0] if output_field.stored_paths else stored + output_field.name
+        if _is_text(spec, output_field):
             found.append((shown + name, path))
         elif isinstance(inner, ObjectSpec) and inner.name not in seen:
             found += _texts(spec, inner, f"{shown}{name}.", f"{path}.", seen | {inner.name})
     return found
 
 
-def _is_text(spec: Spec, face: FieldSpec) -> bool:
-    type_ = face.type.item if isinstance(face.type, ListOf) else face.type
+def _is_text(spec: Spec, output_field: FieldSpec) -> bool:
+    type_ = output_field.type.item if isinstance(output_field.type, ListOf) else output_field.type
     if isinstance(type_, Ref):
         return isinstance(spec.definitions[type_.name], EnumSpec)
-    return type_ in (Scalar("String"), Scalar("ID"))
+    return type_ in (ScalarType("String"), ScalarType("ID"))
 
 
 class Sides(NamedTuple):

@@ -15,7 +15,7 @@ from bson.datetime_ms import DatetimeMS
 from models.layout import BLANKS, escape, find_legacy_name, hash_name, read_path
 from models.types import Document, Query
 from resolvers.errors import ErrorCode, InputError
-from schema.spec import FieldSpec, Scalar
+from schema.spec import FieldSpec, ScalarType
 
 NUMBERS = ("Int", "Long", "Float")
 NUMERIC = ("int", "long", "double")
@@ -75,10 +75,10 @@ SCORE = SortKey("", "score", is_ascending=False)
 
 
 def build_field_key(field: FieldSpec) -> SortKey:
-    if field.type == Scalar("DateTime"):
-        return SortKey(field.stored[0], "date")
-    is_number = isinstance(field.type, Scalar) and field.type.name in NUMBERS
-    return SortKey(field.stored[0], "number" if is_number else "string")
+    if field.type == ScalarType("DateTime"):
+        return SortKey(field.stored_paths[0], "date")
+    is_number = isinstance(field.type, ScalarType) and field.type.name in NUMBERS
+    return SortKey(field.stored_paths[0], "number" if is_number else "string")
 
 
 def build_metric_key(metric: Mapping[str, Any]) -> SortKey:

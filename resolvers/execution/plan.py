@@ -84,7 +84,7 @@ async def read_or_null(
         if known is None or known.code not in codes:
             raise
         for selected in selection.fields:
-            if selected.face and selected.face.name == name:
+            if selected.output_field and selected.output_field.name == name:
                 report(known, selected.key)
         return None
 
@@ -123,12 +123,12 @@ def _shape_all(
 
 async def _fill(context: Context, pending: Pending) -> None:
     selected, slots = pending
-    assert selected.face
+    assert selected.output_field
     assert selected.selection
     roots = {slot.id: slot.root for slot in slots}
     found = (
         _loaded(context, selected, list(roots.values()))
-        if selected.face.loader
+        if selected.output_field.related
         else _related(context, selected.selection, list(roots))
     )
     by_id = dict(zip(roots, await found, strict=True))
@@ -150,11 +150,11 @@ async def _related(context: Context, selection: Selection, ids: Sequence[str]) -
 
 async def _loaded(context: Context, selected: Selected, documents: Sequence[Document]) -> list[Any]:
     """For each document the one that its field's loader finds, or the list of them."""
-    face, selection = selected.face, selected.selection
-    assert face
-    assert face.loader
+    output_field, selection = selected.output_field, selected.selection
+    assert output_field
+    assert output_field.related
     assert selection
-    rows = await context.related_fields[face.loader](context, selected.arguments, documents, selection)
+    rows = await context.related_fields[output_field.related](context, selected.arguments, documents, selection)
     shaped = iter(await build_answers(context, selection, [document for row in rows for document in row]))
     values = [list(islice(shaped, len(row))) for row in rows]
-    return values if isinstance(face.type, ListOf) else [next(iter(row), None) for row in values]
+    return values if isinstance(output_field.type, ListOf) else [next(iter(row), None) for row in values]

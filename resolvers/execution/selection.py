@@ -22,10 +22,10 @@ MAX_NARROWED = 100  # beyond so many paths the whole map is the smaller request
 
 
 class Selected(NamedTuple):
-    """One field of the selection. `face` is None for __typename; `selection` holds the fields below."""
+    """One field of the selection. `output_field` is None for __typename; `selection` holds the fields below."""
 
     key: str
-    face: FieldSpec | None
+    output_field: FieldSpec | None
     arguments: Mapping[str, Any]
     selection: "Selection | None"
 
@@ -39,12 +39,12 @@ class Selection:
 
     def has_field(self, *names: str) -> bool:
         """Whether any of these HOCON names is selected here."""
-        return any(selected.face and selected.face.name in names for selected in self.fields)
+        return any(selected.output_field and selected.output_field.name in names for selected in self.fields)
 
     def find_below(self, name: str) -> Iterator["Selection"]:
         """The selections of every selection of this field (aliases may give several)."""
         for selected in self.fields:
-            if selected.face and selected.face.name == name and selected.selection:
+            if selected.output_field and selected.output_field.name == name and selected.selection:
                 yield selected.selection
 
 
@@ -66,18 +66,18 @@ def read(
             fields.append(Selected(key, None, {}, None))
             continue
         field = named.fields[name]
-        face = of.outputs[name]
+        output_field = of.output_fields[name]
         arguments = read_arguments(get_argument_values(field, nodes[0].node, executor.variable_values))
-        if face.loader:
-            arguments = _by_names(face, arguments) | {"page": parse_page(arguments, max_page)}
+        if output_field.related:
+            arguments = _by_names(output_field, arguments) | {"page": parse_page(arguments, max_page)}
         below = read(executor, spec, max_page, field.type, nodes) if nodes[0].node.selection_set else None
-        fields.append(Selected(key, face, arguments, below))
+        fields.append(Selected(key, output_field, arguments, below))
     return Selection(of, tuple(fields))
 
 
-def _by_names(face: FieldSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def _by_names(output_field: FieldSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a loaded field by their HOCON names, null for those that were not given."""
-    return {argument.name: arguments.get(argument.graphql_name) for argument in face.arguments}
+    return {argument.name: arguments.get(argument.graphql_name) for argument in output_field.arguments}
 
 
 def build_projection(selections: Iterable[Selection], *more: str) -> dict[str, int]:
@@ -93,17 +93,19 @@ def _outer(path: str) -> Iterator[str]:
 
 def _paths(selection: Selection, at: str) -> Iterator[str]:
     for selected in selection.fields:
-        face = selected.face
-        if face is None:
+        output_field = selected.output_field
+        if output_field is None:
             continue
-        places = face.stored or (at + face.name,)
-        if face.loader:
+        places = output_field.stored_paths or (at + output_field.name,)
+        if output_field.related:
             yield OWNER
-            yield from face.stored
-        elif face.shown:
+            yield from output_field.stored_paths
+        elif output_field.map_view:
             yield from _narrowed(selected, places[0])
             yield from places[1:]
-        elif face.stored or face.relation or not selected.selection or not _has_parts(face):
+        elif (
+            output_field.stored_paths or output_field.relation or not selected.selection or not _has_parts(output_field)
+        ):
             yield from places
         else:
             yield from _inside(selected.selection, places[0])
@@ -115,19 +117,21 @@ def _inside(selection: Selection, place: str) -> Iterator[str]:
     return iter(paths or [place])
 
 
-def _has_parts(face: FieldSpec) -> bool:
-    return isinstance(face.type, Ref) or (isinstance(face.type, ListOf) and isinstance(face.type.item, Ref))
+def _has_parts(output_field: FieldSpec) -> bool:
+    return isinstance(output_field.type, Ref) or (
+        isinstance(output_field.type, ListOf) and isinstance(output_field.type.item, Ref)
+    )
 
 
 def _narrowed(selected: Selected, place: str) -> Iterator[str]:
     """Paths into a stored map: all of it, or just the keys that the arguments name."""
-    assert selected.face
-    assert selected.face.shown
-    levels = [None] if _is_read_whole(selected.face) else map_keys(selected)
+    assert selected.output_field
+    assert selected.output_field.map_view
+    levels = [None] if _is_read_whole(selected.output_field) else map_keys(selected)
     keys: list[list[str]] = [
         level for level in itertools.takewhile(lambda level: level is not None, levels) if level is not None
     ]
-    exact = len(keys) == len(levels) and not selected.face.shown.entries
+    exact = len(keys) == len(levels) and not selected.output_field.map_view.is_key_value
     count = 1
     for level in keys:
         count *= len(level)
@@ -139,10 +143,12 @@ def _narrowed(selected: Selected, place: str) -> Iterator[str]:
         yield from _inside(selected.selection, inside) if exact and selected.selection else (inside,)
 
 
-def _is_read_whole(face: FieldSpec) -> bool:
+def _is_read_whole(output_field: FieldSpec) -> bool:
     """Whether one entry decides what is shown of another, as the image of a container does of the arguments."""
-    assert face.shown
-    return face.shown.key not in IN_PATHS or (face.shown.entries and face.read is not None)
+    assert output_field.map_view
+    return output_field.map_view.key_encoding not in IN_PATHS or (
+        output_field.map_view.is_key_value and output_field.layout_reader is not None
+    )
 
 
 def map_keys(selected: Selected) -> list[list[str] | None]:
@@ -150,15 +156,15 @@ def map_keys(selected: Selected) -> list[list[str] | None]:
 
     An artifact's key is made of several arguments, and older servers store a list: never narrowed.
     """
-    face = selected.face
-    assert face is not None
-    assert face.shown is not None
-    make = KEY_OF.get(face.shown.key)
+    output_field = selected.output_field
+    assert output_field is not None
+    assert output_field.map_view is not None
+    make = KEY_OF.get(output_field.map_view.key_encoding)
     if make is None:
         return [None]
-    if face.shown.entries and make is _escaped:
+    if output_field.map_view.is_key_value and make is _escaped:
         make = _escaped_or_old
-    return [_keys(make, selected.arguments.get(argument.graphql_name)) for argument in face.arguments]
+    return [_keys(make, selected.arguments.get(argument.graphql_name)) for argument in output_field.arguments]
 
 
 def _keys(make: Callable[[str], list[str]], values: list[str] | None) -> list[str] | None:

@@ -15,7 +15,7 @@ from models.extended_json import format_cell, format_id
 from models.types import Document
 from resolvers.execution.scalars import SCALARS, USUAL, Convert, enum, items_of, reference, values_of
 from resolvers.execution.selection import OWNER, Selected, Selection, map_keys
-from schema.spec import EnumSpec, FieldSpec, ListOf, Ref, Scalar, Spec, TypeSpec
+from schema.spec import EnumSpec, FieldSpec, ListOf, Ref, ScalarType, Spec, TypeSpec
 
 Answer = dict[str, Any]
 Value = Callable[[Document, Document], Any]
@@ -59,15 +59,15 @@ class Serializer:
         items, fills = [], []
         scope: dict[str, Any] = {}
         for number, selected in enumerate(selection.fields):
-            value = repr(selection.of.graphql_name) if selected.face is None else "None"
-            if selected.face and selected.selection:
+            value = repr(selection.of.graphql_name) if selected.output_field is None else "None"
+            if selected.output_field and selected.selection:
                 scope[f"fill{number}"] = self._fill(selected)
                 fills.append(f"fill{number}(answer, document, root, pending)")
-            elif selected.face:
-                scope[f"value{number}"] = self._value(selected.face)
-                is_own = selected.face.stored == ("_id",)
-                scope[f"convert{number}"] = format_id if is_own else self._convert(selected.face.type)
-                value = _own_id(number) if is_own else _source(selected.face, number)
+            elif selected.output_field:
+                scope[f"value{number}"] = self._value(selected.output_field)
+                is_own = selected.output_field.stored_paths == ("_id",)
+                scope[f"convert{number}"] = format_id if is_own else self._convert(selected.output_field.type)
+                value = _own_id(number) if is_own else _source(selected.output_field, number)
             items.append(f"{selected.key!r}: {value}")
         lines = ["get = document.get", f"answer = {{{', '.join(items)}}}", *fills, "return answer"]
         exec(_compiled("\n    ".join(["def shape(document, root, pending):", *lines])), scope)  # noqa: S102 - names are checked
@@ -76,11 +76,11 @@ class Serializer:
 
     def _convert(self, type_: TypeSpec) -> Convert:
         match type_:
-            case Scalar(name):
+            case ScalarType(name):
                 return SCALARS[name]
-            case ListOf(ListOf(Scalar("String"))):
+            case ListOf(ListOf(ScalarType("String"))):
                 return values_of(lambda row: [*map(format_cell, row)] if isinstance(row, list) else None)
-            case ListOf(item, holes=True):
+            case ListOf(item, has_null_items=True):
                 return items_of(self._convert(item))
             case ListOf(item):
                 return values_of(self._convert(item))
@@ -89,32 +89,34 @@ class Serializer:
         raise TypeError(f"{type_} is no plain value")
 
     def _fill(self, selected: Selected) -> Fill:
-        assert selected.face
-        if selected.face.loader:
+        assert selected.output_field
+        if selected.output_field.related:
             return _loaded(selected)
-        value = self._value(selected.face)
-        if selected.face.relation:
+        value = self._value(selected.output_field)
+        if selected.output_field.relation:
             return _relation(selected, value)
-        if selected.face.shown:
+        if selected.output_field.map_view:
             return self._items(selected, value)
         return (
-            self._objects(selected, value) if isinstance(selected.face.type, ListOf) else self._object(selected, value)
+            self._objects(selected, value)
+            if isinstance(selected.output_field.type, ListOf)
+            else self._object(selected, value)
         )
 
-    def _value(self, face: FieldSpec) -> Value:
+    def _value(self, output_field: FieldSpec) -> Value:
         """Where the stored value is: in its own place, or in others that a reader brings together."""
-        if not face.stored:
-            return lambda document, _root: document.get(face.name)
-        if face.read:
-            reader = layout.READERS[face.read]
-            return lambda _document, root: reader(*[layout.read_path(root, path) for path in face.stored])
-        return lambda _document, root: layout.read_path(root, face.stored[0])
+        if not output_field.stored_paths:
+            return lambda document, _root: document.get(output_field.name)
+        if output_field.layout_reader:
+            reader = layout.READERS[output_field.layout_reader]
+            return lambda _document, root: reader(*[layout.read_path(root, path) for path in output_field.stored_paths])
+        return lambda _document, root: layout.read_path(root, output_field.stored_paths[0])
 
     def _object(self, selected: Selected, value: Value) -> Fill:
         assert selected.selection
         shape, key, is_root = self.build(selected.selection), selected.key, selected.selection.of.collection is not None
         # what is read from elsewhere in the document is there even when this part is not
-        is_always = any(face.stored for face in selected.selection.of.outputs.values())
+        is_always = any(output_field.stored_paths for output_field in selected.selection.of.output_fields.values())
 
         def fill(answer: Answer, document: Document, root: Document, pending: PendingRelations) -> None:
             inner = value(document, root)
@@ -148,12 +150,12 @@ class Serializer:
         return fill
 
     def _find(self, selected: Selected) -> Callable[[Any], list[Document]]:
-        assert selected.face
-        assert selected.face.shown
-        shown, levels = selected.face.shown, map_keys(selected)
+        assert selected.output_field
+        assert selected.output_field.map_view
+        shown, levels = selected.output_field.map_view, map_keys(selected)
         wanted = {
             field: values
-            for field in self._spec.object(shown.of).fields
+            for field in self._spec.get_object(shown.item_definition).fields
             if (values := _argument(selected, field.name)) is not None
         }
 
@@ -164,20 +166,22 @@ class Serializer:
 
         def find(value: Any) -> list[Document]:
             if isinstance(value, list):
-                return _in_order([item for item in value if isinstance(item, dict) and is_wanted(item)], shown.by)
-            if shown.entries:
-                return _entries(value, levels[0], layout.unescape if shown.key == "escaped" else str)
+                return _in_order(
+                    [item for item in value if isinstance(item, dict) and is_wanted(item)], shown.key_fields
+                )
+            if shown.is_key_value:
+                return _entries(value, levels[0], layout.unescape if shown.key_encoding == "escaped" else str)
             found = [item for item in _bottom(value, levels) if isinstance(item, dict)]
-            if shown.key == "artifact":
+            if shown.key_encoding == "artifact":
                 found = list(filter(is_wanted, found))
-            return found if is_exact else _in_order(found, shown.by)
+            return found if is_exact else _in_order(found, shown.key_fields)
 
         return find
 
 
 def _argument(selected: Selected, name: str) -> list[Any] | None:
-    assert selected.face
-    shown = [argument.graphql_name for argument in selected.face.arguments if argument.name == name]
+    assert selected.output_field
+    shown = [argument.graphql_name for argument in selected.output_field.arguments if argument.name == name]
     return selected.arguments.get(shown[0]) if shown else None
 
 
@@ -222,12 +226,12 @@ def _own_id(number: int) -> str:
     return f"v if type(v := value{number}(document, root)) is str else convert{number}(v)"
 
 
-def _source(face: FieldSpec, number: int) -> str:
+def _source(output_field: FieldSpec, number: int) -> str:
     """The expression for a plain value in a shape."""
-    get = f"get({face.name!r})" if not face.stored else f"value{number}(document, root)"
-    if isinstance(face.type, ListOf) and face.required:
+    get = f"get({output_field.name!r})" if not output_field.stored_paths else f"value{number}(document, root)"
+    if isinstance(output_field.type, ListOf) and output_field.is_required:
         return f"convert{number}({get}) or []"
-    usual = USUAL.get(face.type.name, "False") if isinstance(face.type, Scalar) else "False"
+    usual = USUAL.get(output_field.type.name, "False") if isinstance(output_field.type, ScalarType) else "False"
     return f"v if (v := {get}) is None or {usual} else convert{number}(v)"
 
 

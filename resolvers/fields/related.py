@@ -25,7 +25,7 @@ async def subprojects(
 async def children(
     context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], selection: Selection
 ) -> list[list[Document]]:
-    order = parse_order(context.spec.object("task").sortable, [{"field": "last_update", "direction": "desc"}])
+    order = parse_order(context.spec.get_object("task").sort_fields, [{"field": "last_update", "direction": "desc"}])
     return await _connections(context, ("task", "parent"), order, arguments["page"], _ids(documents), selection)
 
 

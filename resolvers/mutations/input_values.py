@@ -16,7 +16,7 @@ from models.status import COMPLETED
 from models.types import Document
 from resolvers.errors import ErrorCode, ForbiddenError, InputError, not_found
 from resolvers.mutations.transaction import Change
-from schema.spec import FieldSpec, ObjectSpec, Ref, ShownAsList, Spec
+from schema.spec import FieldSpec, MapView, ObjectSpec, Ref, Spec
 
 OF_THE_REQUEST = {"force", "idempotency_key"}  # what an input says besides values
 DESTINATION = "output.destination"
@@ -42,7 +42,7 @@ class Given(NamedTuple):
 def laid_out(change: Change, of: str, stored: Document, *but: str) -> list[Given]:
     """The values of a request, `but` some, as the definition of its input has them; `stored` is where they go to."""
     values = {name: value for name, value in change.asked.items() if name not in OF_THE_REQUEST.union(but)}
-    return list(_Layout(change.spec, stored, change.now).of(change.spec.object(of), values))
+    return list(_Layout(change.spec, stored, change.now).of(change.spec.get_object(of), values))
 
 
 class _Layout(NamedTuple):
@@ -56,13 +56,15 @@ class _Layout(NamedTuple):
                 yield from self._placed(field, values[field.name], at, shown + field.graphql_name)
 
     def _placed(self, field: FieldSpec, value: Any, at: str, name: str) -> Iterator[Given]:
-        place, *older = field.stored or (at + field.name,)
+        place, *older = field.stored_paths or (at + field.name,)
         inner = self.spec.definitions[field.type.name] if isinstance(field.type, Ref) else None
-        if isinstance(inner, ObjectSpec) and (value is not None or any(part.stored for part in inner.fields)):
+        if isinstance(inner, ObjectSpec) and (value is not None or any(part.stored_paths for part in inner.fields)):
             parts = dict.fromkeys(part.name for part in inner.fields) if value is None else value
             yield from self.of(inner, parts, f"{place}.", f"{name}.")
             return
-        written = self._rewritten(field, value, name) if field.write else {place: self._mapped(field, value, name)}
+        written = (
+            self._rewritten(field, value, name) if field.layout_writer else {place: self._mapped(field, value, name)}
+        )
         for path, part in written.items():
             yield Given(name, path, part, field.relation, value if field.relation else None)
         for path in older:
@@ -70,27 +72,27 @@ class _Layout(NamedTuple):
 
     def _rewritten(self, field: FieldSpec, value: Any, name: str) -> layout.StoredValues:
         """The values that newer servers keep of a field of older ones."""
-        assert field.write
+        assert field.layout_writer
         try:
-            written: layout.StoredValues = layout.WRITERS[field.write](
-                value, self.now, *[layout.read_path(self.stored, path) for path in field.stored]
+            written: layout.StoredValues = layout.WRITERS[field.layout_writer](
+                value, self.now, *[layout.read_path(self.stored, path) for path in field.stored_paths]
             )
         except ValueError as error:
             raise _wrong(name, str(error)) from error
         return written
 
     def _mapped(self, field: FieldSpec, value: Any, name: str) -> Any:
-        if value is None or not field.shown:
+        if value is None or not field.map_view:
             return value
-        return _as_map(field.shown, self._with_defaults(field.shown, value), name)
+        return _as_map(field.map_view, self._with_defaults(field.map_view, value), name)
 
-    def _with_defaults(self, shown: ShownAsList, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        fields = self.spec.object(shown.of).fields
+    def _with_defaults(self, shown: MapView, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        fields = self.spec.get_object(shown.item_definition).fields
         defaults = {field.name: field.default for field in fields if field.default is not None}
         return [defaults | {name: value for name, value in item.items() if value is not None} for item in items]
 
 
-def _as_map(shown: ShownAsList, items: list[dict[str, Any]], name: str) -> dict[str, Any]:
+def _as_map(shown: MapView, items: list[dict[str, Any]], name: str) -> dict[str, Any]:
     """The stored map of a list, by the keys of its items."""
     found: dict[str, Any] = {}
     for item in items:
@@ -99,21 +101,21 @@ def _as_map(shown: ShownAsList, items: list[dict[str, Any]], name: str) -> dict[
         for part in outer:
             level = level.setdefault(part, {})
         if key in level:
-            raise _wrong(name, "two items have the same " + " and ".join(shown.by))
-        level[key] = item.get("value") if shown.entries else item
+            raise _wrong(name, "two items have the same " + " and ".join(shown.key_fields))
+        level[key] = item.get("value") if shown.is_key_value else item
     return found
 
 
-def _keys(shown: ShownAsList, item: dict[str, Any], name: str) -> list[str]:
-    for part in shown.by:
-        if shown.key == "escaped":
+def _keys(shown: MapView, item: dict[str, Any], name: str) -> list[str]:
+    for part in shown.key_fields:
+        if shown.key_encoding == "escaped":
             item[part] = item[part].strip()
         if not item[part].strip() or "\0" in item[part]:
             raise _wrong(name, f"the {part} of an item is empty or can't be stored")
-    if shown.key == "artifact":
+    if shown.key_encoding == "artifact":
         return [layout.build_artifact_key(item["key"], item["mode"])]
-    make: Callable[[str], str] = layout.escape if shown.key == "escaped" else str
-    return [make(item[part]) for part in shown.by]
+    make: Callable[[str], str] = layout.escape if shown.key_encoding == "escaped" else str
+    return [make(item[part]) for part in shown.key_fields]
 
 
 # -- right in itself -------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ class Listing(Plan):
 
 def many(spec: Spec, collection: str, default_order: Sequence[Mapping[str, Any]]) -> Callable[..., Awaitable[Plan]]:
     """A list of a collection's documents, by its `<collection>_filter` and `<collection>_order`."""
-    filters, sortable = filters_of(spec, collection), spec.object(collection).sortable
+    filters, sortable = filters_of(spec, collection), spec.get_object(collection).sort_fields
 
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
         asked = read_arguments(arguments)

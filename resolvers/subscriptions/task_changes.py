@@ -96,8 +96,8 @@ async def _fitting(context: Context, query: Query, ids: Sequence[str]) -> set[st
 def task_changed(spec: Spec) -> Any:
     filters = filters_of(spec, "task")
     names: dict[str, str] = {}
-    for name, face in spec.object("task").outputs.items():
-        for path in (face.stored or (face.name,)) if not face.loader else ():
+    for name, output_field in spec.get_object("task").output_fields.items():
+        for path in (output_field.stored_paths or (output_field.name,)) if not output_field.related else ():
             names.setdefault(path.partition(".")[0], name)
 
     async def resolve(filter: Any = None, resume_after: str | None = None) -> Tasks:  # noqa: A002 - the public name

@@ -120,9 +120,9 @@ def _cost(formula: Formula, variables: Variables, known: Mapping[str, Cost]) -> 
 def said_sizes(spec: Spec) -> dict[tuple[str, str], int]:
     """The `x-size` of fields, by the names of type and field."""
     return {
-        (definition.graphql_name, name): face.size
+        (definition.graphql_name, name): output_field.usual_size
         for definition in spec.definitions.values() if isinstance(definition, ObjectSpec)
-        for name, face in definition.outputs.items() if face.size is not None
+        for name, output_field in definition.output_fields.items() if output_field.usual_size is not None
     }  # fmt: skip
 
 

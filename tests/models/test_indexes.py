@@ -13,8 +13,8 @@ from tests.support.factories import DAY, Document, new_id, task
 
 Database = AsyncDatabase[Document]
 
-TASK, FILTER = load().object("task"), load().object("task_filter")
-ORDERS = [name.upper() for name, field in TASK.sortable.items() if field.indexed]
+TASK, FILTER = load().get_object("task"), load().get_object("task_filter")
+ORDERS = [name.upper() for name, field in TASK.sort_fields.items() if field.is_indexed]
 GIVEN: dict[str, Any] = {
     "id": ["a", "b"], "user": ["u1"], "project": ["p1"], "type": ["training"], "tags": ["t1"], "systemTags": ["s1"],
     "status": ["COMPLETED"], "parent": "q1", "searchText": "zebra", "statusChanged": [">=2026-01-31T23:00:00Z"],
@@ -84,7 +84,7 @@ async def plan_of(client: Client, database: Database, commands: Commands, **argu
 
 
 def test_every_filter_that_is_called_index_backed_is_tried() -> None:
-    assert {field.graphql_name for field in FILTER.fields if field.indexed} == set(GIVEN)
+    assert {field.graphql_name for field in FILTER.fields if field.is_indexed} == set(GIVEN)
 
 
 async def narrowed(client: Client, database: Database, commands: Commands, filter_: Document) -> set[str]:
@@ -116,8 +116,10 @@ def scans(plan: Any) -> Iterator[dict[str, Any]]:
 @pytest.mark.usefixtures("tasks")
 async def test_a_filter_scans_its_own_part_of_an_index(client: Client, database: Database, commands: Commands) -> None:
     for field in FILTER.fields:
-        if field.indexed:
-            path = "_fts" if field.name == "search_text" else field.stored[0] if field.stored else field.name
+        if field.is_indexed:
+            path = (
+                "_fts" if field.name == "search_text" else field.stored_paths[0] if field.stored_paths else field.name
+            )
             filter_ = {field.graphql_name: GIVEN[field.graphql_name]}
             assert path in await narrowed(client, database, commands, filter_), filter_
 

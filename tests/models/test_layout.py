@@ -168,5 +168,5 @@ def test_readers_take_whatever_is_stored(new: Any, legacy: Any) -> None:
 
 def test_every_reader_and_writer_of_the_schema_is_in_the_tables() -> None:
     """The annotations x-read and x-write name a row of READERS and WRITERS, and every row can be named."""
-    assert sorted(layout.READERS) == sorted(dialect.READS)
-    assert sorted(layout.WRITERS) == sorted(dialect.WRITES)
+    assert sorted(layout.READERS) == sorted(dialect.LAYOUT_READERS)
+    assert sorted(layout.WRITERS) == sorted(dialect.LAYOUT_WRITERS)

@@ -12,7 +12,7 @@ from resolvers.criteria.filters import OPERATORS
 from resolvers.root import RELATED_FIELDS
 from schema import dialect
 from schema.load import load
-from schema.spec import Scalar
+from schema.spec import ScalarType
 from tests.support.client import Client
 from tests.support.commands import Commands
 from tests.support.factories import (
@@ -138,10 +138,10 @@ async def test_a_filter_finds(client: Client, kind: str, filter_: Filter, expect
 
 def test_every_filter_field_is_tried_here_and_has_an_operator() -> None:
     for kind in KINDS:
-        fields = SPEC.object(f"{kind}_filter").fields
+        fields = SPEC.get_object(f"{kind}_filter").fields
         tried = {name for other, filter_, _ in FOUND if other == kind for name in filter_}
         assert {field.graphql_name for field in fields} == tried
-        assert {field.filter for field in fields} <= OPERATORS.keys()
+        assert {field.filter_kind for field in fields} <= OPERATORS.keys()
 
 
 @pytest.mark.usefixtures("stored")
@@ -149,8 +149,8 @@ def test_every_filter_field_is_tried_here_and_has_an_operator() -> None:
 async def test_what_is_null_or_empty_asks_for_nothing(client: Client, kind: str) -> None:
     everything = sorted(ids(STORED[kind]))
     nothing: list[Filter | None] = [None, {}, {"name": ""}]
-    for field in SPEC.object(f"{kind}_filter").fields:
-        nothing += [{field.graphql_name: None}, *([{field.graphql_name: []}] if field.filter in LISTS else [])]
+    for field in SPEC.get_object(f"{kind}_filter").fields:
+        nothing += [{field.graphql_name: None}, *([{field.graphql_name: []}] if field.filter_kind in LISTS else [])]
     for filter_ in nothing:
         assert await listed(client, kind, filter=filter_, orderBy=[{"field": "ID"}]) == everything, filter_
 
@@ -181,13 +181,13 @@ async def test_names_decide_unless_another_order_is_given(client: Client, databa
 
 
 @pytest.mark.parametrize(
-    ("kind", "field"), [(kind, field) for kind in KINDS for field in SPEC.object(kind).sortable if field != "id"]
+    ("kind", "field"), [(kind, field) for kind in KINDS for field in SPEC.get_object(kind).sort_fields if field != "id"]
 )
 async def test_a_list_is_ordered_by_what_a_field_holds_and_then_by_id(
     client: Client, database: Database, kind: str, field: str
 ) -> None:
     """What is no value of the field's kind counts as none."""
-    is_date = SPEC.object(kind).sortable[field].type == Scalar("DateTime")
+    is_date = SPEC.get_object(kind).sort_fields[field].type == ScalarType("DateTime")
     first, second, third = [DAY.replace(year=year) for year in (2024, 2025, 2026)] if is_date else ["B", "a", "é"]
     values = {"a": second, "b": first, "c": second, "d": None, "e": ABSENT, "f": "B" if is_date else DAY, "g": third}
     await database[kind].insert_many([MAKERS[kind](_id=id_, **{field: value}) for id_, value in values.items()])
@@ -215,7 +215,7 @@ async def test_every_order_is_total_and_every_page_of_it_is_the_next_stretch(
 ) -> None:
     rows = [MAKERS[kind](_id=f"{number}", name=["x", "y", None][number % 3]) for number in range(7)]
     await database[kind].insert_many(rows)
-    for field in SPEC.object(kind).sortable:
+    for field in SPEC.get_object(kind).sort_fields:
         order = {"orderBy": [{"field": field.upper(), "direction": "DESC"}]}
         whole = await listed(client, kind, **order)
         assert sorted(whole) == sorted(ids(rows))
@@ -570,7 +570,7 @@ async def test_lists_in_lists_cost_what_they_may_hold(client: Client, commands: 
 
 
 def test_every_loader_that_hocon_may_name_is_there() -> None:
-    assert {*dialect.LOADERS} == RELATED_FIELDS.keys()
+    assert {*dialect.RELATED_NAMES} == RELATED_FIELDS.keys()
 
 
 # -- queues ----------------------------------------------------------------------------------------

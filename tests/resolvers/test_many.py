@@ -10,7 +10,7 @@ from schema.load import load
 from tests.support.client import Client
 from tests.support.factories import OTHER_COMPANY, PUBLIC, ids, model, new_id, queue, task
 
-MANY = sorted(name for name, operation in load().mutations.items() if operation.of)
+MANY = sorted(name for name, operation in load().mutations.items() if operation.single_mutation)
 RESULT = "{ results { id succeeded error { code message details } } }"
 STOP = """mutation($input: TaskStopManyInput!) { taskStopMany(input: $input) {
   results { id succeeded replayed updated error { code message details } task { status } } } }"""
@@ -99,9 +99,9 @@ async def test_every_form_for_many_does_what_the_single_one_does(client: Client,
     await client.database["task"].insert_many([one, other])
     await client.database["queue"].insert_one(queue())
     operation = load().mutations[name]
-    assert operation.of
-    single = load().mutations[operation.of].graphql_name
-    force = "force: true" if any(field.name == "force" for field in load().object(f"{name}_input").fields) else ""
+    assert operation.single_mutation
+    single = load().mutations[operation.single_mutation].graphql_name
+    force = "force: true" if any(field.name == "force" for field in load().get_object(f"{name}_input").fields) else ""
     first = await client.answer(f'mutation {{ {single}(input: {{task: "{one["_id"]}" {force}}}) {{ replayed }} }}')
     second = await client.data(
         f'mutation {{ {operation.graphql_name}(input: {{ids: ["{other["_id"]}"] {force}}}) {RESULT} }}'

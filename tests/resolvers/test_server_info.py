@@ -19,7 +19,7 @@ from tests.support.paths import ROOT
 from tests.support.servers import HTTP, served, standalone
 
 SDL = ROOT / "schema" / "schema.graphql"
-LIMITS = load().object("server_limits").outputs
+LIMITS = load().get_object("server_limits").output_fields
 EVERYTHING = f"""{{ serverInfo {{
   version schemaHash rules limits {{ {" ".join(LIMITS)} }} features mongodb {{ version topology }}
 }} }}"""
@@ -84,8 +84,10 @@ async def test_aliases_and_typenames_are_answered_as_everywhere(client: Client) 
 
 def test_hocon_names_what_is_told_and_the_settings_know_the_rules() -> None:
     known = about(Settings())
-    assert known.keys() | {"schema_hash", "mongodb"} == {field.name for field in load().object("server_info").fields}
-    assert known["limits"].keys() == {field.name for field in load().object("server_limits").fields}
+    assert known.keys() | {"schema_hash", "mongodb"} == {
+        field.name for field in load().get_object("server_info").fields
+    }
+    assert known["limits"].keys() == {field.name for field in load().get_object("server_limits").fields}
     assert known["features"] == values_of("server_feature_enum")
     assert [*get_args(Settings.model_fields["rules"].annotation)] == values_of("server_rules_enum")
 

@@ -84,7 +84,7 @@ async def test_no_mutation_changes_what_others_have(shared: Client, mutation: st
 
 @pytest.mark.parametrize(
     "mutation",
-    [name for name in MUTATIONS if "task" in {field.name for field in load().object(f"{name}_input").fields}],
+    [name for name in MUTATIONS if "task" in {field.name for field in load().get_object(f"{name}_input").fields}],
 )
 @pytest.mark.parametrize(("id_", "code"), [("foreign", "INVALID_TASK_ID"), ("public", "NO_WRITE_PERMISSION"),
                                            ("none", "INVALID_TASK_ID"), ("", "INVALID_TASK_ID")])  # fmt: skip

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from models.store.database import DOCUMENTS
 from schema.load import load
-from schema.spec import EnumSpec, FieldSpec, ListOf, MapOf, MapSpec, ObjectSpec, Ref, Scalar, TypeSpec
+from schema.spec import EnumSpec, FieldSpec, ListOf, MapOf, MapSpec, ObjectSpec, Ref, ScalarType, TypeSpec
 
 SCALARS: Mapping[str, type] = {
     "String": str,
@@ -42,11 +42,11 @@ STORED_ONLY = {
 def said(definition: ObjectSpec, root: str, at: str = "") -> Iterator[tuple[str, type | None]]:
     """The type is None where a reader makes the field of what other fields keep there."""
     for field in definition.fields:
-        if field.loader:
+        if field.related:
             continue
         own = f"{at}{field.name}"
-        for path in field.stored or (own,):
-            if field.read and path != own:
+        for path in field.stored_paths or (own,):
+            if field.layout_reader and path != own:
                 yield f"{root}.{path}", None
             else:
                 yield from said_of(stored(field), root, path)
@@ -54,13 +54,13 @@ def said(definition: ObjectSpec, root: str, at: str = "") -> Iterator[tuple[str,
 
 def stored(field: FieldSpec) -> TypeSpec:
     """Artifacts are a list in the seed, and a map where they are stored."""
-    is_map = field.shown and field.shown.key == "artifact"
+    is_map = field.map_view and field.map_view.key_encoding == "artifact"
     return MapOf(field.type.item) if is_map and isinstance(field.type, ListOf) else field.type
 
 
 def said_of(type_: TypeSpec, root: str, path: str) -> Iterator[tuple[str, type | None]]:
     match type_:
-        case Scalar(name):
+        case ScalarType(name):
             yield f"{root}.{path}", SCALARS[name]
         case ListOf(item):
             yield from said_of(item, root, f"{path}[]")

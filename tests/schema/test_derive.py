@@ -534,7 +534,7 @@ def is_id(owner: str, name: str, _field: GraphQLField, _spec: Spec) -> bool:
 
 def is_shown_list(owner: str, name: str, _field: GraphQLField, spec: Spec) -> bool:
     found = [item for item in spec.definitions.values() if isinstance(item, ObjectSpec) and item.graphql_name == owner]
-    return any(item.outputs[name].shown is not None for item in found)
+    return any(item.output_fields[name].map_view is not None for item in found)
 
 
 def is_not_stored(owner: str, _name: str, _field: GraphQLField, spec: Spec) -> bool:
@@ -580,9 +580,9 @@ def test_ids_and_shown_lists_are_sure_to_be_there(derived: tuple[Spec, GraphQLSc
 def test_items_of_lists_are_never_null(derived: tuple[Spec, GraphQLSchema]) -> None:
     spec, schema = derived
     holes = {
-        (of.graphql_name, face.graphql_name)
-        for of in (spec.object("metric_series"), spec.object("metrics_chunk")) for face in of.fields
-        if isinstance(face.type, ListOf) and face.type.holes
+        (of.graphql_name, output_field.graphql_name)
+        for of in (spec.get_object("metric_series"), spec.get_object("metrics_chunk")) for output_field in of.fields
+        if isinstance(output_field.type, ListOf) and output_field.type.has_null_items
     }  # fmt: skip
     assert holes == {("MetricSeries", "values"), ("MetricsChunk", "values")}
     kinds = {f"{type_.name}.{name}": field.type for type_, name, field in output_fields(schema)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from schema.dialect import FILTERS, LOADERS, READS
+from schema.dialect import FILTER_KINDS, LAYOUT_READERS, RELATED_NAMES
 from schema.load import load
 from schema.sources import SchemaError, Sources
-from schema.spec import EnumSpec, FieldSpec, ListOf, MapSpec, ObjectSpec, Ref, Scalar, Spec
+from schema.spec import EnumSpec, FieldSpec, ListOf, MapSpec, ObjectSpec, Ref, ScalarType, Spec
 
 TASKS = """
 _definitions {
@@ -121,7 +121,7 @@ def test_all_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         "operations.conf: operations._query.runs.returns.$ref: #/definitions/run_connection names no definition",
         f"projects.conf: {project}.id.x-scalar: 'Id' is none of ID, Long, JSON",
         f"projects.conf: {project}.lastRun: lastRun is also the GraphQL name of last_run",
-        f"projects.conf: {project}.last_run.x-read: 'newest' is none of {', '.join(READS)}",
+        f"projects.conf: {project}.last_run.x-read: 'newest' is none of {', '.join(LAYOUT_READERS)}",
         f"projects.conf: {project}.name: 'full name' can't be a GraphQL name",
         "projects.conf: _definitions.run_filter.x-like: there is no endpoint runs.get_all",
         "projects.conf: _definitions.run_filter: neither properties, nor an enum, nor a map (additionalProperties)",
@@ -140,7 +140,7 @@ def test_all_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         f"tasks.conf: {status}.x-values: old is not in the enum",
         'tasks.conf: include "_common.conf": there is no such file',
         "tasks.conf: tasks.get_all.2.1.request.properties.name.patern: unknown key",
-        f"tasks.conf: tasks.get_all.2.1.request.properties.name.x-filter: 'regex' is none of {', '.join(FILTERS)}",
+        f"tasks.conf: tasks.get_all.2.1.request.properties.name.x-filter: 'regex' is none of {', '.join(FILTER_KINDS)}",
         "unresolved.conf: Cannot resolve variable ${_references.nothing} (line: 1, col: 35)",
     ]
     assert expected == sorted(mistakes(at))
@@ -194,10 +194,13 @@ PROPERTIES = {
         "b { type: object, x-list { of: thing, key: sha1 } }",
         "b.x-list.key: 'sha1' is none of md5, escaped, artifact, plain",
     ),
-    "an unknown reader": ("b { type: string, x-read: newest }", f"b.x-read: 'newest' is none of {', '.join(READS)}"),
+    "an unknown reader": (
+        "b { type: string, x-read: newest }",
+        f"b.x-read: 'newest' is none of {', '.join(LAYOUT_READERS)}",
+    ),
     "arguments of what is not loaded": (
         "b { type: string, x-arguments.properties.c { type: string } }",
-        "b.x-arguments: only what is loaded (x-loader) has arguments",
+        "b.x-arguments: only what is loaded (x-related) has arguments",
     ),
     "an unknown scalar": ("b { type: integer, x-scalar: Huge }", "b.x-scalar: 'Huge' is none of ID, Long, JSON"),
 }  # fmt: skip
@@ -241,14 +244,14 @@ LOADED = {
 
 @pytest.mark.parametrize(("where", "written", "told"), LOADED.values(), ids=LOADED)
 def test_a_mistake_in_what_is_loaded_is_told(tmp_path: Path, where: str, written: str, told: str) -> None:
-    text = f"_definitions.{where}.b {{ {written}, x-loader: {LOADERS[0]} }}\n" + thing(definitions=STORED)
-    assert mistakes(folder(tmp_path, a=text)) == [f"a.conf: _definitions.{where}.b.x-loader: {told}"]
+    text = f"_definitions.{where}.b {{ {written}, x-related: {RELATED_NAMES[0]} }}\n" + thing(definitions=STORED)
+    assert mistakes(folder(tmp_path, a=text)) == [f"a.conf: _definitions.{where}.b.x-related: {told}"]
 
 
 def test_an_unknown_loader_is_told(tmp_path: Path) -> None:
-    text = '_definitions.other.properties.b { "$ref": "#/definitions/thing", x-loader: no }'
+    text = '_definitions.other.properties.b { "$ref": "#/definitions/thing", x-related: no }'
     assert mistakes(folder(tmp_path, a=text, b=thing(definitions=STORED))) == [
-        f"a.conf: _definitions.other.properties.b.x-loader: 'no' is none of {', '.join(LOADERS)}"
+        f"a.conf: _definitions.other.properties.b.x-related: 'no' is none of {', '.join(RELATED_NAMES)}"
     ]
 
 
@@ -459,7 +462,7 @@ def test_the_highest_version_of_an_endpoint_counts_wherever_it_stands(tmp_path: 
     found = load(folder(tmp_path, a=text)).endpoints["a", "do"]
     assert (found.version, found.description) == ("2.10", "New.")
     assert found.request
-    assert [(field.name, field.required) for field in found.request.fields] == [("a", True)]
+    assert [(field.name, field.is_required) for field in found.request.fields] == [("a", True)]
 
 
 def test_an_include_is_looked_for_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -470,7 +473,7 @@ def test_an_include_is_looked_for_beside_the_file(tmp_path: Path, monkeypatch: p
     folder(elsewhere, _common=common.format("wrong"))
     folder(here, _common=common.format("right"), a='_definitions {\n  include "_common.conf"\n}\n')
     monkeypatch.chdir(elsewhere)
-    assert [field.name for field in load(Path(os.path.relpath(here))).object("shared").fields] == ["right"]
+    assert [field.name for field in load(Path(os.path.relpath(here))).get_object("shared").fields] == ["right"]
 
 
 def test_a_file_that_starts_with_an_underscore_is_only_included(tmp_path: Path) -> None:
@@ -492,14 +495,14 @@ def test_descriptions_lose_their_indentation_but_not_their_own_steps(tmp_path: P
       }
     }
     '''
-    found = load(folder(tmp_path, a=text)).object("thing")
+    found = load(folder(tmp_path, a=text)).get_object("thing")
     assert found.description == "The first line.\nThe second.\n\n  - a step\nThe last. "
     assert [field.description for field in found.fields] == ["A.  "]
 
 
 def test_letters_of_all_languages_are_read(tmp_path: Path) -> None:
     text = '_definitions.thing { description: "Größe ≥ 0, 日本語, 😀.", type: object, properties.a { type: string } }'
-    assert load(folder(tmp_path, a=text)).object("thing").description == "Größe ≥ 0, 日本語, 😀."
+    assert load(folder(tmp_path, a=text)).get_object("thing").description == "Größe ≥ 0, 日本語, 😀."
 
 
 def test_quoted_keys_lose_their_quotes(tmp_path: Path) -> None:
@@ -509,8 +512,8 @@ def test_quoted_keys_lose_their_quotes(tmp_path: Path) -> None:
       "other" { properties.c { type: string } }
     }
     """
-    found = load(folder(tmp_path, a=text)).object("thing")
-    assert [("a", Scalar("String")), ("b", Ref("other"))] == [(field.name, field.type) for field in found.fields]
+    found = load(folder(tmp_path, a=text)).get_object("thing")
+    assert [("a", ScalarType("String")), ("b", Ref("other"))] == [(field.name, field.type) for field in found.fields]
 
 
 def test_a_substitution_can_be_changed_in_part(tmp_path: Path) -> None:
@@ -535,7 +538,7 @@ def test_a_file_adds_properties_and_enum_values_to_another_ones_definitions(tmp_
     """
     at = folder(tmp_path, a=thing(definitions="colour_enum { type: string, enum: [red, blue] }"), b=newer)
     found = load(at)
-    assert [field.name for field in found.object("thing").fields] == ["a", "b"]
+    assert [field.name for field in found.get_object("thing").fields] == ["a", "b"]
     enum = found.definitions["colour_enum"]
     assert isinstance(enum, EnumSpec)
     assert [(v.name, v.description) for v in enum.values] == [("red", None), ("blue", None), ("green", "Green.")]
@@ -546,27 +549,27 @@ def test_a_definition_like_an_endpoint_takes_its_properties(tmp_path: Path) -> N
     get { "1.0" { request.properties { id { type: string, x-filter: listed }, page { type: integer } } } }
     _definitions.thing_filter { x-like: a.get, x-without: [page], properties.more { type: boolean } }
     """
-    assert [field.name for field in load(folder(tmp_path, a=text)).object("thing_filter").fields] == ["id", "more"]
+    assert [field.name for field in load(folder(tmp_path, a=text)).get_object("thing_filter").fields] == ["id", "more"]
 
 
 def test_a_relation_of_an_answer_that_is_not_stored_is_shown_as_the_object_alone(tmp_path: Path) -> None:
     plain = "other { type: object, x-collection: other, properties.id { type: string, x-scalar: ID } }"
     at = folder(tmp_path, a=thing("owner { type: string, x-relation: other }", plain))
-    assert list(load(at).object("thing").outputs) == ["a", "owner"]
+    assert list(load(at).get_object("thing").output_fields) == ["a", "owner"]
 
 
 def test_a_stored_relation_is_shown_as_the_object_and_as_its_id(tmp_path: Path) -> None:
     at = folder(tmp_path, a=thing("owner { type: string, x-relation: other }", STORED))
-    shown = load(at).object("thing").outputs
-    assert {"a": Scalar("String"), "owner": Ref("other"), "ownerId": Scalar("ID")} == {
-        name: face.type for name, face in shown.items()
+    shown = load(at).get_object("thing").output_fields
+    assert {"a": ScalarType("String"), "owner": Ref("other"), "ownerId": ScalarType("ID")} == {
+        name: output_field.type for name, output_field in shown.items()
     }
 
 
 def test_lists_may_lie_in_lists(tmp_path: Path) -> None:
     at = folder(tmp_path, a=thing("rows { type: array, items { type: array, items { type: number } } }"))
-    [_, rows] = load(at).object("thing").fields
-    assert ListOf(ListOf(Scalar("Float"))) == rows.type
+    [_, rows] = load(at).get_object("thing").fields
+    assert ListOf(ListOf(ScalarType("Float"))) == rows.type
 
 
 # -- the repository's own files --------------------------------------------------------------------
@@ -578,7 +581,7 @@ def described(spec: Spec) -> Iterator[tuple[str, str | None]]:
         yield name, definition.description
         if isinstance(definition, ObjectSpec):
             yield from fields_described(name, definition.fields)
-            yield from fields_described(name, tuple(definition.outputs.values()))
+            yield from fields_described(name, tuple(definition.output_fields.values()))
         elif isinstance(definition, EnumSpec):
             yield from ((f"{name}.{value.name}", value.description) for value in definition.values)
         else:
@@ -632,16 +635,16 @@ def test_a_mutation_for_many_takes_what_the_single_one_takes_and_answers_it_for_
     spec = load(tmp_path)
     assert list(spec.mutations) == ["run_start", "run_start_many"]
     single, many = spec.mutations.values()
-    assert (single.of, many.of, many.graphql_name) == (None, "run_start", "runStartMany")
+    assert (single.single_mutation, many.single_mutation, many.graphql_name) == (None, "run_start", "runStartMany")
     assert many.description == "What runStart does, for many."
-    takes = spec.object("run_start_many_input").fields
-    assert {field.name: field.required for field in takes} == {"ids": True, "worker": True, "force": False}
+    takes = spec.get_object("run_start_many_input").fields
+    assert {field.name: field.is_required for field in takes} == {"ids": True, "worker": True, "force": False}
     assert many.returns == Ref("run_start_many_payload")
-    [results] = spec.object("run_start_many_payload").fields
+    [results] = spec.get_object("run_start_many_payload").fields
     assert results.type == ListOf(Ref("run_start_many_result"))
-    each = spec.object("run_start_many_result").fields
-    assert {field.name: (field.type, field.required) for field in each} == {
-        "id": (Scalar("ID"), True), "started": (Scalar("Int"), False), "done": (Scalar("Boolean"), False),
+    each = spec.get_object("run_start_many_result").fields
+    assert {field.name: (field.type, field.is_required) for field in each} == {
+        "id": (ScalarType("ID"), True), "started": (ScalarType("Int"), False), "done": (ScalarType("Boolean"), False),
     }  # fmt: skip
 
 

@@ -167,7 +167,7 @@ def rules_of_seed() -> dict[str, Any]:
 
 def rules_in(spec: Spec) -> dict[str, Any]:
     rules = {
-        f"definitions.{name}": rules_kept(spec.object(name), node["properties"])
+        f"definitions.{name}": rules_kept(spec.get_object(name), node["properties"])
         for name, node in SEED["definitions"].items()
         if "properties" in node
     }
@@ -175,7 +175,7 @@ def rules_in(spec: Spec) -> dict[str, Any]:
         if service == "tasks":
             parts = {"request": endpoint.request, "response": endpoint.response}
             rules[f"endpoints.{name}"] = {
-                "is": (endpoint.version, endpoint.internal, endpoint.batch),
+                "is": (endpoint.version, endpoint.is_internal, endpoint.is_batch),
                 **{part: rules_kept(found) for part, found in parts.items() if found},
             }
     return dict(flat(rules))
@@ -184,7 +184,7 @@ def rules_in(spec: Spec) -> dict[str, Any]:
 def rules_kept(definition: ObjectSpec, only: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Of a stored definition only what the seed knows: newer servers store more."""
     return {
-        field.name: (field.required, field.default)
+        field.name: (field.is_required, field.default)
         for field in definition.fields
         if only is None or field.name in only
     }  # fmt: skip

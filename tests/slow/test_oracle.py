@@ -83,4 +83,4 @@ async def test_an_order_sorts_rows_by_what_they_have(
 def test_the_oracle_knows_every_filter_but_the_search() -> None:
     """A filter that HOCON gains belongs into the generated ones."""
     known = {*LEAVES, "_all_", "includeSubprojects", "and", "or", "not"}
-    assert {field.graphql_name for field in load().object("task_filter").fields} - {"searchText"} == known
+    assert {field.graphql_name for field in load().get_object("task_filter").fields} - {"searchText"} == known

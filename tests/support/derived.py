@@ -7,5 +7,5 @@ from schema.spec import ObjectSpec
 LOADED = {
     (definition.graphql_name, name)
     for definition in load().definitions.values() if isinstance(definition, ObjectSpec)
-    for name, face in definition.outputs.items() if face.loader
+    for name, output_field in definition.output_fields.items() if output_field.related
 }  # fmt: skip

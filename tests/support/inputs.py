@@ -3,7 +3,7 @@
 from typing import Any
 
 from schema.load import load
-from schema.spec import EnumSpec, ListOf, ObjectSpec, Ref, Scalar, TypeSpec
+from schema.spec import EnumSpec, ListOf, ObjectSpec, Ref, ScalarType, TypeSpec
 
 SCALARS: dict[str, Any] = {
     "ID": "it", "String": "a name", "Int": 1, "Long": 1, "Float": 0.5, "Boolean": True, "JSON": {},
@@ -14,19 +14,19 @@ SCALARS: dict[str, Any] = {
 def least(mutation: str, **more: Any) -> tuple[str, dict[str, Any]]:
     """The document of a mutation, by its HOCON name, and its variables; `more` is given where the input has it."""
     operation = load().mutations[mutation]
-    takes = load().object(f"{mutation}_input")
+    takes = load().get_object(f"{mutation}_input")
     given = {field.graphql_name: more[field.name] for field in takes.fields if field.name in more}
     document = f"mutation($input: {takes.graphql_name}!) {{ {operation.graphql_name}(input: $input) {{ __typename }} }}"
     return document, {"input": _required(takes) | given}
 
 
 def _required(of: ObjectSpec) -> dict[str, Any]:
-    return {field.graphql_name: _value(field.type) for field in of.fields if field.required}
+    return {field.graphql_name: _value(field.type) for field in of.fields if field.is_required}
 
 
 def _value(type_: TypeSpec) -> Any:
     match type_:
-        case Scalar(name):
+        case ScalarType(name):
             return SCALARS[name]
         case ListOf(item):
             return [_value(item)]
