@@ -38,7 +38,7 @@ from api.working import AtOnce, while_connected
 from resolvers.errors import ErrorCode
 from resolvers.execution.context import Context
 from resolvers.schema import Schema
-from resolvers.subscriptions.registry import Ended, Subscriptions
+from resolvers.subscriptions.registry import SubscriptionEnd, SubscriptionRegistry
 
 READS = {OperationType.QUERY}
 ALL = {OperationType.QUERY, OperationType.MUTATION}
@@ -161,7 +161,7 @@ class GraphQLView:
         self._schema = schema
         self._new_context = new_context
         self._limits = limits
-        self._subscriptions = Subscriptions(limits.max_subscriptions)
+        self._subscriptions = SubscriptionRegistry(limits.max_subscriptions)
         self.at_once = AtOnce(limits.max_requests)
         self.stopping = asyncio.Event()  # what goes on without end has to end
 
@@ -186,9 +186,9 @@ class GraphQLView:
             yield _body(await self._alone(asked, context, allowed))
         else:
             extensions = subscribed.extensions
-            async with aclosing(self._subscriptions.results(subscribed)) as results:
+            async with aclosing(self._subscriptions.subscribe(subscribed)) as results:
                 async for result in results:
-                    kind = PreExecutionError if isinstance(result, Ended) else ExecutionResult
+                    kind = PreExecutionError if isinstance(result, SubscriptionEnd) else ExecutionResult
                     yield _body(kind(result.data, result.errors, extensions))
                     extensions = {}
 

@@ -23,8 +23,8 @@ from resolvers.queries.metric_names import metric_names
 from resolvers.queries.server_info import server_info
 from resolvers.queries.stats import task_stats
 from resolvers.schema import Schema
-from resolvers.subscriptions.metric_points import metrics_appended
-from resolvers.subscriptions.task_changes import task_changed
+from resolvers.subscriptions.metric_points import build_metrics_appended_resolver
+from resolvers.subscriptions.task_changes import build_task_changed_resolver
 from resolvers.transitions.moves import MOVES
 from resolvers.validation.cost import said_sizes
 from resolvers.validation.limits import DEFAULTS, Limits
@@ -80,7 +80,12 @@ def build_schema(
            for name, found in spec.mutations.items() if found.single_mutation and found.single_mutation in MUTATIONS},
         "metrics_report": metrics_report,
     })  # fmt: skip
-    subscription = derived.subscription({"task_changed": task_changed(spec), "metrics_appended": metrics_appended()})
+    subscription = derived.subscription(
+        {
+            "task_changed": build_task_changed_resolver(spec),
+            "metrics_appended": build_metrics_appended_resolver(),
+        }
+    )
     schema = Schema(
         limits=limits,
         sizes=said_sizes(spec),

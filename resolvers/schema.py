@@ -26,7 +26,7 @@ from resolvers.criteria.nesting import measure_nesting
 from resolvers.errors import ApiError, ErrorCode, LimitError, RequestError, limit_exceeded
 from resolvers.execution.context import Context
 from resolvers.execution.plan import PlannedExecution
-from resolvers.subscriptions.subscribed import Subscribed
+from resolvers.subscriptions.request import SubscriptionRequest
 from resolvers.validation.cost import Operation, Pricing
 from resolvers.validation.limits import Limits, counts, in_order, refusal, too_many
 from resolvers.validation.operation import OneOperation
@@ -130,7 +130,7 @@ class Schema(strawberry.Schema):
         operation_name: str | None,
         context: Context,
         extensions: Mapping[str, Any] | None = None,
-    ) -> Subscribed | list[GraphQLError] | None:
+    ) -> SubscriptionRequest | list[GraphQLError] | None:
         """The subscription that is asked for, or what forbids it; None when something else is asked for."""
         try:
             checked = self.check(query)
@@ -150,7 +150,7 @@ class Schema(strawberry.Schema):
         )  # fmt: skip
         if isinstance(executor, list):
             return executor
-        return Subscribed(executor, checked.document, query, variables, self.cost_report(cost, extensions))
+        return SubscriptionRequest(executor, checked.document, query, variables, self.cost_report(cost, extensions))
 
     def _check(self, text: str) -> Checked:
         document = self._parsed(text)

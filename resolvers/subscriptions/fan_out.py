@@ -1,8 +1,15 @@
-"""Groups of equal subscriptions, in each of which a change is looked up and answered once.
+"""Equal subscriptions form a group, in which each change of the database is looked up and answered once.
 
-    changes of the database → Group: what there is to tell, and the answer to it → Subscriber: one after the other
+The life of a subscription:
 
-A subscriber that is slower than the changes gets them merged, each task or curve once, with what it is by then.
+    join      a subscriber enters the group of its equals, which follows the change stream already
+    catch up  with a resume token it first gets the events that it missed
+    follow    the group collects the changes that come while it delivers earlier ones
+    deliver   the event source makes events of the changes, the group answers them, each subscriber takes the results
+    retry     whatever a database that is away or slow can't answer is asked again after a pause
+    leave     a subscriber leaves the group, and the last one stops it
+
+A subscriber that is slower than the changes gets them merged: each task or series once, with its state by then.
 """
 
 import asyncio
@@ -21,196 +28,206 @@ from resolvers.errors import ErrorCode, ServiceError, coded, limit_exceeded
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, ReportError, build_answers
 from resolvers.execution.selection import Selection
-from resolvers.subscriptions.resume_token import Mark, bad_mark
-from resolvers.subscriptions.sources import Event, Feed, Key, Round
+from resolvers.subscriptions.resume_token import ResumeToken, build_token_error
+from resolvers.subscriptions.sources import Event, EventBatch, EventKey, EventSource
 
 log = logging.getLogger("taskql.subscriptions")
 
-MAX_WAITING = 5000  # tasks or curves of which a subscriber has not been told yet
-PAUSE = 1.0  # seconds between attempts to look changes up
-WAIT = 0.01  # seconds
+MAX_WAITING = 5000  # events that wait for one subscriber
+RETRY_PAUSE = 1.0  # seconds
+POSITION_PAUSE = 0.01  # seconds
 AWAY = {ErrorCode.DATABASE_UNAVAILABLE}
-PASSING = {*AWAY, ErrorCode.TIMEOUT}
-ATTEMPTS = 3
+AWAY_OR_SLOW = {*AWAY, ErrorCode.TIMEOUT}
+MAX_SLOW_ATTEMPTS = 3
 NO_REPLICA_SET = (
     "Subscriptions need a MongoDB that is a replica set, and this one is a standalone server: start it with --replSet "
     "rs0 and run rs.initiate() in it once. Its data stays as it is."
 )
+CHANGES_LOST = "MongoDB no longer knows what changed. Read the current state, then subscribe again."
 
 
-class Told(NamedTuple):
-    """A round with the answers to its events, if they were worked out already."""
+class Delivery(NamedTuple):
+    """Events with their results; without them where they are merged, and answered when the subscriber takes them."""
 
-    round: Round
-    answers: Sequence[ExecutionResult] | None = None
+    batch: EventBatch
+    results: Sequence[ExecutionResult] | None = None
 
 
-class Telling(Plan):
-    """The field of a subscription: the answers to all events of a round in one."""
+class BatchPlan(Plan):
+    """The plan of a subscription's field: it answers all events of a batch at once."""
 
-    def __init__(self, feed: Feed, told: Round) -> None:
-        self._feed = feed
-        self._told = told
+    def __init__(self, source: EventSource, batch: EventBatch) -> None:
+        self._source = source
+        self._batch = batch
 
     async def answer(self, context: Context, selection: Selection, _report: ReportError) -> Any:
-        return await build_answers(context, selection, await self._feed.documents(context, self._told))
+        return await build_answers(context, selection, await self._source.load_documents(context, self._batch))
 
 
-class Group:
-    """Subscriptions with the same document, variables and viewer."""
+class SubscriberGroup:
+    """The subscribers with the same document, variables and viewer."""
 
-    def __init__(self, executor: Executor[Any], feed: Feed) -> None:
-        self.users = 0
+    def __init__(self, executor: Executor[Any], source: EventSource) -> None:
+        self.user_count = 0
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.running = asyncio.create_task(self._run())
+        self.running = asyncio.create_task(self._follow())
+        self.source = source
         self._executor = executor
         self._context: Context = executor.context_value
-        self._feed = feed
         self._changes: Changes = self._context.changes
         self._subscribers: set[Subscriber] = set()
         self._inbox: Batch | None = None
-        self._telling: Batch | None = None
-        self._filled = asyncio.Event()
-        self._error: Exception | None = None  # that ended it
+        self._delivering: Batch | None = None
+        self._has_changes = asyncio.Event()
+        self._error: Exception | None = None  # the error that ended the group
         self._is_stopped = False
 
-    def stop(self) -> None:
-        """End at once, or after the current step: `asyncio.wait_for` of Python 3.11 may lose a cancellation."""
-        self._is_stopped = True
-        self.running.cancel()
-
-    @property
-    def _position(self) -> Position:
-        """Up to here all subscribers are told."""
-        untold = self._telling or self._inbox
-        return untold.after if untold else self._changes.position
+    # -- join and catch up -------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def joined(self, mark: Mark | None) -> AsyncIterator["Subscriber"]:
-        """Raises InputError for a mark behind which it can't continue."""
-        if mark:
-            await self._come_to(mark.upto)
+    async def join(self, token: ResumeToken | None) -> AsyncIterator["Subscriber"]:
+        """A subscriber, which leaves at the end; raises InputError for a token from which it can't continue."""
+        if token:
+            await self._wait_for(token.until)
         if self._error:
             raise self._error
-        # from here on it is told what comes, which waits until it was told what it missed
-        subscriber, position = Subscriber(self), self._position
+        # the subscriber gets all events from here on, which wait until it has got those that it missed
+        subscriber, position = Subscriber(self), self._delivered_until
         self._subscribers.add(subscriber)
         try:
-            if mark:
-                subscriber.missed += await self._missed(mark, position)
+            if token:
+                subscriber.missed += await self._read_missed(token, position)
             yield subscriber
         finally:
             self._subscribers.discard(subscriber)
 
-    def merged(self, earlier: Round, later: Round) -> Round:
-        return self._feed.both(earlier, later)
-
-    async def answer(self, told: Round) -> Sequence[ExecutionResult]:
-        """What its events come to, in order."""
-        result = await self._execute(told)
-        if result.data is None or (result.errors and len(told.events) > 1):
-            # each by itself, so that an error stands where it belongs
-            return [result] if len(told.events) == 1 else [await self._execute(told.only(key)) for key in told.events]
-        [(name, values)] = result.data.items()
-        return [ExecutionResult({name: value}, result.errors) for value in values]
-
-    async def _execute(self, told: Round) -> ExecutionResult:
-        """The result once the database is there. What takes too long again and again is told so."""
-        for attempt in count(1):
-            executor = self._executor.build_per_event_executor(Telling(self._feed, told))
-            executor.context_value = self._context.renew()
-            found = execute_subscription_event(executor)
-            result = await found if isinstance(found, Awaitable) else found
-            # to somebody who waits, a database that is away and one that takes too long look alike
-            passing = PASSING if attempt < ATTEMPTS else AWAY
-            if not any(_is_any_of(passing, error) for error in result.errors or ()):
-                break
-            log.warning("changes can't be told at the moment: %s", result.errors)
-            await asyncio.sleep(PAUSE)
-        return result
-
-    # -- what comes --------------------------------------------------------------------------------
-
-    async def _run(self) -> None:
-        try:
-            async with self._changes.listening(Listener(self._receive, self._end)):
-                await self._feed.begin(self._context)
-                self.ready.set_result(None)
-                while not self._is_stopped:
-                    await self._filled.wait()
-                    await self._tell()
-        except Exception as error:  # noqa: BLE001 - it ends the subscriptions, and is told there
-            self._end(error)
-
-    def _receive(self, told: Batch) -> None:
-        if self._feed.concerns(told):
-            self._inbox = self._inbox.then(told) if self._inbox else told
-            self._filled.set()
-
-    def _end(self, error: Exception) -> None:
-        self.stop()
-        self._error = _known(error)
-        if not self.ready.done():
-            self.ready.set_exception(self._error)
-            self.ready.exception()  # nobody may be there any more to ask for it
-        for subscriber in self._subscribers:
-            subscriber.end(self._error)
-
-    async def _tell(self) -> None:
-        """What came since the last time, as one."""
-        assert self._inbox
-        self._telling, self._inbox = self._inbox, None
-        self._filled.clear()
-        found = await _patiently(self._feed, self._context, self._telling)
-        if found.events:
-            told = Told(found, await self.answer(found))
-            for subscriber in self._subscribers:
-                subscriber.tell(told)
-        self._telling = None
-
-    async def _come_to(self, position: Position) -> None:
-        """Another group may have told of it, while this one is about to. Raises InputError."""
+    async def _wait_for(self, position: Position) -> None:
+        """Wait until this group has delivered what another one has delivered already. Raises InputError."""
         try:
             await self._changes.come_to(position)
         except PositionError as error:
-            raise bad_mark(str(error)) from error
-        while self._position < position and not self._error:  # noqa: ASYNC110 - rare, and over at once
-            await asyncio.sleep(WAIT)
+            raise build_token_error(str(error)) from error
+        while self._delivered_until < position and not self._error:  # noqa: ASYNC110 - rare, and soon over
+            await asyncio.sleep(POSITION_PAUSE)
 
-    async def _missed(self, mark: Mark, position: Position) -> list[Told]:
-        """What was told behind a mark up to a position: the rest of the mark's round, and what came after that."""
+    @property
+    def _delivered_until(self) -> Position:
+        """The oplog position up to which all changes are delivered."""
+        undelivered = self._delivering or self._inbox
+        return undelivered.after if undelivered else self._changes.position
+
+    async def _read_missed(self, token: ResumeToken, position: Position) -> list[Delivery]:
+        """The events between a token and a position: the rest of the token's batch, and all later changes as one."""
         try:
-            records = await self._changes.since(mark.after)
+            records = await self._changes.since(token.after)
         except PositionError as error:
-            raise bad_mark(str(error)) from error
-        rest = [record for record in records if record.position <= mark.upto and record.task > (mark.id or "")]
-        later = [record for record in records if mark.upto < record.position <= position]
-        batches = [batch(mark.after, mark.upto, rest), batch(mark.upto, position, later)]
-        found = [await _patiently(self._feed, self._context, one) for one in batches]
-        return [Told(one) for one in found if one.events]
+            raise build_token_error(str(error)) from error
+        rest = [record for record in records if record.position <= token.until and record.task > (token.id or "")]
+        later = [record for record in records if token.until < record.position <= position]
+        missed = [
+            await _build_events(self.source, self._context, batch(token.after, token.until, rest)),
+            await _build_events(self.source, self._context, batch(token.until, position, later)),
+        ]
+        return [Delivery(event_batch) for event_batch in missed if event_batch.events]
+
+    # -- follow and deliver ------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        """Deliver changes until the group is stopped. An error ends the group and its subscribers."""
+        try:
+            async with self._changes.listening(Listener(self._collect, self._end)):
+                await self.source.start(self._context)
+                self.ready.set_result(None)
+                while not self._is_stopped:
+                    await self._has_changes.wait()
+                    await self._deliver_inbox()
+        except Exception as error:  # noqa: BLE001 - each subscriber raises it
+            self._end(error)
+
+    def _collect(self, changes: Batch) -> None:
+        if self.source.is_affected_by(changes):
+            self._inbox = self._inbox.then(changes) if self._inbox else changes
+            self._has_changes.set()
+
+    async def _deliver_inbox(self) -> None:
+        """Deliver all changes that were collected since the last time, as one batch of events."""
+        assert self._inbox
+        self._delivering, self._inbox = self._inbox, None
+        self._has_changes.clear()
+        event_batch = await _build_events(self.source, self._context, self._delivering)
+        if event_batch.events:
+            delivery = Delivery(event_batch, await self.answer(event_batch))
+            for subscriber in self._subscribers:
+                subscriber.deliver(delivery)
+        self._delivering = None
+
+    async def answer(self, event_batch: EventBatch) -> Sequence[ExecutionResult]:
+        """A result for each event, in order."""
+        result = await self._execute(event_batch)
+        if len(event_batch.events) > 1 and (result.data is None or result.errors):
+            # each event on its own, so that an error stands only beside the event that it belongs to
+            return [await self._execute(event_batch.select(key)) for key in event_batch.events]
+        if result.data is None:
+            return [result]
+        [(name, values)] = result.data.items()
+        return [ExecutionResult({name: value}, result.errors) for value in values]
+
+    # -- retry -------------------------------------------------------------------------------------
+
+    async def _execute(self, event_batch: EventBatch) -> ExecutionResult:
+        """The result as soon as the database is there; that of a slow database stands after a few attempts."""
+        for attempt in count(1):
+            executor = self._executor.build_per_event_executor(BatchPlan(self.source, event_batch))
+            executor.context_value = self._context.renew()
+            execution = execute_subscription_event(executor)
+            result = await execution if isinstance(execution, Awaitable) else execution
+            # a database that is away may look like one that is slow
+            retried = AWAY_OR_SLOW if attempt < MAX_SLOW_ATTEMPTS else AWAY
+            if not any(_has_code(error, retried) for error in result.errors or ()):
+                break
+            log.warning("changes can't be answered at the moment: %s", result.errors)
+            await asyncio.sleep(RETRY_PAUSE)
+        return result
+
+    # -- leave -------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Stop at once, or after the current step: `asyncio.wait_for` of Python 3.11 may lose a cancellation."""
+        self._is_stopped = True
+        self.running.cancel()
+
+    def _end(self, error: Exception) -> None:
+        self.stop()
+        self._error = _translate_error(error)
+        if not self.ready.done():
+            self.ready.set_exception(self._error)
+            self.ready.exception()  # marks it as read, as all who waited for it may have left
+        for subscriber in self._subscribers:
+            subscriber.end(self._error)
 
 
 class Subscriber:
-    """One of a group: what it was told, and what it waits to be told."""
+    """A member of a group: the events that wait for it, and the keys of those that it has got."""
 
-    def __init__(self, group: Group) -> None:
-        self.missed: deque[Told] = deque()  # before it came
+    def __init__(self, group: SubscriberGroup) -> None:
+        self.missed: deque[Delivery] = deque()  # from before it joined
         self._group = group
-        self._waiting: Told | None = None
+        self._waiting: Delivery | None = None
         self._error: Exception | None = None
         self._woken = asyncio.Event()
-        self._known: set[Key] = set()
+        self._delivered_keys: set[EventKey] = set()
 
-    def tell(self, told: Told) -> None:
+    def deliver(self, delivery: Delivery) -> None:
+        """Let a delivery wait for this subscriber, merged with one that waits already."""
         if self._error:
             return
-        if self._waiting is None:
-            self._waiting = told
-        elif len((merged := self._group.merged(self._waiting.round, told.round)).events) <= MAX_WAITING:
-            self._waiting = Told(merged)
-        else:
-            message = f"The client has not taken what it was told: more than {MAX_WAITING} changes wait. Resume it."
+        if self._waiting:
+            delivery = Delivery(self._group.source.merge(self._waiting.batch, delivery.batch))
+        if self._waiting and len(delivery.batch.events) > MAX_WAITING:
+            message = f"More than {MAX_WAITING} changes wait for this subscription. Subscribe again, and read faster."
             self.end(limit_exceeded(message, limit="waiting", maximum=MAX_WAITING))
+            return
+        self._waiting = delivery
         self._woken.set()
 
     def end(self, error: Exception) -> None:
@@ -218,16 +235,16 @@ class Subscriber:
         self.missed.clear()
         self._woken.set()
 
-    async def results(self) -> AsyncGenerator[ExecutionResult, None]:
+    async def iterate_results(self) -> AsyncGenerator[ExecutionResult, None]:
+        """The results of this subscriber's events; raises the error that ends them."""
         while True:
-            told = await self._next()
-            found = told.answers or await self._group.answer(told.round)
-            for event, result in zip(told.round.events.values(), found, strict=True):
-                if self._is_told(event):
+            delivery = await self._take_oldest()
+            results = delivery.results or await self._group.answer(delivery.batch)
+            for event, result in zip(delivery.batch.events.values(), results, strict=True):
+                if self._accept(event):
                     yield result
 
-    async def _next(self) -> Told:
-        """The oldest of what waits; raises what ended it."""
+    async def _take_oldest(self) -> Delivery:
         while not (self.missed or self._waiting or self._error):
             self._woken.clear()
             await self._woken.wait()
@@ -236,39 +253,39 @@ class Subscriber:
         if self.missed:
             return self.missed.popleft()
         assert self._waiting
-        told, self._waiting = self._waiting, None
-        return told
+        delivery, self._waiting = self._waiting, None
+        return delivery
 
-    def _is_told(self, event: Event) -> bool:
-        if event.is_news:
-            self._known.add(event.key)
+    def _accept(self, event: Event) -> bool:
+        """Whether this subscriber gets the event: a removal only if it has got an event of the same key."""
+        if not event.is_removal:
+            self._delivered_keys.add(event.key)
             return True
-        was_known = event.key in self._known
-        self._known.discard(event.key)
-        return was_known
+        is_known = event.key in self._delivered_keys
+        self._delivered_keys.discard(event.key)
+        return is_known
 
 
-async def _patiently(feed: Feed, context: Context, told: Batch) -> Round:
-    """What there is to tell, as soon as the database can be asked."""
+async def _build_events(source: EventSource, context: Context, changes: Batch) -> EventBatch:
+    """The events of these changes, as soon as the database answers."""
     while True:
         try:
-            return await feed.round(context.renew(), told)
+            return await source.build_events(context.renew(), changes)
         except Exception as error:
-            if not _is_any_of(PASSING, error):
+            if not _has_code(error, AWAY_OR_SLOW):
                 raise
             log.warning("changes can't be looked up at the moment: %s", error)
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(RETRY_PAUSE)
 
 
-def _is_any_of(codes: Collection[ErrorCode], error: Exception) -> bool:
-    known = coded(error)
-    return known is not None and known.code in codes
+def _has_code(error: Exception, codes: Collection[ErrorCode]) -> bool:
+    coded_error = coded(error)
+    return coded_error is not None and coded_error.code in codes
 
 
-def _known(error: Exception) -> Exception:
+def _translate_error(error: Exception) -> Exception:
     if isinstance(error, NoChangesError):
         return ServiceError(ErrorCode.REPLICA_SET_REQUIRED, NO_REPLICA_SET)
     if isinstance(error, PositionError):
-        message = "MongoDB does not know any more what changed; read what there is now, and subscribe again."
-        return ServiceError(ErrorCode.DATABASE_UNAVAILABLE, message)
+        return ServiceError(ErrorCode.DATABASE_UNAVAILABLE, CHANGES_LOST)
     return error

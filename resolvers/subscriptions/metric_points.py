@@ -1,6 +1,6 @@
-"""The events of `metricsAppended`: points of the curves of a task."""
+"""The events of `metricsAppended`: points are appended to a series of a task, or the series starts again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -9,103 +9,128 @@ import strawberry
 from models.documents.block import SERIES
 from models.metrics.blocks import BLOCK, as_they_came, is_counted, is_readable
 from models.store.change_stream import EVERY_BLOCK, Batch
-from models.types import Document
+from models.types import Document, Pair
 from resolvers.errors import not_found
 from resolvers.execution.context import Context
 from resolvers.fields.points import listed
-from resolvers.subscriptions.sources import Event, Feed, Round, round_of
+from resolvers.subscriptions.sources import Event, EventBatch, EventSource, build_event_batch
 
-MAX_POINTS = 10_000  # of one event
+MAX_EVENT_POINTS = 10_000
+COUNT_FIELDS = {"metric": 1, "variant": 1, "points": 1}
 
 
-class Stretch(NamedTuple):
-    """Points of a curve by their number in the order in which they came."""
+class PointRange(NamedTuple):
+    """Points of a series, counted in the order in which they were reported; `end` is the first after them."""
 
     start: int
     end: int
 
 
-class Points(Feed):
-    """Points of the curves of a task, as they come."""
+class StoredBlock(NamedTuple):
+    """The series that a block belongs to, and its number of points."""
+
+    series: Pair
+    point_count: int
+
+
+class PointEventSource(EventSource):
+    """The points that are appended to the series of one task."""
 
     def __init__(self, task: str, metric: str | None, variant: str | None) -> None:
         self._task = task
-        self._query: dict[str, Any] = {"task": task} | {
-            name: value for name, value in (("metric", metric), ("variant", variant)) if value is not None
-        }
-        self._blocks: dict[str, tuple[tuple[str, str], int]] = {}  # id → curve and number of points
+        self._query: dict[str, Any] = {"task": task}
+        if metric is not None:
+            self._query["metric"] = metric
+        if variant is not None:
+            self._query["variant"] = variant
+        self._blocks: dict[str, StoredBlock] = {}  # by id
 
-    async def begin(self, context: Context) -> None:
-        self._note(await context.reader.all(SERIES, self._query, {"metric": 1, "variant": 1, "points": 1}))
+    async def start(self, context: Context) -> None:
+        self._note_blocks(await context.reader.all(SERIES, self._query, COUNT_FIELDS))
 
-    def concerns(self, batch: Batch) -> bool:
-        return EVERY_BLOCK in batch.blocks or any(block.startswith(f"{self._task}/") for block in batch.blocks)
+    def is_affected_by(self, changes: Batch) -> bool:
+        return EVERY_BLOCK in changes.blocks or bool(self._select_ids(changes))
 
-    async def round(self, context: Context, batch: Batch) -> Round:
-        changed = [block for block in batch.blocks if block.startswith(f"{self._task}/")]
-        is_all = EVERY_BLOCK in batch.removed
-        query = self._query if is_all else {**self._query, "_id": {"$in": changed}}
-        blocks = await context.reader.all(SERIES, query, {"metric": 1, "variant": 1, "points": 1})
-        # noted only once the database has answered, for else this is asked again
-        removed = frozenset(self._blocks) if is_all else batch.removed & self._blocks.keys()
-        begun_anew = {self._blocks.pop(block)[0] for block in removed}
-        before = self._totals()
-        found = self._note(blocks)
-        totals = self._totals()
+    def _select_ids(self, changes: Batch) -> list[str]:
+        """The ids of the changed blocks of this task."""
+        return [id_ for id_ in changes.blocks if id_.startswith(f"{self._task}/")]
+
+    async def build_events(self, context: Context, changes: Batch) -> EventBatch:
+        is_all_removed = EVERY_BLOCK in changes.removed
+        query = self._query if is_all_removed else {**self._query, "_id": {"$in": self._select_ids(changes)}}
+        blocks = await context.reader.all(SERIES, query, COUNT_FIELDS)
+        # the counts change after the database has answered, because what it can't answer is asked again
+        removed = frozenset(self._blocks) if is_all_removed else changes.removed & self._blocks.keys()
+        restarted = {self._blocks.pop(id_).series for id_ in removed}
+        counts_before = self._count_points()
+        appended = self._note_blocks(blocks)
+        counts = self._count_points()
         events = []
-        for pair in found | begun_anew:
-            start = 0 if pair in begun_anew else before.get(pair, 0)
-            end = totals.get(pair, 0)
-            if end > start or pair in begun_anew:
-                events.append(Event(pair, Stretch(max(start, end - MAX_POINTS), end)))
-        return round_of(batch.after, batch.upto, events)
+        for series in appended | restarted:
+            start = 0 if series in restarted else counts_before.get(series, 0)
+            end = counts.get(series, 0)
+            if end > start or series in restarted:
+                events.append(Event(series, _limit_range(start, end)))
+        return build_event_batch(changes.after, changes.upto, events)
 
-    def _note(self, blocks: Sequence[Document]) -> set[tuple[str, str]]:
-        counted = {block["_id"]: block for block in blocks if type(block["_id"]) is str and is_counted(block)}
-        for id_, block in counted.items():
-            self._blocks[id_] = ((block["metric"], block["variant"]), block["points"])
-        return {(block["metric"], block["variant"]) for block in counted.values()}
+    def _note_blocks(self, blocks: Sequence[Document]) -> set[Pair]:
+        """Note the number of points of these blocks; returns the series that they belong to."""
+        noted = set()
+        for block in blocks:
+            if type(block["_id"]) is str and is_counted(block):
+                series = block["metric"], block["variant"]
+                self._blocks[block["_id"]] = StoredBlock(series, block["points"])
+                noted.add(series)
+        return noted
 
-    def _totals(self) -> dict[tuple[str, str], int]:
-        totals: dict[tuple[str, str], int] = {}
-        for pair, points in self._blocks.values():
-            totals[pair] = totals.get(pair, 0) + points
-        return totals
+    def _count_points(self) -> dict[Pair, int]:
+        counts: dict[Pair, int] = {}
+        for series, point_count in self._blocks.values():
+            counts[series] = counts.get(series, 0) + point_count
+        return counts
 
-    def together(self, earlier: Event, later: Event) -> Event:
-        if earlier.what.end != later.what.start:
+    def merge_events(self, earlier: Event, later: Event) -> Event:
+        if earlier.content.end != later.content.start:
             return later
-        return replace(later, what=Stretch(max(earlier.what.start, later.what.end - MAX_POINTS), later.what.end))
+        return replace(later, content=_limit_range(earlier.content.start, later.content.end))
 
-    async def documents(self, context: Context, told: Round) -> list[Document]:
-        numbers = {(pair, stretch.start // BLOCK) for pair, stretch in _stretches(told)}
-        wanted = [
-            {"metric": metric, "variant": variant, "number": {"$gte": first}} for (metric, variant), first in numbers
+    async def load_documents(self, context: Context, event_batch: EventBatch) -> list[Document]:
+        first_blocks = {(series, points.start // BLOCK) for series, points in _iterate_ranges(event_batch)}
+        if not first_blocks:
+            return []
+        conditions = [
+            {"metric": metric, "variant": variant, "number": {"$gte": number}}
+            for (metric, variant), number in first_blocks
         ]
-        found = await context.reader.all(SERIES, {"task": self._task, "$or": wanted}, {}) if wanted else []
-        blocks = [block for block in found if is_readable(block)]
-        return [self._chunk(pair, stretch, blocks) for pair, stretch in _stretches(told)]
+        blocks = await context.reader.all(SERIES, {"task": self._task, "$or": conditions}, {})
+        readable = [block for block in blocks if is_readable(block)]
+        return [self._build_document(series, points, readable) for series, points in _iterate_ranges(event_batch)]
 
-    def _chunk(self, pair: tuple[str, str], stretch: Stretch, blocks: Sequence[Document]) -> Document:
-        first = stretch.start // BLOCK * BLOCK
-        points = as_they_came([block for block in blocks if (block["metric"], block["variant"]) == pair])
-        shown = points.at(slice(stretch.start - first, stretch.end - first))
-        return {
-            "task": self._task, "metric": pair[0], "variant": pair[1], "offset": stretch.start, **listed(shown),
-        }  # fmt: skip
-
-
-def _stretches(told: Round) -> list[tuple[Any, Stretch]]:
-    return [(key, event.what) for key, event in told.events.items()]
+    def _build_document(self, series: Pair, points: PointRange, blocks: Sequence[Document]) -> Document:
+        metric, variant = series
+        columns = as_they_came([block for block in blocks if (block["metric"], block["variant"]) == series])
+        first_read = points.start // BLOCK * BLOCK
+        appended = columns.at(slice(points.start - first_read, points.end - first_read))
+        return {"task": self._task, "metric": metric, "variant": variant, "offset": points.start, **listed(appended)}
 
 
-def metrics_appended() -> Any:
+def _limit_range(start: int, end: int) -> PointRange:
+    """The last points of a range, as many as an event may have."""
+    return PointRange(max(start, end - MAX_EVENT_POINTS), end)
+
+
+def _iterate_ranges(event_batch: EventBatch) -> Iterator[tuple[Any, PointRange]]:
+    for series, event in event_batch.events.items():
+        yield series, event.content
+
+
+def build_metrics_appended_resolver() -> Any:
     async def resolve(
         info: strawberry.Info[Context, None], task: str, metric: str | None = None, variant: str | None = None
-    ) -> Points:
-        [found] = await info.context.load_documents("task", [task], {"_id": 1})
-        if found is None:
+    ) -> PointEventSource:
+        [document] = await info.context.load_documents("task", [task], {"_id": 1})
+        if document is None:
             raise not_found("task", task)
-        return Points(task, metric, variant)
+        return PointEventSource(task, metric, variant)
 
     return resolve

@@ -1,4 +1,4 @@
-"""Resume tokens: the position after the last event that a client has."""
+"""Resume tokens: each says up to which event a client has received a subscription."""
 
 from typing import NamedTuple
 
@@ -6,43 +6,43 @@ from models.store.change_stream import Position
 from resolvers.criteria.opaque_token import decode_token, digest_content, encode_token
 from resolvers.errors import ErrorCode, InputError
 
-DIGEST = 6  # bytes
-PLACE = 11  # bytes of a position
+CHECKSUM_SIZE = 6  # bytes
+POSITION_SIZE = 11  # bytes
 
 
-class Mark(NamedTuple):
-    """Where a subscription has come to: of what lies behind `after` it has told up to `upto`, but only to this `id`.
+class ResumeToken(NamedTuple):
+    """The last event that a client has: of the changes after `after` and up to `until`, the one with this `id`.
 
-    Events that are told together are in the order of their ids, so that a mark is short and exact.
+    Without an id it is the last event of these changes. Events that are delivered together are in the order of their
+    ids, so that a token is short and exact.
     """
 
     after: Position
-    upto: Position
+    until: Position
     id: str | None = None
 
-    @property
-    def text(self) -> str:
-        positions = [self.upto] if self.id is None else [self.upto, self.after]
+    def write(self) -> str:
+        positions = [self.until] if self.id is None else [self.until, self.after]
         packed = b"".join(map(bytes.fromhex, positions)) + (self.id or "").encode("utf-8", "surrogatepass")
-        return encode_token(digest_content(packed, DIGEST) + packed)
+        return encode_token(digest_content(packed, CHECKSUM_SIZE) + packed)
 
 
-def mark_of(text: str) -> Mark:
+def read_resume_token(text: str) -> ResumeToken:
     """Raises InputError."""
     try:
-        known = decode_token(text)
-        digest, packed = known[:DIGEST], known[DIGEST:]
-        is_intact = digest == digest_content(packed, DIGEST)
-        upto, after, id_ = packed[:PLACE].hex(), packed[PLACE : 2 * PLACE].hex(), packed[2 * PLACE :]
-        if is_intact and len(packed) == PLACE:
-            return Mark(upto, upto)
-        if is_intact and len(packed) >= 2 * PLACE:
-            return Mark(after, upto, id_.decode("utf-8", "surrogatepass"))
+        decoded = decode_token(text)
+        checksum, packed = decoded[:CHECKSUM_SIZE], decoded[CHECKSUM_SIZE:]
+        is_intact = checksum == digest_content(packed, CHECKSUM_SIZE)
+        until, after = packed[:POSITION_SIZE].hex(), packed[POSITION_SIZE : 2 * POSITION_SIZE].hex()
+        if is_intact and len(packed) == POSITION_SIZE:
+            return ResumeToken(until, until)
+        if is_intact and len(packed) >= 2 * POSITION_SIZE:
+            return ResumeToken(after, until, packed[2 * POSITION_SIZE :].decode("utf-8", "surrogatepass"))
     except ValueError:
         pass
-    raise bad_mark("is damaged")
+    raise build_token_error("is damaged")
 
 
-def bad_mark(reason: str) -> InputError:
-    message = f"The token {reason}; read what there is now, and subscribe without it."
+def build_token_error(reason: str) -> InputError:
+    message = f"The token of resumeAfter {reason}. Read the current state, then subscribe without it."
     return InputError(ErrorCode.BAD_CURSOR, message, field="resumeAfter")

@@ -1,76 +1,78 @@
-"""Sources of events: changes of the database → events with a key each."""
+"""Event sources: they make events of the changes of the database. Each kind of subscription has one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from models.store.change_stream import Batch, Position
 from models.types import Document
 from resolvers.execution.context import Context
-from resolvers.subscriptions.resume_token import Mark
+from resolvers.subscriptions.resume_token import ResumeToken
 
-Key = str | tuple[str, str]
+EventKey = str | tuple[str, str]  # the id of a task, or the metric and variant of a series
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing to tell. What is not `news` is only told to those who were told of the same key before."""
+    """A change of one task or series. A removal is delivered only to subscribers who have got an event of its key."""
 
-    key: Key
-    what: Any
-    is_news: bool = True
+    key: EventKey
+    content: Any
+    is_removal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """Events that are told together, in order; `last` is the key of the last one, also where only one is looked at."""
+class EventBatch:
+    """Events that are delivered together, in the order of their keys; `last_key` is the same after `select`."""
 
     after: Position
-    upto: Position
-    events: Mapping[Key, Event]
-    last: Key | None
+    until: Position
+    events: Mapping[EventKey, Event]
+    last_key: EventKey | None
 
-    def only(self, key: Key) -> "Round":
+    def select(self, key: EventKey) -> "EventBatch":
         return replace(self, events={key: self.events[key]})
 
 
-class Feed(ABC):
-    """What the resolver of a subscription returns: as a source of events it has one, itself."""
+class EventSource(ABC):
+    """The events of one kind of subscription. A resolver returns it, as an iterator whose one item is the source."""
 
-    mark: Mark | None = None
+    resume_token: ResumeToken | None = None
 
-    async def __aiter__(self) -> AsyncIterator["Feed"]:
+    async def __aiter__(self) -> AsyncIterator["EventSource"]:
         yield self
 
     @abstractmethod
-    async def begin(self, context: Context) -> None:
-        """Called once changes are listened to, before the first of them."""
+    async def start(self, context: Context) -> None:
+        """Read what the first events need. The group listens to changes already, and has delivered none."""
 
     @abstractmethod
-    def concerns(self, batch: Batch) -> bool:
-        """Whether there may be something to tell; decided without the database."""
+    def is_affected_by(self, changes: Batch) -> bool:
+        """Whether these changes may make events; decided without the database."""
 
     @abstractmethod
-    async def round(self, context: Context, batch: Batch) -> Round:
-        """What there is to tell."""
+    async def build_events(self, context: Context, changes: Batch) -> EventBatch:
+        """Look up what these changes mean for the subscription."""
 
     @abstractmethod
-    def together(self, earlier: Event, later: Event) -> Event:
-        """Two events with the same key as one."""
+    def merge_events(self, earlier: Event, later: Event) -> Event:
+        """Make one of two events with the same key."""
 
     @abstractmethod
-    async def documents(self, context: Context, told: Round) -> list[Document]:
-        """For each event the document of the subscription's type."""
+    async def load_documents(self, context: Context, event_batch: EventBatch) -> list[Document]:
+        """Load the document of each event, in order."""
 
-    def both(self, earlier: Round, later: Round) -> Round:
-        """Two rounds as one, for those who were not ready for the first."""
+    def merge(self, earlier: EventBatch, later: EventBatch) -> EventBatch:
+        """Make one of two batches that follow each other."""
         events = dict(earlier.events)
         for key, event in later.events.items():
-            events[key] = self.together(events[key], event) if key in events else event
-        return round_of(earlier.after, later.upto, events.values())
+            events[key] = self.merge_events(events[key], event) if key in events else event
+        return build_event_batch(earlier.after, later.until, events.values())
 
 
-def round_of(after: Position, upto: Position, events: Sequence[Event] | Any) -> Round:
-    ordered = sorted(events, key=lambda event: event.key)
-    return Round(after, upto, {event.key: event for event in ordered}, ordered[-1].key if ordered else None)
+def build_event_batch(after: Position, until: Position, events: Iterable[Event]) -> EventBatch:
+    ordered = sorted(events, key=attrgetter("key"))
+    last_key = ordered[-1].key if ordered else None
+    return EventBatch(after, until, {event.key: event for event in ordered}, last_key)

@@ -1,4 +1,4 @@
-"""The events of `taskChanged`: tasks that a filter finds, or finds no more."""
+"""The events of `taskChanged`: a task that matches the filter has changed, or no longer matches."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,95 +14,119 @@ from resolvers.criteria.subprojects import query_of
 from resolvers.errors import ErrorCode, coded
 from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
-from resolvers.subscriptions.resume_token import Mark, mark_of
-from resolvers.subscriptions.sources import Event, Feed, Round, round_of
+from resolvers.subscriptions.resume_token import ResumeToken, read_resume_token
+from resolvers.subscriptions.sources import Event, EventBatch, EventSource, build_event_batch
 from schema.spec import Spec
 
-LEFT = "left"
+LEFT = "left"  # the filter
 
 
-class Tasks(Feed):
-    """Tasks that a filter finds, and those that it finds no more."""
+class TaskEventSource(EventSource):
+    """The changes of tasks that match a filter."""
 
     def __init__(
-        self, filter_: Mapping[str, Any], filters: Filters, names: Mapping[str, str], mark: Mark | None
+        self,
+        filter_input: Mapping[str, Any],
+        filters: Filters,
+        graphql_names: Mapping[str, str],
+        resume_token: ResumeToken | None,
     ) -> None:
-        self._filter = filter_
+        self._filter = filter_input
         self._filters = filters
-        self._names = names
-        self._ids = {id_ for id_ in filter_.get("id") or () if not id_.startswith("-")}
-        self.mark = mark
+        self._graphql_names = graphql_names
+        self._ids = {id_ for id_ in filter_input.get("id") or () if not id_.startswith("-")}
+        self.resume_token = resume_token
 
-    async def begin(self, context: Context) -> None:
-        """Raises what forbids the filter, some of which only MongoDB knows."""
-        query = (await query_of(self._filter, self._filters, context.reader)).query
-        await context.reader.all("task", join_conditions(query, {"_id": {"$in": []}}), {"_id": 1})
+    async def start(self, context: Context) -> None:
+        """Raise what forbids the filter, which for regular expressions only MongoDB knows."""
+        query = join_conditions(await self._build_query(context), {"_id": {"$in": []}})
+        await context.reader.all("task", query, {"_id": 1})
 
-    def concerns(self, batch: Batch) -> bool:
-        return bool(self._asked(batch))
+    async def _build_query(self, context: Context) -> Query:
+        """The query for the filter with the subprojects that there are now."""
+        return (await query_of(self._filter, self._filters, context.reader)).query
 
-    def _asked(self, batch: Batch) -> set[str]:
-        return self._ids & batch.tasks.keys() if self._ids else set(batch.tasks)
+    def is_affected_by(self, changes: Batch) -> bool:
+        return bool(self._select_ids(changes))
 
-    async def round(self, context: Context, batch: Batch) -> Round:
-        asked = self._asked(batch)
-        there = [id_ for id_ in asked if batch.tasks[id_].kind != DELETED]
-        query = (await query_of(self._filter, self._filters, context.reader)).query  # there may be new sub-projects
-        fitting = await _fitting(context, query, there) if there else set()
-        return round_of(batch.after, batch.upto, [self._event(id_, batch.tasks[id_], id_ in fitting) for id_ in asked])
+    def _select_ids(self, changes: Batch) -> set[str]:
+        return self._ids & changes.tasks.keys() if self._ids else set(changes.tasks)
 
-    def _event(self, id_: str, change: Change, is_fitting: bool) -> Event:
-        if is_fitting or change.kind == DELETED:
-            return Event(id_, change, is_fitting)
-        return Event(id_, replace(change, kind=LEFT), is_news=False)
+    async def build_events(self, context: Context, changes: Batch) -> EventBatch:
+        ids = self._select_ids(changes)
+        existing = [id_ for id_ in ids if changes.tasks[id_].kind != DELETED]
+        query = await self._build_query(context)
+        matching = await _find_matching(context, query, existing) if existing else set()
+        events = [_build_event(id_, changes.tasks[id_], is_matching=id_ in matching) for id_ in ids]
+        return build_event_batch(changes.after, changes.upto, events)
 
-    def together(self, earlier: Event, later: Event) -> Event:
-        change: Change = earlier.what.then(later.what)
-        # who was not told yet that it was created needs not be told that it is gone
-        return Event(later.key, change, later.is_news)
+    def merge_events(self, earlier: Event, later: Event) -> Event:
+        # a client that has not got the creation of a task does not get its removal either
+        change: Change = earlier.content.then(later.content)
+        return Event(later.key, change, later.is_removal)
 
-    async def documents(self, context: Context, told: Round) -> list[Document]:
-        return [
-            {
-                "kind": event.what.kind, "id": key, "task": None if event.what.kind == DELETED else key,
-                "fields": self._fields(event.what),
-                "moves": [step for step in event.what.steps if context.viewer.can_read(TRANSITIONS, step)],
-                "resume_token": Mark(told.after, told.upto, None if key == told.last else str(key)).text,
-            }
-            for key, event in told.events.items()
-        ]  # fmt: skip
+    async def load_documents(self, context: Context, event_batch: EventBatch) -> list[Document]:
+        return [self._build_document(context, event_batch, event) for event in event_batch.events.values()]
 
-    def _fields(self, change: Change) -> list[str]:
-        return [
-            self._names[field] for field in change.fields if field in self._names and change.kind in {CHANGED, LEFT}
-        ]
+    def _build_document(self, context: Context, event_batch: EventBatch, event: Event) -> Document:
+        id_, change = str(event.key), event.content
+        token_id = None if event.key == event_batch.last_key else id_
+        return {
+            "kind": change.kind,
+            "id": id_,
+            "task": None if change.kind == DELETED else id_,
+            "fields": self._name_fields(change),
+            "moves": [step for step in change.steps if context.viewer.can_read(TRANSITIONS, step)],
+            "resume_token": ResumeToken(event_batch.after, event_batch.until, token_id).write(),
+        }
+
+    def _name_fields(self, change: Change) -> list[str]:
+        """The GraphQL names of the fields that were written."""
+        if change.kind not in {CHANGED, LEFT}:
+            return []
+        return [self._graphql_names[field] for field in change.fields if field in self._graphql_names]
 
 
-async def _fitting(context: Context, query: Query, ids: Sequence[str]) -> set[str]:
-    """Those of these tasks that a filter finds. It does not find a task whose text its patterns can't be tried on."""
+def _build_event(id_: str, change: Change, *, is_matching: bool) -> Event:
+    if is_matching:
+        return Event(id_, change)
+    if change.kind != DELETED:
+        change = replace(change, kind=LEFT)
+    return Event(id_, change, is_removal=True)
+
+
+async def _find_matching(context: Context, query: Query, ids: Sequence[str]) -> set[str]:
+    """The ids of the tasks that match. A task with a text on which a regular expression fails doesn't match."""
     try:
-        found = await context.reader.all("task", join_conditions(query, {"_id": {"$in": ids}}), {"_id": 1})
+        tasks = await context.reader.all("task", join_conditions(query, {"_id": {"$in": ids}}), {"_id": 1})
     except PyMongoError as error:
-        known = coded(error)
-        if known is None or known.code is not ErrorCode.INVALID_REGEX_ERROR:
+        coded_error = coded(error)
+        if coded_error is None or coded_error.code is not ErrorCode.INVALID_REGEX_ERROR:
             raise
         if len(ids) == 1:
             return set()
         half = len(ids) // 2
-        return await _fitting(context, query, ids[:half]) | await _fitting(context, query, ids[half:])
-    return {document["_id"] for document in found}
+        return await _find_matching(context, query, ids[:half]) | await _find_matching(context, query, ids[half:])
+    return {task["_id"] for task in tasks}
 
 
-def task_changed(spec: Spec) -> Any:
+def build_task_changed_resolver(spec: Spec) -> Any:
     filters = filters_of(spec, "task")
-    names: dict[str, str] = {}
-    for name, output_field in spec.get_object("task").output_fields.items():
-        for path in (output_field.stored_paths or (output_field.name,)) if not output_field.related else ():
-            names.setdefault(path.partition(".")[0], name)
+    graphql_names = _name_stored_fields(spec)
 
-    async def resolve(filter: Any = None, resume_after: str | None = None) -> Tasks:  # noqa: A002 - the public name
-        return Tasks(
-            read_arguments(filter) or {}, filters, names, None if resume_after is None else mark_of(resume_after)
-        )
+    async def resolve(filter: Any = None, resume_after: str | None = None) -> TaskEventSource:  # noqa: A002 - the public name
+        resume_token = None if resume_after is None else read_resume_token(resume_after)
+        return TaskEventSource(read_arguments(filter) or {}, filters, graphql_names, resume_token)
 
     return resolve
+
+
+def _name_stored_fields(spec: Spec) -> dict[str, str]:
+    """Each stored field of a task with the GraphQL name of the first output field that shows it."""
+    names: dict[str, str] = {}
+    for name, output_field in spec.get_object("task").output_fields.items():
+        if output_field.related:
+            continue
+        for path in output_field.stored_paths or (output_field.name,):
+            names.setdefault(path.partition(".")[0], name)
+    return names

@@ -19,9 +19,9 @@ from models.store.change_stream import Batch, PositionError
 from models.store.changes import Listener
 from resolvers.execution.context import Context
 from resolvers.root import build_schema
-from resolvers.subscriptions.sources import Round
-from resolvers.subscriptions.subscribed import Subscribed
-from resolvers.subscriptions.task_changes import Tasks
+from resolvers.subscriptions.request import SubscriptionRequest
+from resolvers.subscriptions.sources import EventBatch
+from resolvers.subscriptions.task_changes import TaskEventSource
 from schema.load import load
 from tests.support.client import Client
 from tests.support.factories import COMPANY, OTHER_COMPANY, task
@@ -224,8 +224,8 @@ def test_who_asks_the_same_but_where_to_go_on_shares_a_group() -> None:
 
     def identity(query: str, token: str) -> Any:
         subscribed = schema.subscribed(query, {"x": token}, None, cast(Context, SimpleNamespace(viewer=None)))
-        assert isinstance(subscribed, Subscribed)
-        return subscribed.identity
+        assert isinstance(subscribed, SubscriptionRequest)
+        return subscribed.group_key
 
     alone = "subscription ($x: String) { taskChanged(resumeAfter: $x) { id } }"
     both = "subscription ($x: String) { taskChanged(filter: {name: $ x}, resumeAfter: $x) { id } }"
@@ -515,9 +515,9 @@ async def test_a_group_without_subscribers_ends_though_its_cancellation_is_lost(
 ) -> None:
     """`asyncio.wait_for` of Python 3.11, in the driver, returns what was there at the moment of a cancellation."""
     looks, is_left = asyncio.Event(), asyncio.Event()
-    look_up = Tasks.round
+    look_up = TaskEventSource.build_events
 
-    async def lose_a_cancellation(self: Tasks, context: Context, batch: Batch) -> Round:
+    async def lose_a_cancellation(self: TaskEventSource, context: Context, batch: Batch) -> EventBatch:
         looks.set()
         with suppress(asyncio.CancelledError):
             await is_left.wait()
@@ -526,7 +526,7 @@ async def test_a_group_without_subscribers_ends_though_its_cancellation_is_lost(
     subscribed = await live.subscribe(CHANGED)
     await begun(app)
     [group] = groups_of(app.state.database.changes)
-    monkeypatch.setattr(Tasks, "round", lose_a_cancellation)
+    monkeypatch.setattr(TaskEventSource, "build_events", lose_a_cancellation)
     await client.data('mutation { taskCreate(input: {name: "one", type: TRAINING}) { id } }')
     await looks.wait()
     await subscribed.complete()

@@ -264,7 +264,7 @@ async def test_subscribers_hear_that_all_tasks_are_others_now(
         error = await subscription.error()
         assert error == {
             "code": "DATABASE_UNAVAILABLE",
-            "message": "MongoDB does not know any more what changed; read what there is now, and subscribe again.",
+            "message": "MongoDB no longer knows what changed. Read the current state, then subscribe again.",
         }
     again = await live.subscribe("subscription { taskChanged { id } }")
     await begun(other)

@@ -19,9 +19,9 @@ from models.store.database import Database
 from models.types import Viewer
 from resolvers.execution.context import Context
 from resolvers.root import RELATED_FIELDS, build_schema
-from resolvers.subscriptions.fan_out import Group
-from resolvers.subscriptions.registry import Subscriptions
-from resolvers.subscriptions.subscribed import Subscribed
+from resolvers.subscriptions.fan_out import SubscriberGroup
+from resolvers.subscriptions.registry import SubscriptionRegistry
+from resolvers.subscriptions.request import SubscriptionRequest
 from schema.load import load
 from tests.support.factories import COMPANY
 
@@ -69,10 +69,10 @@ async def _until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def groups_of(changes: Changes) -> list[Group]:
+def groups_of(changes: Changes) -> list[SubscriberGroup]:
     """The groups of subscribers that listen."""
     owners = [getattr(listener.tell, "__self__", None) for listener in changes._listeners]
-    return [owner for owner in owners if isinstance(owner, Group)]
+    return [owner for owner in owners if isinstance(owner, SubscriberGroup)]
 
 
 @asynccontextmanager
@@ -89,7 +89,7 @@ async def delivered(app: Starlette, id_: str) -> AsyncIterator[None]:
         yield
         await seen.wait()
         groups = groups_of(changes)
-        while any(group._inbox or group._telling for group in groups):  # noqa: ASYNC110 - there is no event for it
+        while any(group._inbox or group._delivering for group in groups):  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
 
 
@@ -99,14 +99,14 @@ Take = Callable[..., AsyncGenerator[ExecutionResult, None]]
 def taker(database: Database, max_time_ms: int = 60_000) -> Take:
     """What a subscription tells, to be taken when the test is ready for it."""
     viewer = Viewer(user="somebody", company=COMPANY, role="admin")
-    schema, subscriptions = build_schema(load()), Subscriptions(10)
+    schema, subscriptions = build_schema(load()), SubscriptionRegistry(10)
 
     def taken(query: str, **variables: Any) -> AsyncGenerator[ExecutionResult, None]:
         reader, writer = database.reader(viewer, max_time_ms), database.writer(viewer)
         context = Context(viewer, reader, writer, database.changes, load(), 500, related_fields=RELATED_FIELDS)
         subscribed = schema.subscribed(query, variables, None, context)
-        assert isinstance(subscribed, Subscribed)
-        return subscriptions.results(subscribed)
+        assert isinstance(subscribed, SubscriptionRequest)
+        return subscriptions.subscribe(subscribed)
 
     return taken
 
