@@ -5,12 +5,15 @@ import re
 from typing import Any
 
 import pytest
+from graphql import GraphQLObjectType, GraphQLScalarType, build_schema, specified_scalar_types
 
 from api.imports import SAMPLE
 from api.settings import Settings
 from models.imports.importer import import_files
 from models.rules import RULES
 from resolvers.errors import ErrorCode
+from schema.load import load
+from schema.spec import ObjectSpec
 from tests.support.client import Client
 from tests.support.documents import DOCS, find_blocks
 from tests.support.paths import ROOT
@@ -91,6 +94,36 @@ async def test_every_mutation_of_the_docs_does_what_its_page_says(client: Client
     assert edited["fields"].items() >= {"comment": None, "execution.framework": "scikit-learn"}.items()
     [result] = report["metricsReport"]["results"]
     assert result == {"succeeded": True, "added": 3, "badPoints": [], "error": None}
+
+
+def test_the_caches_of_clients_know_the_types_of_this_schema() -> None:
+    """The types with an `id` of their own, the lists with pages, the parts of a task, and the scalars."""
+    schema = build_schema((ROOT / "schema" / "schema.graphql").read_text())
+    apollo, urql, relay, _, codegen = find_blocks("clients", "ts")
+    definitions = [spec for spec in load().definitions.values() if isinstance(spec, ObjectSpec)]
+    stored = {spec.graphql_name for spec in definitions if spec.collection and "id" in spec.outputs}
+    assert set(re.findall(r"(\w+): (?:byId|\{ \.\.\.byId)", apollo)) == stored
+    for block in (urql, relay):
+        [listed] = re.findall(r"^const stored = (.*);$", block, re.MULTILINE)
+        assert set(json.loads(listed)) == stored
+    assert schema.query_type
+    fields = schema.query_type.fields.items()
+    lists = {name for name, field in fields if str(field.type).endswith("Connection!")}
+    assert set(re.findall(r"(\w+): (?:list|relayStylePagination)\b", apollo)) == lists | {"children", "transitions"}
+    assert set(re.findall(r"(\w+): relayPagination", urql)) == lists | {"children", "transitions"}
+    for name in re.findall(r"(\w+): \{ merge: true \}", apollo):
+        part = schema.type_map[name]
+        assert isinstance(part, GraphQLObjectType)
+        assert "id" not in part.fields
+    scalars = {
+        name
+        for name, kind in schema.type_map.items()
+        if isinstance(kind, GraphQLScalarType) and name not in specified_scalar_types
+    }
+    [in_codegen] = re.findall(r"scalars: \{(.*?)\}", codegen)
+    assert set(re.findall(r"(\w+): ", in_codegen)) == scalars
+    [in_relay] = find_blocks("clients", "json")
+    assert json.loads(in_relay)["customScalarTypes"].keys() == scalars
 
 
 def test_every_page_is_linked_from_the_readme() -> None:

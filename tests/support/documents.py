@@ -19,5 +19,5 @@ def find_examples() -> list[str]:
         examples += [re.sub(r"\s+", " ", query) for query in re.findall(r'"query":\s*"(.*?)"[,}]', text, re.DOTALL)]
         examples += re.findall(r"taskql export .*?'(\{.*?\})'", text)
         examples += re.findall(r"query=(\{.*?\})'", text)
-        examples += re.findall(r'query = "(\{.*?\})"', text)
+        examples += re.findall(r"""query = ["'](\{.*?\})["']$""", text, re.MULTILINE)
     return [example.replace('\\"', '"') for example in examples]
