@@ -101,7 +101,7 @@ def test_the_caches_of_clients_know_the_types_of_this_schema() -> None:
     schema = build_schema((ROOT / "schema" / "schema.graphql").read_text())
     apollo, urql, relay, _, codegen = find_blocks("clients", "ts")
     definitions = [spec for spec in load().definitions.values() if isinstance(spec, ObjectSpec)]
-    stored = {spec.graphql_name for spec in definitions if spec.collection and "id" in spec.outputs}
+    stored = {spec.graphql_name for spec in definitions if spec.collection and "id" in spec.output_fields}
     assert set(re.findall(r"(\w+): (?:byId|\{ \.\.\.byId)", apollo)) == stored
     for block in (urql, relay):
         [listed] = re.findall(r"^const stored = (.*);$", block, re.MULTILINE)
