@@ -24,7 +24,7 @@ from api.working import AtOnce, while_connected
 from models.store.database import Database
 from models.types import Viewer
 from resolvers.errors import coded
-from resolvers.execution.selection import Selection
+from resolvers.execution.selection import LoadedField, ObjectField, Selection
 from resolvers.queries.export import Export, ExportContext, exported
 from resolvers.root import RELATED_FIELDS
 from schema.spec import ListOf, Spec
@@ -148,12 +148,12 @@ WRITERS: dict[Format, Callable[[Selection], tuple[bytes, Write]]] = {Format.CSV:
 
 def columns(selection: Selection, at: Way = ()) -> Iterator[Way]:
     """The ways to all plain values and lists: each is a column."""
-    for selected in selection.fields:
-        here, output_field = (*at, selected.key), selected.output_field
-        if output_field and selected.selection and not (output_field.map_view or isinstance(output_field.type, ListOf)):
-            yield from columns(selected.selection, here)
+    for field in selection.fields:
+        way = (*at, field.key)
+        if isinstance(field, ObjectField | LoadedField) and not isinstance(field.output_field.type, ListOf):
+            yield from columns(field.selection, way)
         else:
-            yield here
+            yield way
 
 
 def cell(row: dict[str, Any], path: Way) -> str:

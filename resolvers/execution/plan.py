@@ -1,13 +1,12 @@
 """Execution by plan: a resolver returns a Plan, the plan reads what the selection needs, and its answer is final.
 
 graphql-core resolves and completes field by field. Below a field that returns a Plan it does neither: the plan gets the
-selection of the selection and answers with plain JSON, so a list costs one command and one pass over its rows.
+selection and answers with plain JSON, so a list costs one command and one pass over its rows.
 """
 
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from itertools import islice
 from typing import Any
 
 from graphql import GraphQLOutputType, GraphQLResolveInfo
@@ -18,21 +17,28 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from models.types import Document
 from resolvers.errors import ErrorCode, InputError, coded
 from resolvers.execution.context import Context
-from resolvers.execution.selection import Selected, Selection, build_projection, read
-from resolvers.execution.serializer import Pending, PendingRelations
+from resolvers.execution.selection import (
+    LoadedField,
+    RelatedField,
+    RelationField,
+    Selection,
+    build_projection,
+    read_selection,
+)
+from resolvers.execution.serializer import Answer, Pending, Slot
 from schema.spec import ListOf
 
 ReportError = Callable[[Exception, str], None]
 
 
 class Plan(ABC):
-    """What a resolver returns for a derived type. `patterned` are arguments that only the database can read."""
+    """The work of a field with a derived type. `patterned` are the arguments that only the database can read."""
 
     patterned: Collection[str] = ()
 
     @abstractmethod
     async def answer(self, context: Context, selection: Selection, report: ReportError) -> Any:
-        """The field's value, shaped by the selection; `report` notes an error at one key and lets the rest stand."""
+        """The field's value, serialized by the selection; `report` adds an error at one key and lets the rest stand."""
 
 
 class PlannedExecution(StrawberryGraphQLCoreExecutionContext):
@@ -48,113 +54,115 @@ class PlannedExecution(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,
     ) -> Any:
         if isinstance(result, Plan):
-            return self._answer(result, return_type, field_details_list, path)
+            return self._answer_plan(result, return_type, field_details_list, path)
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
 
-    def _answer(self, plan: Plan, type_: GraphQLOutputType, details: Any, path: Path) -> Awaitable[Any]:
+    def _answer_plan(
+        self, plan: Plan, return_type: GraphQLOutputType, field_details: Any, path: Path
+    ) -> Awaitable[Any]:
         context: Context = self.context_value
+        nullable_type = getattr(return_type, "of_type", return_type)
 
         def report(error: Exception, key: str) -> None:
-            self.handle_field_error(error, type_of_part, details, path.add_key(key, None))
+            self.handle_field_error(error, nullable_type, field_details, path.add_key(key, None))
 
-        type_of_part = getattr(type_, "of_type", type_)
-        selection = read(self, context.spec, context.max_page, type_, details)
-        return _naming(plan.patterned, context.execute_plan(plan, selection, report))
+        selection = read_selection(self, context.spec, context.max_page, return_type, field_details)
+        return _name_pattern(plan.patterned, context.execute_plan(plan, selection, report))
 
 
-async def _naming(patterned: Collection[str], work: Awaitable[Any]) -> Any:
-    """What comes of the work; a regular expression that the database refuses is named, if there is only one field."""
+async def _name_pattern(patterned: Collection[str], work: Awaitable[Any]) -> Any:
+    """Await the work; an error about a regular expression names the argument if there is only one."""
     try:
         return await work
     except PyMongoError as error:
-        known = coded(error)
-        if known is None or known.code is not ErrorCode.INVALID_REGEX_ERROR or len(patterned) != 1:
+        api_error = coded(error)
+        is_pattern_error = api_error is not None and api_error.code is ErrorCode.INVALID_REGEX_ERROR
+        if api_error is None or not is_pattern_error or len(patterned) != 1:
             raise
-        raise InputError(known.code, str(known), field=next(iter(patterned))) from error
+        raise InputError(api_error.code, str(api_error), field=next(iter(patterned))) from error
 
 
 async def read_or_null(
     work: Awaitable[Any], codes: Collection[ErrorCode], selection: Selection, name: str, report: ReportError
 ) -> Any:
-    """What comes of the work for a field; when it fails with such a code null, and an error wherever it is selected."""
+    """Await the work for a field; an error with one of the codes gives null, and is reported wherever the field is."""
     try:
         return await work
     except Exception as error:
-        known = coded(error)
-        if known is None or known.code not in codes:
+        api_error = coded(error)
+        if api_error is None or api_error.code not in codes:
             raise
-        for selected in selection.fields:
-            if selected.output_field and selected.output_field.name == name:
-                report(known, selected.key)
+        for field in selection.fields:
+            if field.name == name:
+                report(api_error, field.key)
         return None
 
 
-async def gather_all(*parts: Awaitable[Any]) -> list[Any]:
-    """All of them, or the first error once all have ended."""
-    found = await asyncio.gather(*parts, return_exceptions=True)
-    for result in found:
+async def gather_all(*work: Awaitable[Any]) -> list[Any]:
+    """The results of all work; raises the first error once all work has ended."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    for result in results:
         if isinstance(result, BaseException):
             raise result
-    return found
+    return results
 
 
-async def build_answers(context: Context, selection: Selection, documents: Sequence[Document]) -> list[dict[str, Any]]:
+# -- answers ---------------------------------------------------------------------------------------
+
+
+async def build_answers(context: Context, selection: Selection, documents: Sequence[Document]) -> list[Answer]:
     """Serialize documents by the selection, with their relations and related fields, for all of a page at once."""
-    pending: PendingRelations = {}
-    shaped = _shape_all(context, selection, documents, pending)
-    await gather_all(*(_fill(context, part) for part in pending.values()))
-    return shaped
+    pending: Pending = {}
+    answers = _serialize_all(context, selection, documents, pending)
+    await _fill_all(context, pending)
+    return answers
 
 
-async def build_large_answer(context: Context, selection: Selection, document: Document) -> dict[str, Any]:
-    """One large document as `answers` shapes it, in a thread: others are answered meanwhile."""
-    pending: PendingRelations = {}
-    [shaped] = await asyncio.to_thread(_shape_all, context, selection, [document], pending)
-    await gather_all(*(_fill(context, part) for part in pending.values()))
-    return shaped
+async def build_large_answer(context: Context, selection: Selection, document: Document) -> Answer:
+    """Serialize one large document as `build_answers` does, in a thread, so that other requests are answered."""
+    pending: Pending = {}
+    [answer] = await asyncio.to_thread(_serialize_all, context, selection, [document], pending)
+    await _fill_all(context, pending)
+    return answer
 
 
-def _shape_all(
-    context: Context, selection: Selection, documents: Sequence[Document], pending: PendingRelations
-) -> list[dict[str, Any]]:
-    shape = context.serializer.build(selection)
-    return [shape(document, document, pending) for document in documents]
+def _serialize_all(
+    context: Context, selection: Selection, documents: Sequence[Document], pending: Pending
+) -> list[Answer]:
+    serialize = context.serializer.build(selection)
+    return [serialize(document, document, pending) for document in documents]
 
 
-async def _fill(context: Context, pending: Pending) -> None:
-    selected, slots = pending
-    assert selected.output_field
-    assert selected.selection
+async def _fill_all(context: Context, pending: Pending) -> None:
+    await gather_all(*(_fill_slots(context, field, slots) for field, slots in pending.items()))
+
+
+async def _fill_slots(context: Context, field: LoadedField, slots: Sequence[Slot]) -> None:
     roots = {slot.id: slot.root for slot in slots}
-    found = (
-        _loaded(context, selected, list(roots.values()))
-        if selected.output_field.related
-        else _related(context, selected.selection, list(roots))
-    )
-    by_id = dict(zip(roots, await found, strict=True))
+    match field:
+        case RelationField():
+            answers = await _answer_relation(context, field, list(roots))
+        case RelatedField():
+            answers = await _answer_related_field(context, field, list(roots.values()))
+    by_id = dict(zip(roots, answers, strict=True))
     for slot in slots:
         slot.target[slot.key] = by_id[slot.id]
 
 
-async def _related(context: Context, selection: Selection, ids: Sequence[str]) -> list[Any]:
-    """A reference to a document that is gone, or not the viewer's, is its id with the rest null."""
-    fields = build_projection([selection])
-    found: Sequence[Document | None] = [None] * len(ids)
-    if fields.keys() != {"_id"}:
-        assert selection.of.collection
-        found = await context.load_documents(selection.of.collection, ids, fields)
-    return await build_answers(
-        context, selection, [document or {"_id": id_} for document, id_ in zip(found, ids, strict=True)]
-    )
+async def _answer_relation(context: Context, field: RelationField, ids: Sequence[str]) -> list[Answer]:
+    """The documents with these ids; one that is gone, or not the viewer's, is its id with the rest null."""
+    projection = build_projection([field.selection])
+    documents: Sequence[Document | None] = [None] * len(ids)
+    if projection.keys() != {"_id"}:
+        documents = await context.load_documents(field.collection, ids, projection)
+    rows = [document or {"_id": id_} for document, id_ in zip(documents, ids, strict=True)]
+    return await build_answers(context, field.selection, rows)
 
 
-async def _loaded(context: Context, selected: Selected, documents: Sequence[Document]) -> list[Any]:
-    """For each document the one that its field's loader finds, or the list of them."""
-    output_field, selection = selected.output_field, selected.selection
-    assert output_field
-    assert output_field.related
-    assert selection
-    rows = await context.related_fields[output_field.related](context, selected.arguments, documents, selection)
-    shaped = iter(await build_answers(context, selection, [document for row in rows for document in row]))
-    values = [list(islice(shaped, len(row))) for row in rows]
-    return values if isinstance(output_field.type, ListOf) else [next(iter(row), None) for row in values]
+async def _answer_related_field(context: Context, field: RelatedField, documents: Sequence[Document]) -> list[Any]:
+    """For each document the list that its related field shows, or the one item of it."""
+    load = context.related_fields[field.related_name]
+    rows_of_each = await load(context, field.arguments, documents, field.selection)
+    answers = iter(await build_answers(context, field.selection, [row for rows in rows_of_each for row in rows]))
+    lists = [[next(answers) for _ in rows] for rows in rows_of_each]
+    return lists if isinstance(field.output_field.type, ListOf) else [next(iter(items), None) for items in lists]

@@ -1,12 +1,13 @@
-"""What was selected, as one selection; what the selection needs from the database, as one projection.
+"""The selection below a field: one walk over it decides the case of each field, and gives the projection that it needs.
 
-Nothing else looks at the selection: loaders and serializer read this selection.
+Nothing else looks at the selection: related fields and the serializer read these nodes.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, cast
 
 from graphql import GraphQLObjectType, GraphQLOutputType, get_named_type
 from graphql.execution.values import get_argument_values
@@ -15,176 +16,266 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from models.layout import escape, hash_name
 from resolvers.criteria.pages import parse_page
 from resolvers.execution.arguments import read_arguments
-from schema.spec import FieldSpec, ListOf, ObjectSpec, Ref, Spec
+from schema.spec import FieldSpec, MapView, ObjectSpec, Spec
 
-OWNER = "company"  # every document that is there has one
-MAX_NARROWED = 100  # beyond so many paths the whole map is the smaller request
+OWNER = "company"  # every stored document has one
+MAX_NARROWED = 100  # for more paths the whole map is the smaller request
 
 
-class Selected(NamedTuple):
-    """One field of the selection. `output_field` is None for __typename; `selection` holds the fields below."""
+# -- one type for each case ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TypeName:
+    """`__typename`."""
+
+    name: ClassVar = "__typename"
+    key: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutputField:
+    """A field of a derived type under its key in the answer."""
 
     key: str
-    output_field: FieldSpec | None
+    output_field: FieldSpec
+
+    @property
+    def name(self) -> str:
+        """The field's HOCON name."""
+        return self.output_field.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlainField(OutputField):
+    """A scalar, an enum value, or a list of them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectField(OutputField):
+    """An object inside the document, or a list of objects."""
+
+    selection: "Selection"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapField(OutputField):
+    """A stored map that is shown as a list; its arguments choose keys of the map."""
+
+    selection: "Selection"
+    map_view: MapView
     arguments: Mapping[str, Any]
-    selection: "Selection | None"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RelationField(OutputField):
+    """Another document, which this document names by its id."""
+
+    selection: "Selection"
+    collection: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RelatedField(OutputField):
+    """Documents that a related field finds for all documents of a page at once."""
+
+    selection: "Selection"
+    related_name: str
+    arguments: Mapping[str, Any]
+
+
+LoadedField = RelationField | RelatedField
+SelectedField = TypeName | PlainField | ObjectField | MapField | LoadedField
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Selection:
-    """The fields selected of one object type, fragments merged, @skip and @include decided."""
+    """The fields selected of one definition, fragments merged, @skip and @include decided."""
 
-    of: ObjectSpec
-    fields: tuple[Selected, ...]
+    definition: ObjectSpec
+    fields: tuple[SelectedField, ...]
 
     def has_field(self, *names: str) -> bool:
         """Whether any of these HOCON names is selected here."""
-        return any(selected.output_field and selected.output_field.name in names for selected in self.fields)
+        return any(field.name in names for field in self.fields)
 
     def find_below(self, name: str) -> Iterator["Selection"]:
-        """The selections of every selection of this field (aliases may give several)."""
-        for selected in self.fields:
-            if selected.output_field and selected.output_field.name == name and selected.selection:
-                yield selected.selection
+        """The selections below the objects of this name; aliases may give several."""
+        for field in self.fields:
+            if field.name == name and isinstance(field, ObjectField):
+                yield field.selection
 
 
-def read(
-    executor: StrawberryGraphQLCoreExecutionContext, spec: Spec, max_page: int, type_: GraphQLOutputType, details: Any
+def build_field(
+    key: str, output_field: FieldSpec, arguments: Mapping[str, Any], selection: Selection | None
+) -> SelectedField:
+    """Decide the case of a field; only a plain one has no selection below it."""
+    if selection is None:
+        return PlainField(key, output_field)
+    if output_field.related:
+        return RelatedField(key, output_field, selection, output_field.related, arguments)
+    collection = selection.definition.collection
+    if output_field.relation and collection:
+        return RelationField(key, output_field, selection, collection)
+    if output_field.map_view:
+        return MapField(key, output_field, selection, output_field.map_view, arguments)
+    return ObjectField(key, output_field, selection)
+
+
+# -- the walk --------------------------------------------------------------------------------------
+
+
+def read_selection(
+    executor: StrawberryGraphQLCoreExecutionContext,
+    spec: Spec,
+    max_page: int,
+    return_type: GraphQLOutputType,
+    field_details: Any,
 ) -> Selection:
     """Walk the selection below a field once; graphql-core itself decides fragments and directives.
 
-    Raises InputError and LimitError for a page that can't be given, whether or not there is anything to page.
+    Raises InputError and LimitError for a page that its arguments do not allow, even if there is nothing to page.
     """
-    named = get_named_type(type_)
-    assert isinstance(named, GraphQLObjectType)
-    of = next(found for found in spec.definitions.values()
-              if isinstance(found, ObjectSpec) and found.graphql_name == named.name)  # fmt: skip
-    fields = []
-    for key, nodes in executor.collect_subfields(named, details).grouped_field_set.items():
-        name = nodes[0].node.name.value
-        if name == "__typename":
-            fields.append(Selected(key, None, {}, None))
+    type_ = cast("GraphQLObjectType", get_named_type(return_type))  # a derived field with a selection is an object
+    definition = _find_definition(spec, type_.name)
+    fields: list[SelectedField] = []
+    for key, nodes in executor.collect_subfields(type_, field_details).grouped_field_set.items():
+        node = nodes[0].node
+        name = node.name.value
+        if name == TypeName.name:
+            fields.append(TypeName(key))
             continue
-        field = named.fields[name]
-        output_field = of.output_fields[name]
-        arguments = read_arguments(get_argument_values(field, nodes[0].node, executor.variable_values))
+        field, output_field = type_.fields[name], definition.output_fields[name]
+        arguments = read_arguments(get_argument_values(field, node, executor.variable_values))
         if output_field.related:
-            arguments = _by_names(output_field, arguments) | {"page": parse_page(arguments, max_page)}
-        below = read(executor, spec, max_page, field.type, nodes) if nodes[0].node.selection_set else None
-        fields.append(Selected(key, output_field, arguments, below))
-    return Selection(of, tuple(fields))
+            arguments = _complete_arguments(output_field, arguments) | {"page": parse_page(arguments, max_page)}
+        below = read_selection(executor, spec, max_page, field.type, nodes) if node.selection_set else None
+        fields.append(build_field(key, output_field, arguments, below))
+    return Selection(definition, tuple(fields))
 
 
-def _by_names(output_field: FieldSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a loaded field by their HOCON names, null for those that were not given."""
+def _find_definition(spec: Spec, graphql_name: str) -> ObjectSpec:
+    for definition in spec.definitions.values():
+        if isinstance(definition, ObjectSpec) and definition.graphql_name == graphql_name:
+            return definition
+    raise KeyError(graphql_name)
+
+
+def _complete_arguments(output_field: FieldSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a related field by their HOCON names, null for those that the request omits."""
     return {argument.name: arguments.get(argument.graphql_name) for argument in output_field.arguments}
 
 
-def build_projection(selections: Iterable[Selection], *more: str) -> dict[str, int]:
-    """The stored paths that these selections read, and `more`, none of them inside another; always with _id."""
-    paths = {"_id", *more, *(path for selection in selections for path in _paths(selection, ""))}
-    return {path: 1 for path in sorted(paths) if not any(outer in paths for outer in _outer(path))}
+# -- the projection --------------------------------------------------------------------------------
 
 
-def _outer(path: str) -> Iterator[str]:
-    parts = path.split(".")
-    return (".".join(parts[:end]) for end in range(1, len(parts)))
+def build_projection(selections: Iterable[Selection], *extra_paths: str) -> dict[str, int]:
+    """The stored paths that these selections read, _id and the extra paths; none of them inside another."""
+    paths = {"_id", *extra_paths}
+    for selection in selections:
+        paths.update(_find_paths(selection, ""))
+    return {path: 1 for path in sorted(paths) if paths.isdisjoint(_find_outer_paths(path))}
 
 
-def _paths(selection: Selection, at: str) -> Iterator[str]:
-    for selected in selection.fields:
-        output_field = selected.output_field
-        if output_field is None:
-            continue
-        places = output_field.stored_paths or (at + output_field.name,)
-        if output_field.related:
-            yield OWNER
-            yield from output_field.stored_paths
-        elif output_field.map_view:
-            yield from _narrowed(selected, places[0])
-            yield from places[1:]
-        elif (
-            output_field.stored_paths or output_field.relation or not selected.selection or not _has_parts(output_field)
-        ):
-            yield from places
-        else:
-            yield from _inside(selected.selection, places[0])
+def _find_outer_paths(path: str) -> Iterator[str]:
+    names = path.split(".")
+    return (".".join(names[:end]) for end in range(1, len(names)))
 
 
-def _inside(selection: Selection, place: str) -> Iterator[str]:
-    """The paths of a selection below a place; the place itself where there are none, to see that it is there."""
-    paths = list(_paths(selection, place + "."))
-    return iter(paths or [place])
+def _find_paths(selection: Selection, prefix: str) -> Iterator[str]:
+    for field in selection.fields:
+        match field:
+            case TypeName():
+                pass
+            case RelatedField(output_field=output_field):
+                yield OWNER
+                yield from output_field.stored_paths
+            case MapField(output_field=output_field):
+                map_path, *other_paths = output_field.stored_paths or (prefix + output_field.name,)
+                yield from _find_map_paths(field, map_path)
+                yield from other_paths
+            case ObjectField(output_field=output_field, selection=below) if not output_field.stored_paths:
+                yield from _find_paths_below(below, prefix + output_field.name)
+            case (
+                PlainField(output_field=output_field)
+                | ObjectField(output_field=output_field)
+                | RelationField(output_field=output_field)
+            ):
+                yield from output_field.stored_paths or (prefix + output_field.name,)
 
 
-def _has_parts(output_field: FieldSpec) -> bool:
-    return isinstance(output_field.type, Ref) or (
-        isinstance(output_field.type, ListOf) and isinstance(output_field.type.item, Ref)
-    )
+def _find_paths_below(selection: Selection, path: str) -> list[str]:
+    """The paths of a selection below a path; without any the path itself, to see whether something is there."""
+    return list(_find_paths(selection, path + ".")) or [path]
 
 
-def _narrowed(selected: Selected, place: str) -> Iterator[str]:
-    """Paths into a stored map: all of it, or just the keys that the arguments name."""
-    assert selected.output_field
-    assert selected.output_field.map_view
-    levels = [None] if _is_read_whole(selected.output_field) else map_keys(selected)
-    keys: list[list[str]] = [
-        level for level in itertools.takewhile(lambda level: level is not None, levels) if level is not None
-    ]
-    exact = len(keys) == len(levels) and not selected.output_field.map_view.is_key_value
-    count = 1
-    for level in keys:
-        count *= len(level)
-    if not keys or count > MAX_NARROWED:
-        yield place
+def _find_map_paths(field: MapField, path: str) -> Iterator[str]:
+    """The path of a stored map, or the paths of those keys that the arguments name."""
+    levels = [None] if _needs_whole_map(field) else find_map_keys(field)
+    keys_by_level = _take_named_levels(levels)
+    if not keys_by_level or math.prod(map(len, keys_by_level)) > MAX_NARROWED:
+        yield path
         return
-    for path in itertools.product(*keys):
-        inside = ".".join((place, *path))
-        yield from _inside(selected.selection, inside) if exact and selected.selection else (inside,)
+    is_item = len(keys_by_level) == len(levels) and not field.map_view.is_key_value
+    for keys in itertools.product(*keys_by_level):
+        path_of_keys = ".".join((path, *keys))
+        if is_item:
+            yield from _find_paths_below(field.selection, path_of_keys)
+        else:
+            yield path_of_keys
 
 
-def _is_read_whole(output_field: FieldSpec) -> bool:
-    """Whether one entry decides what is shown of another, as the image of a container does of the arguments."""
-    assert output_field.map_view
-    return output_field.map_view.key_encoding not in IN_PATHS or (
-        output_field.map_view.is_key_value and output_field.layout_reader is not None
+def _take_named_levels(levels: Iterable[list[str] | None]) -> list[list[str]]:
+    """The first levels, up to one whose keys no argument names."""
+    named_levels = []
+    for keys in levels:
+        if keys is None:
+            break
+        named_levels.append(keys)
+    return named_levels
+
+
+def _needs_whole_map(field: MapField) -> bool:
+    """Whether one entry decides what another shows, as the image of a container does for the arguments."""
+    return field.map_view.key_encoding not in KEYS_IN_PATHS or (
+        field.map_view.is_key_value and field.output_field.layout_reader is not None
     )
 
 
-def map_keys(selected: Selected) -> list[list[str] | None]:
-    """For each level of a stored map the keys asked for, or None for all of them.
+def find_map_keys(field: MapField) -> list[list[str] | None]:
+    """For each level of a stored map the keys that the arguments name, or None for all of them.
 
-    An artifact's key is made of several arguments, and older servers store a list: never narrowed.
+    An artifact's key is made of several arguments, and older servers store a list: it is never narrowed.
     """
-    output_field = selected.output_field
-    assert output_field is not None
-    assert output_field.map_view is not None
-    make = KEY_OF.get(output_field.map_view.key_encoding)
-    if make is None:
+    build_keys = KEY_BUILDERS.get(field.map_view.key_encoding)
+    if build_keys is None:
         return [None]
-    if output_field.map_view.is_key_value and make is _escaped:
-        make = _escaped_or_old
-    return [_keys(make, selected.arguments.get(argument.graphql_name)) for argument in output_field.arguments]
+    if field.map_view.is_key_value and build_keys is _build_escaped_keys:
+        build_keys = _build_escaped_and_old_keys
+    levels = []
+    for argument in field.output_field.arguments:
+        names = field.arguments.get(argument.graphql_name)
+        levels.append(None if names is None else _build_all_keys(build_keys, names))
+    return levels
 
 
-def _keys(make: Callable[[str], list[str]], values: list[str] | None) -> list[str] | None:
-    if values is None:
-        return None
-    return list(dict.fromkeys(key for value in values for key in make(value)))
+def _build_all_keys(build_keys: Callable[[str], list[str]], names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(key for name in names for key in build_keys(name)))
 
 
-def _escaped(name: str) -> list[str]:
+def _build_escaped_keys(name: str) -> list[str]:
     return [escape(name)] if name.strip() and "\0" not in name else []
 
 
-def _escaped_or_old(name: str) -> list[str]:
+def _build_escaped_and_old_keys(name: str) -> list[str]:
     """The key of a name, and the name as it is: older servers had such maps already, and escaped nothing."""
-    return _escaped(name) + ([name] if name and not set(name) & set(".$\0") else [])
+    is_old_key = name and not set(name) & set(".$\0")
+    return [*_build_escaped_keys(name), name] if is_old_key else _build_escaped_keys(name)
 
 
-KEY_OF: Mapping[str, Callable[[str], list[str]]] = {
+KEY_BUILDERS: Mapping[str, Callable[[str], list[str]]] = {
     "md5": lambda name: [hash_name(name)],
-    "escaped": _escaped,
+    "escaped": _build_escaped_keys,
     "plain": lambda name: [name],
 }
-IN_PATHS = ("md5", "escaped")  # a plain key may hold dots, which a path can't
+KEYS_IN_PATHS = ("md5", "escaped")  # a plain key may hold dots, which a path can't

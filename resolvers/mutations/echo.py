@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from models.layout import read_path
-from resolvers.execution.selection import Selected, Selection
+from resolvers.execution.selection import Selection, build_field
 from resolvers.execution.serializer import Serializer
 from schema.spec import FieldSpec, ListOf, ObjectSpec, Ref, Spec
 
@@ -25,7 +25,7 @@ def echo(spec: Spec, written: Mapping[str, Any]) -> dict[str, Any]:
     for path in written:
         if shown := fields.get(path) or _view(fields, path):
             selection = Selection(
-                shown.of, (Selected("value", shown.output_field, {}, _all_of(spec, shown.output_field)),)
+                shown.of, (build_field("value", shown.output_field, {}, _all_of(spec, shown.output_field)),)
             )
             inner = read_path(root, shown.at) if shown.at else root
             answer[shown.name] = serializer.build(selection)(inner, root, {}).get("value")
@@ -67,7 +67,7 @@ def _all_of(spec: Spec, output_field: FieldSpec) -> Selection | None:
     output_fields = [
         (key, inner) for key, inner in of.output_fields.items() if not inner.relation and not inner.related
     ]
-    return Selection(of, tuple(Selected(key, inner, {}, _all_of(spec, inner)) for key, inner in output_fields))
+    return Selection(of, tuple(build_field(key, inner, {}, _all_of(spec, inner)) for key, inner in output_fields))
 
 
 def _nested(written: Mapping[str, Any]) -> dict[str, Any]:

@@ -89,9 +89,9 @@ def _configuration_items(task: Document) -> dict[str, tuple[str, str]]:
     """Text and type of each configuration item, by its own name."""
     items = layout.read_configurations(task.get("configuration"), layout.read_path(task, "execution.model_desc"))
     return {
-        layout.unescape(name): (value, scalars.text(item.get("type")) or "")
+        layout.unescape(name): (value, scalars.serialize_text(item.get("type")) or "")
         for name, item in items.items()
-        if isinstance(item, dict) and (value := scalars.text(item.get("value"))) is not None
+        if isinstance(item, dict) and (value := scalars.serialize_text(item.get("value"))) is not None
     }
 
 
@@ -125,21 +125,21 @@ def _hyperparams(task: Document, _budget: Budget) -> Parts:
     sections = layout.read_hyperparams(task.get("hyperparams"), layout.read_path(task, "execution.parameters"))
     for section, items in sections.items():
         for name, item in items.items():
-            if (value := scalars.text(item.get("value"))) is not None:
+            if (value := scalars.serialize_text(item.get("value"))) is not None:
                 yield _text((layout.unescape(section), layout.unescape(name)), value)
 
 
 def _script(task: Document, _budget: Budget) -> Parts:
     script = layout.read_object(task, "script")
     for stored, name in SCRIPT.items():
-        if value := scalars.text(script.get(stored)):
+        if value := scalars.serialize_text(script.get(stored)):
             yield _text((name,), value)
 
 
 def _requirements(task: Document, budget: Budget) -> Parts:
     for manager, listed in layout.read_object(task, "script.requirements").items():
         lines = lines_of(listed, budget) if isinstance(listed, str) else listed if isinstance(listed, list) else []
-        for required in read_requirements(filter(scalars.text, lines), budget):
+        for required in read_requirements(filter(scalars.serialize_text, lines), budget):
             yield (manager, required.package), Piece(required.key, required.shown, (manager, required.name))
 
 
@@ -150,11 +150,11 @@ def _metrics(task: Document, _budget: Budget) -> Parts:
 
 
 def _statistics(event: Document) -> Parts:
-    metric, variant = scalars.text(event.get("metric")), scalars.text(event.get("variant"))
+    metric, variant = scalars.serialize_text(event.get("metric")), scalars.serialize_text(event.get("variant"))
     if metric is None or variant is None:
         return
     for stored, statistic in STATS.items():
-        if (value := scalars.number(event.get(stored))) is not None:
+        if (value := scalars.serialize_float(event.get(stored))) is not None:
             path, scalar = (metric, variant, statistic), values.number(value)
             yield path, Piece(scalar.key, scalar.shown, path)
 
