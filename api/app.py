@@ -52,8 +52,8 @@ def create_app(settings: Settings) -> Starlette:
 
     def new_context(asked: HTTPConnection) -> Context:
         database, max_time_ms = asked.app.state.database, settings.max_time_ms
-        reader = database.reader(viewer, max_time_ms, settings.max_commands)
-        writer = database.writer(viewer, max_time_ms)
+        reader = database.create_reader(viewer, max_time_ms, settings.max_commands)
+        writer = database.create_writer(viewer, max_time_ms)
         return Context(
             viewer, reader, writer, database.changes, spec, settings.max_page, settings.rules, settings.storages,
             Rows(settings.max_rows, settings.max_rows_sorted),

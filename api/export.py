@@ -60,8 +60,8 @@ async def export_context(
     database: Database, viewer: Viewer, settings: Settings, spec: Spec
 ) -> AsyncIterator[ExportContext]:
     """The context of one export; what others change meanwhile is not in it."""
-    async with database.still(viewer, settings.max_time_ms, settings.max_commands) as reader:
-        writer = database.writer(viewer, settings.max_time_ms)
+    async with database.open_snapshot(viewer, settings.max_time_ms, settings.max_commands) as reader:
+        writer = database.create_writer(viewer, settings.max_time_ms)
         yield ExportContext(
             viewer,
             reader,

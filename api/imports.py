@@ -41,7 +41,7 @@ async def import_with_progress(settings: Settings, paths: Sequence[Path], screen
                 shown=shown(load()),
                 progress=show,
             )
-        await database.settle_import(settings.company)
+        await database.replace_placeholders(settings.company)
     return report
 
 

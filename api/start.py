@@ -45,7 +45,7 @@ async def _say_what_lacks(database: Database, spec: Spec) -> None:
         for field in spec.get_object("task_filter").fields
         if field.is_indexed
     }
-    missing = set(await database.unindexed("task", indexed.values()))
+    missing = set(await database.find_unindexed("task", indexed.values()))
     names = [name for name, path in indexed.items() if path in missing]
     if names:
         log.warning(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 Document = dict[str, Any]
 Documents = list[Document]
 Query = Mapping[str, Any]
-Pair = tuple[str, str]
+SeriesName = tuple[str, str]
 
 COMPANY = "company"  # the collection of companies, and the field that names the owner of a document
 PUBLIC = ""  # the owner of public documents
@@ -46,7 +46,7 @@ class Viewer:
         return document | {COMPANY: self.company}
 
 
-class Part(NamedTuple):
+class Segment(NamedTuple):
     """A stretch of an ordered list: documents that match, in this order.
 
     `computed` are fields that are worked out, stage by stage, before `then` is matched and the order applied.

@@ -11,27 +11,27 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from models.dates import now
 
-TOLERANT = ConfigDict(extra="allow", populate_by_name=True)
+KEEP_UNKNOWN_FIELDS = ConfigDict(extra="allow", populate_by_name=True)
 MIN_NAME = 3  # characters
-TOO_SHORT = f"a name has at least {MIN_NAME} characters, not counting the blanks around it"
+NAME_TOO_SHORT = f"a name has at least {MIN_NAME} characters, not counting the blanks around it"
 
 
 def new_id() -> str:
     return uuid4().hex
 
 
-def trimmed_name(name: str) -> str:
+def trim_name(name: str) -> str:
     """Strip the blanks around a name.
 
     :raises ValueError: fewer than 3 characters are left
     """
     if len(name := name.strip()) < MIN_NAME:
-        raise ValueError(TOO_SHORT)
+        raise ValueError(NAME_TOO_SHORT)
     return name
 
 
 def _named(value: Any) -> Any:
-    """Free data in which every key is a name and every number one. Dots and dollars are kept as they are."""
+    """FreeObject data in which every key is a name and every number one. Dots and dollars are kept as they are."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("a number is too large")
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
@@ -46,20 +46,20 @@ def _opened(value: Any) -> Any:
     return value.as_doc() if isinstance(value, DBRef) else value
 
 
-Name = Annotated[str, AfterValidator(trimmed_name)]
-Free = Annotated[dict[str, Any], BeforeValidator(_opened), AfterValidator(_named)]
+Name = Annotated[str, AfterValidator(trim_name)]
+FreeObject = Annotated[dict[str, Any], BeforeValidator(_opened), AfterValidator(_named)]
 
 
-class Part(BaseModel):
+class SubDocument(BaseModel):
     """A sub-document. Fields that other servers add are kept."""
 
-    model_config = TOLERANT
+    model_config = KEEP_UNKNOWN_FIELDS
 
 
-class Stored(Document):
+class StoredDocument(Document):
     """A document with a string id (32 hexadecimal digits when made here)."""
 
-    model_config = TOLERANT
+    model_config = KEEP_UNKNOWN_FIELDS
 
     id: str = Field(default_factory=new_id, alias="_id")  # type: ignore[assignment]
 
@@ -69,7 +69,7 @@ class Stored(Document):
         return document
 
 
-class Owned(Stored):
+class OwnedDocument(StoredDocument):
     """A document of one company; public when `company` is empty."""
 
     company: str

@@ -1,9 +1,9 @@
 """The company document: a tenant."""
 
-from models.documents.base import Stored
+from models.documents.base import StoredDocument
 
 
-class Company(Stored):
+class Company(StoredDocument):
     name: str
 
     class Settings:

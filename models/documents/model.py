@@ -5,10 +5,10 @@ from typing import ClassVar
 
 from pymongo import IndexModel
 
-from models.documents.base import Free, Name, Owned
+from models.documents.base import FreeObject, Name, OwnedDocument
 
 
-class Model(Owned):
+class Model(OwnedDocument):
     """A trained model; `task` made it, and `ready` says that it is published."""
 
     name: Name
@@ -19,7 +19,7 @@ class Model(Owned):
     comment: str | None = None
     uri: str | None = None
     framework: str | None = None
-    design: Free = {}
+    design: FreeObject = {}
     labels: dict[str, int] = {}
     ready: bool = False
     last_update: datetime | None = None

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 from pymongo import IndexModel
 
-from models.documents.base import Name, Owned
+from models.documents.base import Name, OwnedDocument
 
 
-class Project(Owned):
+class Project(OwnedDocument):
     """`path` are the ids of its ancestors, the outermost first; `basename` is the last part of the name."""
 
     name: Name

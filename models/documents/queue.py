@@ -5,15 +5,15 @@ from typing import ClassVar
 
 from pymongo import IndexModel
 
-from models.documents.base import Name, Owned, Part
+from models.documents.base import Name, OwnedDocument, SubDocument
 
 
-class QueueEntry(Part):
+class QueueEntry(SubDocument):
     task: str
     added: datetime
 
 
-class Queue(Owned):
+class Queue(OwnedDocument):
     """Tasks that wait, first in first out. The default one of a company has the system tag `default`."""
 
     name: Name

@@ -7,16 +7,16 @@ from pydantic import Field, ValidationInfo, field_validator
 from pymongo import TEXT, IndexModel
 
 from models.dates import now
-from models.documents.base import Free, Name, Owned, Part
+from models.documents.base import FreeObject, Name, OwnedDocument, SubDocument
 
 
-class ArtifactTypeData(Part):
+class ArtifactTypeData(SubDocument):
     preview: str | None = None
     content_type: str | None = None
     data_hash: str | None = None
 
 
-class Artifact(Part):
+class Artifact(SubDocument):
     key: str
     type: str
     mode: str = "output"
@@ -28,7 +28,7 @@ class Artifact(Part):
     display_data: list[list[int | float | str | None]] | None = None
 
 
-class Execution(Part):
+class Execution(SubDocument):
     """Older servers keep here what now is in other places.
 
     `model` is in `models.input`, `parameters` in `hyperparams`, `model_desc` in `configuration` and `docker_cmd` in
@@ -53,7 +53,7 @@ class Execution(Part):
         return value
 
 
-class Script(Part):
+class Script(SubDocument):
     binary: str = "python"
     repository: str = ""
     tag: str | None = None
@@ -61,7 +61,7 @@ class Script(Part):
     version_num: str | None = None
     entry_point: str = ""
     working_dir: str | None = None
-    requirements: Free = {}
+    requirements: FreeObject = {}
     diff: str | None = None
 
     @field_validator("*")
@@ -71,7 +71,7 @@ class Script(Part):
         return value.strip() if isinstance(value, str) and info.field_name != "diff" else value
 
 
-class Output(Part):
+class Output(SubDocument):
     """`model` is where older servers keep what now is in `models.output`."""
 
     destination: str | None = None
@@ -85,7 +85,7 @@ class Output(Part):
         return value.strip() if value else value
 
 
-class Hyperparam(Part):
+class Hyperparam(SubDocument):
     section: str
     name: str
     value: str | None = None
@@ -93,25 +93,25 @@ class Hyperparam(Part):
     description: str | None = None
 
 
-class ConfigurationItem(Part):
+class ConfigurationItem(SubDocument):
     name: str
     value: str | None = None
     type: str | None = None
     description: str | None = None
 
 
-class TaskModel(Part):
+class TaskModel(SubDocument):
     name: str | None = None
     model: str
     updated: datetime | None = None
 
 
-class TaskModels(Part):
+class TaskModels(SubDocument):
     input: list[TaskModel] = []
     output: list[TaskModel] = []
 
 
-class LastMetricsEvent(Part):
+class LastMetricsEvent(SubDocument):
     metric: str
     variant: str
     value: float | None = None
@@ -126,7 +126,7 @@ class LastMetricsEvent(Part):
     x_axis_label: str | None = None
 
 
-class Task(Owned):
+class Task(OwnedDocument):
     """One run.
 
     Keys of `hyperparams`, `configuration`, `container` and labels are escaped, those of `last_metrics` hashed.

@@ -7,7 +7,7 @@ from beanie import Document
 from pydantic import Field
 from pymongo import IndexModel
 
-from models.documents.base import TOLERANT
+from models.documents.base import KEEP_UNKNOWN_FIELDS
 
 TRANSITIONS = "taskql_transition"  # a name that ClearML does not use
 
@@ -15,7 +15,7 @@ TRANSITIONS = "taskql_transition"  # a name that ClearML does not use
 class Transition(Document):
     """Numbered from 1 within its task; the id is made of both, so that ids are in the order of time."""
 
-    model_config = TOLERANT
+    model_config = KEEP_UNKNOWN_FIELDS
 
     id: str = Field(alias="_id")  # type: ignore[assignment]
     company: str

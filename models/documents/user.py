@@ -7,10 +7,10 @@ from pydantic import Field
 from pymongo import IndexModel
 
 from models.dates import now
-from models.documents.base import Stored
+from models.documents.base import StoredDocument
 
 
-class User(Stored):
+class User(StoredDocument):
     company: str
     name: str
     given_name: str | None = None

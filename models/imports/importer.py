@@ -29,7 +29,7 @@ from models.imports.files import (
     read_dump,
 )
 from models.imports.mongodump import read_bson
-from models.imports.placeholders import stand_in
+from models.imports.placeholders import build_placeholder_id
 from models.imports.sdk_session import Session
 from models.types import Viewer
 
@@ -223,7 +223,7 @@ class _Writer:
 
     def _project(self, name: str, path: list[str], task: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "_id": stand_in("project", self.viewer.company, name),
+            "_id": build_placeholder_id("project", self.viewer.company, name),
             "name": name,
             "basename": name.rpartition("/")[2],
             "description": "",

@@ -19,12 +19,12 @@ REFERENCES: Mapping[str, Sequence[tuple[str, str]]] = {
 DEFAULT = "default"  # name and system tag of the queue that takes what is enqueued without naming one
 
 
-def stand_in(collection: str, company: str, name: str) -> str:
+def build_placeholder_id(collection: str, company: str, name: str) -> str:
     """The id of a stand-in; the same wherever and whenever it is made."""
     return uuid5(NAMESPACE_URL, f"taskql:{collection}:{company}:{name}").hex
 
 
-async def replace_stand_ins(database: AsyncDatabase[dict[str, Any]], company: str) -> None:
+async def replace_placeholders(database: AsyncDatabase[dict[str, Any]], company: str) -> None:
     """Put the documents that were imported in place of their stand-ins. Doing it again changes nothing."""
     for collection, replaced in (
         ("project", await _projects(database, company)),
@@ -39,7 +39,7 @@ async def _projects(database: AsyncDatabase[dict[str, Any]], company: str) -> di
     """Stand-in → project, for every project that is none."""
     found = database["project"].find({"company": company}, {"name": 1}, sort=[("created", -1), ("_id", -1)])
     pairs = [
-        (stand_in("project", company, document["name"]), document["_id"])
+        (build_placeholder_id("project", company, document["name"]), document["_id"])
         async for document in found
         if isinstance(document.get("name"), str)
     ]
@@ -47,7 +47,7 @@ async def _projects(database: AsyncDatabase[dict[str, Any]], company: str) -> di
 
 
 async def _default_queue(database: AsyncDatabase[dict[str, Any]], company: str) -> dict[str, str]:
-    old = stand_in("queue", company, DEFAULT)
+    old = build_placeholder_id("queue", company, DEFAULT)
     default = {"company": company, "system_tags": DEFAULT, "_id": {"$ne": old}}
     new = await database["queue"].find_one(default, {"_id": 1}, sort=[("created", 1), ("_id", 1)])
     return {old: new["_id"]} if new else {}

@@ -20,7 +20,7 @@ import orjson
 from models import layout
 from models.dates import EPOCH, LATEST_MS, build_date
 from models.imports.files import ImportProblem, Limits, ProblemCode, lines, parse, readable, unique_keys
-from models.metrics.blocks import Curves
+from models.metrics.blocks import SeriesCollector
 from models.metrics.last_metrics import LastMetrics
 from models.types import Viewer
 
@@ -55,7 +55,7 @@ class Session:
         self.file = file
         self.limits = limits
         self.metrics = LastMetrics()
-        self.curves = Curves()
+        self.curves = SeriesCollector()
         self.task: dict[str, Any] = {}
         self.first = self.last = EPOCH
 

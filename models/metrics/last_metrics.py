@@ -8,10 +8,10 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from models.layout import hash_name
-from models.types import Pair
+from models.types import SeriesName
 
 SCALAR = "training_stats_scalar"
-MAX_PAIRS = 2000
+MAX_SERIES = 2000
 MONITORS = (":monitor:machine", ":monitor:gpu")  # they count seconds, not iterations
 INT64 = 2**63
 
@@ -33,8 +33,8 @@ class LastMetrics:
         self.last_metrics = _copied(last_metrics)
         self.last_iteration = max(0, _integer(last_iteration) or 0)
         self.skipped = 0  # scalar events whose value, names or iteration cannot be used
-        self.beyond_cap = 0  # scalar events of further pairs, once there are MAX_PAIRS
-        self._sums: dict[Pair, float] = {}  # what is stored of a mean is rounded
+        self.beyond_cap = 0  # scalar events of further pairs, once there are MAX_SERIES
+        self._sums: dict[SeriesName, float] = {}  # what is stored of a mean is rounded
         self.pairs = sum(map(len, self.last_metrics.values()))
         names = unique_metrics if isinstance(unique_metrics, list) else []
         self._names = dict.fromkeys(name for name in names if isinstance(name, str))
@@ -44,12 +44,12 @@ class LastMetrics:
         """Names ``metric/variant``, in order of arrival."""
         return list(self._names)
 
-    def knows(self, pair: Pair) -> bool:
+    def knows(self, pair: SeriesName) -> bool:
         return hash_name(pair[1]) in self.last_metrics.get(hash_name(pair[0]), {})
 
     def feed(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take one batch of events ``{type, metric, variant, iter, value, timestamp}`` of any type, in any order."""
-        batch: dict[Pair, list[Reported]] = {}
+        batch: dict[SeriesName, list[Reported]] = {}
         for event in events:
             self.reach(event.get("metric"), _integer(event.get("iter")))
             kind = event.get("type")
@@ -70,7 +70,7 @@ class LastMetrics:
         if iteration is not None and metric not in MONITORS:
             self.last_iteration = max(self.last_iteration, iteration)
 
-    def take(self, pair: Pair, reported: Sequence[Reported]) -> dict[str, Any] | None:
+    def take(self, pair: SeriesName, reported: Sequence[Reported]) -> dict[str, Any] | None:
         """What is kept of a pair with all that one batch has of it, in order; None when there are too many pairs."""
         if (kept := self._kept(pair)) is None:
             self.beyond_cap += len(reported)
@@ -90,11 +90,11 @@ class LastMetrics:
         kept |= {"value": last[2], "count": count, "mean_value": round(self._sums[pair] / count, 2)}
         return kept
 
-    def _kept(self, pair: Pair) -> dict[str, Any] | None:
+    def _kept(self, pair: SeriesName) -> dict[str, Any] | None:
         """Find what is kept of a pair, or start it unless there are too many."""
         metric, variant = pair
         if not self.knows(pair):
-            if self.pairs >= MAX_PAIRS:
+            if self.pairs >= MAX_SERIES:
                 return None
             self.pairs += 1
         self._names.setdefault(f"{metric}/{variant}")
@@ -106,13 +106,13 @@ class LastMetrics:
 class Point(NamedTuple):
     """One reported value of a curve; NaN is a gap."""
 
-    pair: Pair
+    pair: SeriesName
     iteration: int
     value: float
     timestamp: int
 
 
-def curve_point(event: Mapping[str, Any]) -> Point | None:
+def read_point(event: Mapping[str, Any]) -> Point | None:
     """Read a scalar event; None when its names or numbers can't be used. A value that is no finite number is a gap."""
     metric, variant = _name(event.get("metric")), _name(event.get("variant"))
     iteration, timestamp = _integer(event.get("iter"), missing=0), _integer(event.get("timestamp"), missing=0)

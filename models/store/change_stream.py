@@ -61,38 +61,38 @@ FORGOTTEN_SAID = "is so old that what came after it is not known any more"
 
 # The database's own time, and how many changes of that time were seen, as hexadecimal text that sorts. MongoDB's resume
 # tokens hold ids of documents, and who is told may not see those of others.
-Position = str
+OplogPosition = str
 
 
-class NoChangesError(Exception):
+class NoChangeStreamError(Exception):
     """The MongoDB is no replica set, so it does not tell what changes."""
 
 
-class PositionError(Exception):
+class OplogPositionError(Exception):
     """A position in the future, or so old that what came after it is not known any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class DocumentChange:
     """What happened to one task: the fields that were written, and the steps of its history, each in order."""
 
     kind: str
     fields: tuple[str, ...] = ()
     steps: tuple[Document, ...] = ()
 
-    def then(self, later: "Change") -> "Change":
+    def then(self, later: "DocumentChange") -> "DocumentChange":
         kind = {(CREATED, CHANGED): CREATED, (DELETED, CREATED): CHANGED}.get((self.kind, later.kind), later.kind)
         fields = tuple(dict.fromkeys([*self.fields, *later.fields]))
-        return Change(kind, fields, (*self.steps, *later.steps)[-MAX_STEPS:])
+        return DocumentChange(kind, fields, (*self.steps, *later.steps)[-MAX_STEPS:])
 
 
-class Record(NamedTuple):
+class ChangeRecord(NamedTuple):
     """One change as the stream brings it. `key` is the id of a task, of a block of its curves, or EVERY_BLOCK."""
 
-    position: Position
+    position: OplogPosition
     is_task: bool
     key: str
-    change: Change
+    change: DocumentChange
 
     @property
     def task(self) -> str:
@@ -100,50 +100,50 @@ class Record(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ChangeBatch:
     """What changed behind `after`, up to and with `upto`: tasks by their ids, and blocks of curves by theirs.
 
     `removed` has the blocks that were removed, also those that were made anew since.
     """
 
-    after: Position
-    upto: Position
-    tasks: Mapping[str, Change]
-    blocks: Mapping[str, Change]
+    after: OplogPosition
+    upto: OplogPosition
+    tasks: Mapping[str, DocumentChange]
+    blocks: Mapping[str, DocumentChange]
     removed: frozenset[str] = frozenset()
 
-    def then(self, later: "Batch") -> "Batch":
+    def then(self, later: "ChangeBatch") -> "ChangeBatch":
         """Both in one."""
         tasks, blocks = dict(self.tasks), dict(self.blocks)
         for into, changes in ((tasks, later.tasks), (blocks, later.blocks)):
             for key, change in changes.items():
                 into[key] = into[key].then(change) if key in into else change
-        return Batch(self.after, later.upto, tasks, blocks, self.removed | later.removed)
+        return ChangeBatch(self.after, later.upto, tasks, blocks, self.removed | later.removed)
 
 
-def batch(after: Position, upto: Position, records: Iterable[Record]) -> Batch:
-    tasks: dict[str, Change] = {}
-    blocks: dict[str, Change] = {}
+def build_change_batch(after: OplogPosition, upto: OplogPosition, records: Iterable[ChangeRecord]) -> ChangeBatch:
+    tasks: dict[str, DocumentChange] = {}
+    blocks: dict[str, DocumentChange] = {}
     removed = set()
     for _, is_task, key, change in records:
         into = tasks if is_task else blocks
         into[key] = into[key].then(change) if key in into else change
         if not is_task and change.kind == DELETED:
             removed.add(key)
-    return Batch(after, upto, tasks, blocks, frozenset(removed))
+    return ChangeBatch(after, upto, tasks, blocks, frozenset(removed))
 
 
-class Stream:
+class ChangeStream:
     """MongoDB's change stream from a position on, or from now."""
 
-    def __init__(self, stream: AsyncDatabaseChangeStream[Document], after: Position | None) -> None:
+    def __init__(self, stream: AsyncDatabaseChangeStream[Document], after: OplogPosition | None) -> None:
         self._stream = stream
         self._after = self.position = after or self._here()
         self._time, self._count = Timestamp(0, 0), 0
 
     @classmethod
-    async def open(cls, database: AsyncDatabase[Document], after: Position | None) -> "Stream":
-        """Raises NoChangesError, PositionError, PyMongoError."""
+    async def open(cls, database: AsyncDatabase[Document], after: OplogPosition | None) -> "ChangeStream":
+        """Raises NoChangeStreamError, OplogPositionError, PyMongoError."""
         at = Timestamp(int(after[:8], 16), int(after[8:16], 16)) if after else None
         watched = database.with_options(codec_options=TOLERANT).watch(
             list(PIPELINE), start_at_operation_time=at, max_await_time_ms=WINDOW_MS
@@ -154,10 +154,10 @@ class Stream:
     async def close(self) -> None:
         await self._stream.close()
 
-    async def next(self) -> Iterable[Record] | None:
-        """What the next change comes to; None when there was none for a while. Raises PositionError, PyMongoError."""
+    async def next(self) -> Iterable[ChangeRecord] | None:
+        """The records of the next change; None after a while without one. Raises OplogPositionError, PyMongoError."""
         if not self._stream.alive:  # the database was dropped, and had no tasks
-            raise PositionError(FORGOTTEN_SAID)
+            raise OplogPositionError(FORGOTTEN_SAID)
         with _explained():
             event = await self._stream.try_next()
         if event is None:
@@ -165,13 +165,13 @@ class Stream:
             return None
         time = event["clusterTime"]
         self._time, self._count = time, self._count + 1 if time == self._time else 1
-        position = position_at(time, self._count)
+        position = build_oplog_position(time, self._count)
         if position <= self._after:
             return ()
         self.position = position
         return _records(position, event)
 
-    def _here(self) -> Position:
+    def _here(self) -> OplogPosition:
         """Where MongoDB has come to; more of that very time may come."""
         token = self._stream.resume_token
         assert token
@@ -184,40 +184,40 @@ def _explained() -> Iterator[None]:
         yield
     except OperationFailure as error:
         if error.code == NO_REPLICA_SET:
-            raise NoChangesError from error
+            raise NoChangeStreamError from error
         if error.code in FORGOTTEN:
-            raise PositionError(FORGOTTEN_SAID) from error
+            raise OplogPositionError(FORGOTTEN_SAID) from error
         raise
 
 
-def position_at(time: Timestamp, count: int) -> Position:
+def build_oplog_position(time: Timestamp, count: int) -> OplogPosition:
     return f"{time.time:08x}{time.inc:08x}{count:06x}"
 
 
-def _records(position: Position, event: Mapping[str, Any]) -> Iterable[Record]:
-    """The change in an event; none of what nobody can name. Raises PositionError when all tasks are others now."""
+def _records(position: OplogPosition, event: Mapping[str, Any]) -> Iterable[ChangeRecord]:
+    """The change in an event; none of what nobody can name. Raises OplogPositionError when all tasks are others now."""
     operation, collection = event["operationType"], event["ns"]["coll"]
     if operation in REPLACING:
         return _of_collections(position, {collection, event.get("to", {}).get("coll")})
     if collection == TRANSITIONS:
         return _of_step(position, operation, event.get("step"))
-    change = Change(KINDS[operation], tuple(event["fields"]))
+    change = DocumentChange(KINDS[operation], tuple(event["fields"]))
     return _named(position, collection == TASKS, event["documentKey"]["_id"], change)
 
 
-def _of_collections(position: Position, collections: Collection[str | None]) -> Iterable[Record]:
+def _of_collections(position: OplogPosition, collections: Collection[str | None]) -> Iterable[ChangeRecord]:
     if TASKS in collections:
-        raise PositionError(FORGOTTEN_SAID)
-    return [Record(position, False, EVERY_BLOCK, Change(DELETED))] if SERIES in collections else ()
+        raise OplogPositionError(FORGOTTEN_SAID)
+    return [ChangeRecord(position, False, EVERY_BLOCK, DocumentChange(DELETED))] if SERIES in collections else ()
 
 
-def _of_step(position: Position, operation: str, step: Any) -> Iterable[Record]:
+def _of_step(position: OplogPosition, operation: str, step: Any) -> Iterable[ChangeRecord]:
     # a document with `$ref` and `$id` is decoded as a DBRef
     if operation != "insert" or not isinstance(step, dict):
         return ()
-    return _named(position, True, step.get("task"), Change(CHANGED, (), (step,)))
+    return _named(position, True, step.get("task"), DocumentChange(CHANGED, (), (step,)))
 
 
-def _named(position: Position, is_task: bool, key: Any, change: Change) -> Iterable[Record]:
+def _named(position: OplogPosition, is_task: bool, key: Any, change: DocumentChange) -> Iterable[ChangeRecord]:
     # JavaScript is decoded as a kind of text that can't be a key
-    return [Record(position, is_task, key, change)] if type(key) is str else ()
+    return [ChangeRecord(position, is_task, key, change)] if type(key) is str else ()

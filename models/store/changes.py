@@ -15,7 +15,16 @@ from bson import Timestamp
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
-from models.store.change_stream import WINDOW_MS, Batch, Position, PositionError, Record, Stream, batch, position_at
+from models.store.change_stream import (
+    WINDOW_MS,
+    ChangeBatch,
+    ChangeRecord,
+    ChangeStream,
+    OplogPosition,
+    OplogPositionError,
+    build_change_batch,
+    build_oplog_position,
+)
 from models.types import Document
 
 log = logging.getLogger("taskql.changes")
@@ -28,11 +37,11 @@ MANY = 0xFFFFFF  # changes of one time, more than there can be
 class Listener(NamedTuple):
     """Whom to tell each batch, and whom to tell when there will be no more."""
 
-    tell: Callable[[Batch], None]
+    tell: Callable[[ChangeBatch], None]
     end: Callable[[Exception], None]
 
 
-class Changes:
+class SharedChangeStream:
     """The changes of a database, for all who listen."""
 
     def __init__(self, database: AsyncDatabase[Document]) -> None:
@@ -41,12 +50,12 @@ class Changes:
         self._starting = asyncio.Lock()
         self._looking_back = asyncio.Lock()
         self._running: asyncio.Task[None] | None = None
-        self._records: list[Record] = []
-        self._known_from: Position = ""  # the records have all that is behind it
-        self.position: Position = ""  # up to here
+        self._records: list[ChangeRecord] = []
+        self._known_from: OplogPosition = ""  # the records have all that is behind it
+        self.position: OplogPosition = ""  # up to here
 
     @contextlib.asynccontextmanager
-    async def listening(self, listener: Listener) -> AsyncIterator[None]:
+    async def listen(self, listener: Listener) -> AsyncIterator[None]:
         """The listener is told all behind the position that there is then. Raises NoChangesError, PyMongoError."""
         async with self._starting:
             if self._running is None:
@@ -60,16 +69,16 @@ class Changes:
                 self._running.cancel()
                 self._running = None
 
-    async def come_to(self, position: Position) -> None:
-        """Another process may have told of a change before this one comes to it. Raises PositionError, PyMongoError."""
+    async def wait_until(self, position: OplogPosition) -> None:
+        """Wait for a position that another process was first to read. Raises OplogPositionError, PyMongoError."""
         if position > self.position:
-            if position > position_at(await self._now(), MANY):
-                raise PositionError("lies in the future")
+            if position > build_oplog_position(await self._now(), MANY):
+                raise OplogPositionError("lies in the future")
             while position > self.position and self._running:  # noqa: ASYNC110 - it will be there at once
                 await asyncio.sleep(WINDOW_MS / 1000)
 
-    async def since(self, after: Position) -> list[Record]:
-        """What came after a position, for those who listen. Raises PositionError, PyMongoError."""
+    async def read_since(self, after: OplogPosition) -> list[ChangeRecord]:
+        """What came after a position, for those who listen. Raises OplogPositionError, PyMongoError."""
         async with self._looking_back:
             if after < self._known_from:
                 await self._look_back(after)
@@ -77,12 +86,12 @@ class Changes:
             return self._records[start:]
 
     async def _start(self) -> None:
-        stream = await Stream.open(self._database, None)
+        stream = await ChangeStream.open(self._database, None)
         self.position = self._known_from = stream.position
         self._records = []
         self._running = asyncio.create_task(self._run(stream))
 
-    async def _run(self, stream: Stream) -> None:
+    async def _run(self, stream: ChangeStream) -> None:
         """Until nobody listens, or there is nothing more to be known."""
         try:
             while True:
@@ -101,7 +110,7 @@ class Changes:
         """Whether this task is still the one that reads: `wait_for` of Python 3.11 may lose its cancellation."""
         return self._running is asyncio.current_task()
 
-    async def _follow(self, stream: Stream) -> None:
+    async def _follow(self, stream: ChangeStream) -> None:
         """Tell what comes until the connection fails, or nobody listens."""
         async with contextlib.AsyncExitStack() as opened:
             opened.push_async_callback(stream.close)
@@ -114,16 +123,16 @@ class Changes:
             except PyMongoError as error:
                 log.warning("changes can't be read at the moment: %s", error)
 
-    async def _open_again(self) -> Stream:
+    async def _open_again(self) -> ChangeStream:
         """Where it broke off."""
         while True:
             await asyncio.sleep(PAUSE)
             try:
-                return await Stream.open(self._database, self.position)
+                return await ChangeStream.open(self._database, self.position)
             except PyMongoError as error:
                 log.warning("changes can't be read yet: %s", error)
 
-    def _tell(self, records: list[Record], position: Position) -> None:
+    def _tell(self, records: list[ChangeRecord], position: OplogPosition) -> None:
         before, self.position = self.position, position
         if not records:
             return
@@ -131,26 +140,26 @@ class Changes:
         if (over := len(self._records) - KEPT) > 0:
             self._known_from = self._records[over - 1].position
             del self._records[:over]
-        told = batch(before, position, records)
+        told = build_change_batch(before, position, records)
         for listener in list(self._listeners):
             listener.tell(told)
 
-    async def _look_back(self, after: Position) -> None:
+    async def _look_back(self, after: OplogPosition) -> None:
         """Read what the records lack. Meanwhile they may lose more of their beginning."""
-        found: list[Record] = []
+        found: list[ChangeRecord] = []
         known_from = self._known_from
         async with contextlib.AsyncExitStack() as opened:
-            stream = await Stream.open(self._database, after)
+            stream = await ChangeStream.open(self._database, after)
             opened.push_async_callback(stream.close)
             # where nothing is written, the stream does not come to the very place from which the records are
-            last = position_at(await self._now(), 0)
+            last = build_oplog_position(await self._now(), 0)
             while stream.position < self._known_from:
                 records = await stream.next()
                 found += records or ()
                 if records is None and stream.position >= last and self._known_from == known_from:
                     break
                 if len(found) > MAX_BEHIND:
-                    raise PositionError(f"has more than {MAX_BEHIND} changes behind it")
+                    raise OplogPositionError(f"has more than {MAX_BEHIND} changes behind it")
         end = bisect_right(found, self._known_from, key=lambda record: record.position)
         self._records[:0], self._known_from = found[:end], after
 
@@ -160,9 +169,9 @@ class Changes:
         return found
 
 
-async def _window(stream: Stream) -> list[Record]:
+async def _window(stream: ChangeStream) -> list[ChangeRecord]:
     """What comes within a window from the first change on."""
-    found: list[Record] = []
+    found: list[ChangeRecord] = []
     loop = asyncio.get_running_loop()
     end = None
     while end is None or loop.time() < end:

@@ -21,12 +21,12 @@ from models.documents.queue import Queue
 from models.documents.task import Task
 from models.documents.transition import TRANSITIONS, Transition
 from models.documents.user import User
-from models.imports.placeholders import DEFAULT, replace_stand_ins, stand_in
-from models.store.changes import Changes
+from models.imports.placeholders import DEFAULT, build_placeholder_id, replace_placeholders
+from models.store.changes import SharedChangeStream
 from models.store.indexes import Indexes
 from models.store.reader import Reader
 from models.store.turns import COMMANDS, Turns
-from models.store.writer import KEYS, Common, Writer
+from models.store.writer import IDEMPOTENCY_KEYS, Writer, WriterState
 from models.types import Viewer
 
 log = logging.getLogger("taskql.db")
@@ -52,29 +52,31 @@ class Database:
     """A connected database with its Beanie documents bound."""
 
     database: AsyncDatabase[dict[str, Any]]
-    writing: Common = field(default_factory=Common)
-    changes: Changes = field(init=False)
+    writing: WriterState = field(default_factory=WriterState)
+    changes: SharedChangeStream = field(init=False)
     indexes: Indexes = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "changes", Changes(self.database))
-        object.__setattr__(self, "indexes", Indexes(self.database, [*DOCUMENTS, *OWN, KEYS]))
+        object.__setattr__(self, "changes", SharedChangeStream(self.database))
+        object.__setattr__(self, "indexes", Indexes(self.database, [*DOCUMENTS, *OWN, IDEMPOTENCY_KEYS]))
 
-    def reader(self, viewer: Viewer, max_time_ms: int = 5000, commands: int = COMMANDS) -> Reader:
+    def create_reader(self, viewer: Viewer, max_time_ms: int = 5000, commands: int = COMMANDS) -> Reader:
         """A reader for one request, which has so many commands at once."""
         return Reader(viewer, self.database, max_time_ms, indexes=self.indexes, turns=Turns(commands))
 
     @asynccontextmanager
-    async def still(self, viewer: Viewer, max_time_ms: int = 5000, commands: int = COMMANDS) -> AsyncIterator[Reader]:
+    async def open_snapshot(
+        self, viewer: Viewer, max_time_ms: int = 5000, commands: int = COMMANDS
+    ) -> AsyncIterator[Reader]:
         """A reader to whom nothing changes from its first look on; a standalone server can't keep still."""
-        reader = self.reader(viewer, max_time_ms, commands)
-        if (await reader.server())["topology"] == "standalone":
+        reader = self.create_reader(viewer, max_time_ms, commands)
+        if (await reader.read_server())["topology"] == "standalone":
             yield reader
             return
         async with self.database.client.start_session(snapshot=True) as session:
             yield replace(reader, snapshot=session)
 
-    def writer(self, viewer: Viewer, max_time_ms: int = 5000) -> Writer:
+    def create_writer(self, viewer: Viewer, max_time_ms: int = 5000) -> Writer:
         return Writer(viewer, self.database, max_time_ms, self.writing, self.indexes)
 
     async def ping(self) -> None:
@@ -104,11 +106,11 @@ class Database:
         await self.indexes.read()
         return failures
 
-    async def settle_import(self, company: str) -> None:
+    async def replace_placeholders(self, company: str) -> None:
         """What imported documents entail for those that taskql had made in their place."""
-        await replace_stand_ins(self.database, company)
+        await replace_placeholders(self.database, company)
 
-    async def unindexed(self, collection: str, fields: Iterable[str]) -> list[str]:
+    async def find_unindexed(self, collection: str, fields: Iterable[str]) -> list[str]:
         """Those of the fields that no index of the collection leads to (alone, or behind the company)."""
         served = {"_id"}
         for index in (await self.database[collection].index_information()).values():
@@ -135,7 +137,9 @@ class Database:
             await self.database["user"].update_one({"_id": user}, {"$setOnInsert": document}, upsert=True)
 
     async def _ensure_default_queue(self, company: str) -> None:
-        queue = Queue(_id=stand_in("queue", company, DEFAULT), company=company, name=DEFAULT, system_tags=[DEFAULT])
+        queue = Queue(
+            _id=build_placeholder_id("queue", company, DEFAULT), company=company, name=DEFAULT, system_tags=[DEFAULT]
+        )
         default = {"company": company, "system_tags": {"$in": [DEFAULT]}}
         document = queue.model_dump(by_alias=True, exclude={"company", "revision_id"})
         with suppress(DuplicateKeyError):  # another process was first

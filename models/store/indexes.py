@@ -34,7 +34,7 @@ class Index(NamedTuple):
     condition: Mapping[str, Any] = {}
 
 
-def plain_indexes(information: Mapping[str, Mapping[str, Any]]) -> tuple[Index, ...]:
+def list_plain_indexes(information: Mapping[str, Mapping[str, Any]]) -> tuple[Index, ...]:
     """Those of a collection that a hint may name, from the driver's `index_information`."""
     return tuple(
         Index(name, tuple(about["key"]), about.get("partialFilterExpression") or {})
@@ -80,7 +80,9 @@ class Indexes:
         except PyMongoError as error:  # to look is not allowed everywhere, and a hint is only a help
             log.debug("the indexes of %s are not known: %s", collection, error)
             return ()
-        return tuple(index for index in plain_indexes(information) if (collection, index.name) not in self._refused)
+        return tuple(
+            index for index in list_plain_indexes(information) if (collection, index.name) not in self._refused
+        )
 
 
 def is_bad_hint(error: Exception) -> bool:
@@ -90,7 +92,7 @@ def is_bad_hint(error: Exception) -> bool:
 # -- what a query asks -----------------------------------------------------------------------------
 
 
-class Conditions(NamedTuple):
+class QueryConditions(NamedTuple):
     """The fields that a query compares: those that have one of some values, and all."""
 
     values: Mapping[str, Sequence[Any]]
@@ -98,14 +100,14 @@ class Conditions(NamedTuple):
     is_text: bool
 
 
-def conditions(query: Mapping[str, Any]) -> Conditions:
+def read_conditions(query: Mapping[str, Any]) -> QueryConditions:
     values: dict[str, Sequence[Any]] = {}
     for field, condition in _required(query):
         found = _values(condition)
         if found is not None and (field not in values or len(found) < len(values[field])):
             values[field] = found
     fields = frozenset(_named(query))
-    return Conditions(values, fields - NO_BOUNDS, "$text" in fields)
+    return QueryConditions(values, fields - NO_BOUNDS, "$text" in fields)
 
 
 def _required(query: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -143,7 +145,7 @@ def _values(condition: Any) -> Sequence[Any] | None:
 
 def hint(indexes: Sequence[Index], query: Mapping[str, Any], sort: Sort) -> str | None:
     """The name of the index that is clearly right for a query in an order, or in none; None when there is none."""
-    asked = conditions(query)
+    asked = read_conditions(query)
     if asked.is_text:
         return None  # MongoDB takes the text index, and no hint beside it
     if ID in asked.values:
@@ -160,7 +162,7 @@ def hint(indexes: Sequence[Index], query: Mapping[str, Any], sort: Sort) -> str 
 
 def is_served(indexes: Sequence[Index], query: Mapping[str, Any], sort: Sort) -> bool:
     """Whether an index has the documents of a query in this order."""
-    asked = conditions(query)
+    asked = read_conditions(query)
     served = (_sorted_fields(index, asked, sort) for index in indexes if _holds_all(index, asked))
     return not asked.is_text and any(served)
 
@@ -185,7 +187,7 @@ def _leading(indexes: Iterable[Index]) -> set[str]:
     return found
 
 
-def _holds_all(index: Index, asked: Conditions) -> bool:
+def _holds_all(index: Index, asked: QueryConditions) -> bool:
     """Whether the index has every document that the query may find."""
     return all(
         field in asked.values if condition == {"$exists": True} else asked.values.get(field) == [condition]
@@ -193,7 +195,7 @@ def _holds_all(index: Index, asked: Conditions) -> bool:
     )
 
 
-def _bounded_fields(index: Index, asked: Conditions) -> list[str]:
+def _bounded_fields(index: Index, asked: QueryConditions) -> list[str]:
     """The fields at the beginning of an index by which a query narrows it: values, and after them one range."""
     fields = []
     for field, _ in index.keys:
@@ -204,7 +206,7 @@ def _bounded_fields(index: Index, asked: Conditions) -> list[str]:
     return fields
 
 
-def _sorted_fields(index: Index, asked: Conditions, sort: Sort) -> list[str]:
+def _sorted_fields(index: Index, asked: QueryConditions, sort: Sort) -> list[str]:
     """The first fields of an index that has this order: some with given values, then those of the order; or none."""
     wanted = [*sort.items()]
     orders = wanted, [(field, -direction) for field, direction in wanted]

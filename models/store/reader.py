@@ -17,14 +17,14 @@ from pymongo.errors import OperationFailure
 from models.codecs import TOLERANT
 from models.store.indexes import Indexes, Sort, is_bad_hint
 from models.store.turns import Turns
-from models.types import Document, Documents, Part, Query, Viewer
+from models.types import Document, Documents, Query, Segment, Viewer
 
 Hint = Mapping[str, Any]  # an argument of the driver's methods, or none
 Result = TypeVar("Result")
-BATCH = 100_000  # a batch larger than the answer closes the cursor with the first reply
+MAX_BATCH = 100_000  # a batch larger than the answer closes the cursor with the first reply
 
 
-def tallied(query: Query, by: Mapping[str, Any]) -> list[Query]:
+def build_tally_pipeline(query: Query, by: Mapping[str, Any]) -> list[Query]:
     """The pipeline that counts what matches by the values of these expressions."""
     return [
         {"$match": query},
@@ -51,10 +51,12 @@ class Reader:
         """The reader of another request, whose commands have turns of their own."""
         return replace(self, turns=Turns(self.turns.number))
 
-    async def by_ids(self, collection: str, ids: Sequence[str], projection: Mapping[str, int]) -> Documents:
-        return await self.all(collection, {"_id": {"$in": list(ids)}}, projection, limit=len(ids))
+    async def read_by_ids(self, collection: str, ids: Sequence[str], projection: Mapping[str, int]) -> Documents:
+        return await self.read_all(collection, {"_id": {"$in": list(ids)}}, projection, limit=len(ids))
 
-    async def all(self, collection: str, query: Query, projection: Mapping[str, Any], *, limit: int = 0) -> Documents:
+    async def read_all(
+        self, collection: str, query: Query, projection: Mapping[str, Any], *, limit: int = 0
+    ) -> Documents:
         """Everything that matches, in no order; 0 is no limit."""
         visible = self.viewer.narrow_to_readable(collection, query)
 
@@ -63,7 +65,7 @@ class Reader:
                 visible,
                 projection,
                 limit=limit,
-                batch_size=BATCH,
+                batch_size=MAX_BATCH,
                 max_time_ms=self.max_time_ms,
                 session=self.snapshot,
                 **hint,
@@ -76,8 +78,8 @@ class Reader:
         """Whether an index has the documents that match in this order."""
         return self.indexes.is_served(collection, self.viewer.narrow_to_readable(collection, query), sort)
 
-    async def list(
-        self, collection: str, parts: Sequence[Part], *, skip: int, limit: int, projection: Mapping[str, int]
+    async def read_list(
+        self, collection: str, parts: Sequence[Segment], *, skip: int, limit: int, projection: Mapping[str, int]
     ) -> Documents:
         """The parts one behind the other, from `skip`, at most `limit`: one command."""
         first, *others = (
@@ -89,9 +91,9 @@ class Reader:
         sort = {} if parts[0].computed else parts[0].sort
         return await self._aggregate(collection, [*first, *unions, *ends, {"$limit": limit}], sort)
 
-    async def first_of_each(
+    async def read_first_of_each(
         self, collection: str, path: str, values: Sequence[str], *,
-        part: Part, limit: int, projection: Mapping[str, int],
+        part: Segment, limit: int, projection: Mapping[str, int],
     ) -> Documents:  # fmt: skip
         """For each value that a path may have the first so many of the part that have it, in order; with the path."""
         query = {path: {"$in": list(values), "$not": {"$type": "array"}}}  # a list would be no partition
@@ -108,7 +110,9 @@ class Reader:
 
     async def tally(self, collection: str, query: Query, by: Mapping[str, Any]) -> Documents:
         """How many documents have which values of these expressions: a document with them and `count` for each."""
-        return await self._aggregate(collection, tallied(self.viewer.narrow_to_readable(collection, query), by))
+        return await self._aggregate(
+            collection, build_tally_pipeline(self.viewer.narrow_to_readable(collection, query), by)
+        )
 
     async def group(self, collection: str, query: Query, stages: Sequence[Query], *, limit: int) -> Documents:
         """At most `limit` of what the stages make of the documents that match."""
@@ -116,7 +120,7 @@ class Reader:
             collection, [{"$match": self.viewer.narrow_to_readable(collection, query)}, *stages, {"$limit": limit}]
         )
 
-    async def server(self) -> Document:
+    async def read_server(self) -> Document:
         """The `version` of the database server, and its `topology`: standalone, replica_set or sharded."""
         admin = self.database.client.admin
         async with self._turn():
@@ -141,7 +145,7 @@ class Reader:
 
         async def aggregate(hint: Hint) -> Documents:
             cursor = await self._collection(collection).aggregate(
-                pipeline, self.snapshot, batchSize=BATCH, maxTimeMS=self.max_time_ms, **hint
+                pipeline, self.snapshot, batchSize=MAX_BATCH, maxTimeMS=self.max_time_ms, **hint
             )
             return await cursor.to_list()
 
@@ -167,7 +171,7 @@ class Reader:
         """Bounds what the server can't: it gets a second more than a command."""
         return self.turns.turn(self.max_time_ms / 1000 + 1)
 
-    def _stages(self, collection: str, part: Part) -> Iterable[Mapping[str, Any]]:
+    def _stages(self, collection: str, part: Segment) -> Iterable[Mapping[str, Any]]:
         yield {"$match": self.viewer.narrow_to_readable(collection, part.query)}
         for fields in part.computed:
             yield {"$set": dict(fields)}

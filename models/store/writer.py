@@ -25,15 +25,15 @@ from models.codecs import TOLERANT
 from models.documents.block import SERIES, Block
 from models.documents.transition import TRANSITIONS, Transition
 from models.store.indexes import Indexes, Sort, is_bad_hint
-from models.store.reader import BATCH, Hint, tallied
+from models.store.reader import MAX_BATCH, Hint, build_tally_pipeline
 from models.types import Document, Query, Viewer
 
 log = logging.getLogger("taskql.writing")
 
-KEYS = "taskql_key"  # a name that ClearML does not use
-KEYS_LIVE = timedelta(hours=24)
+IDEMPOTENCY_KEYS = "taskql_key"  # a name that ClearML does not use
+IDEMPOTENCY_KEY_LIFETIME = timedelta(hours=24)
 HELD_NAME = "taskql_name"  # in tasks, projects and queues: the name that nothing else may have while it is there
-BUILDING = 600  # seconds; to build an index reads all tasks that another program has stored
+INDEX_BUILD_SECONDS = 600  # seconds; to build an index reads all tasks that another program has stored
 Result = TypeVar("Result")
 Update = Mapping[str, Any]
 
@@ -43,7 +43,7 @@ class StandaloneError(Exception):
 
 
 @dataclass(slots=True)
-class Common:
+class WriterState:
     """What all writers of a process share."""
 
     line: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -57,7 +57,7 @@ class Writer:
     viewer: Viewer
     database: AsyncDatabase[Document]
     max_time_ms: int
-    common: Common
+    common: WriterState
     indexes: Indexes
 
     async def transact(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
@@ -65,7 +65,7 @@ class Writer:
         await self._prepare()
         return await self._unhinted_if_refused(lambda hints: self._transact(work, hints))
 
-    async def look(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
+    async def run_without_transaction(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
         """What only looks needs no transaction, and no replica set."""
 
         async def attempt(hints: "Hints") -> Result:
@@ -127,8 +127,10 @@ class Writer:
                 "Changes need transactions, and this MongoDB is a standalone server: start it with --replSet rs0 and "
                 "run rs.initiate() in it once. Its data stays as it is."
             )
-        with pymongo.timeout(BUILDING):
-            await self.database[KEYS].create_index("at", expireAfterSeconds=int(KEYS_LIVE.total_seconds()))
+        with pymongo.timeout(INDEX_BUILD_SECONDS):
+            await self.database[IDEMPOTENCY_KEYS].create_index(
+                "at", expireAfterSeconds=int(IDEMPOTENCY_KEY_LIFETIME.total_seconds())
+            )
             await self.database[TRANSITIONS].create_indexes(Transition.Settings.indexes)
             await self.database[SERIES].create_indexes(Block.Settings.indexes)
             for collection in ("task", "project", "queue"):
@@ -170,7 +172,7 @@ class Transaction:
     session: AsyncClientSession | None
     hints: Hints
 
-    async def visible(
+    async def read_visible(
         self, collection: str, query: Query, projection: Mapping[str, Any] | None = None
     ) -> list[Document]:
         return await self._found(collection, self.viewer.narrow_to_readable(collection, query), projection)
@@ -179,13 +181,17 @@ class Transaction:
         """How many visible documents have which values of these expressions."""
         visible = self.viewer.narrow_to_readable(collection, query)
         hint = self.hints.hint(collection, visible)
-        cursor = await self._collection(collection).aggregate(tallied(visible, by), session=self.session, **hint)
+        cursor = await self._collection(collection).aggregate(
+            build_tally_pipeline(visible, by), session=self.session, **hint
+        )
         return await cursor.to_list()
 
-    async def own(self, collection: str, query: Query, projection: Mapping[str, int] | None = None) -> list[Document]:
+    async def read_own(
+        self, collection: str, query: Query, projection: Mapping[str, int] | None = None
+    ) -> list[Document]:
         return await self._found(collection, self.viewer.narrow_to_writable(query), projection)
 
-    async def last(self, collection: str, query: Query, by: str) -> Document | None:
+    async def read_last(self, collection: str, query: Query, by: str) -> Document | None:
         own = self.viewer.narrow_to_writable(query)
         hint = self.hints.hint(collection, own, {by: -1})
         return await self._collection(collection).find_one(own, sort=[(by, -1)], session=self.session, **hint)
@@ -233,7 +239,9 @@ class Transaction:
 
     async def _found(self, collection: str, query: Query, projection: Mapping[str, Any] | None) -> list[Document]:
         hint = self.hints.hint(collection, query)
-        cursor = self._collection(collection).find(query, projection, session=self.session, batch_size=BATCH, **hint)
+        cursor = self._collection(collection).find(
+            query, projection, session=self.session, batch_size=MAX_BATCH, **hint
+        )
         return await cursor.to_list()
 
     def _collection(self, name: str) -> AsyncCollection[Document]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from models.types import Part, Query
+from models.types import Query, Segment
 from resolvers.criteria.filters import join_conditions
 from resolvers.criteria.sort_keys import (
     SCORE,
@@ -128,7 +128,7 @@ def _direct(key: SortKey, item: Mapping[str, Any]) -> SortKey:
 # -- segments --------------------------------------------------------------------------------------
 
 
-def build_sorted_segment(query: Query, order: Order, after: CursorValues | None) -> Part:
+def build_sorted_segment(query: Query, order: Order, after: CursorValues | None) -> Segment:
     """The list after a cursor, or all of it, in one segment that MongoDB sorts: no index has it in this order.
 
     MongoDB sorts by fields that it computes first, not by expressions.
@@ -137,16 +137,16 @@ def build_sorted_segment(query: Query, order: Order, after: CursorValues | None)
     is_after = _write_after(order, numbered, after)
     by_id = {"_id": order.id_direction}
     if not numbered:
-        return Part(join_conditions(query, is_after), by_id)
+        return Segment(join_conditions(query, is_after), by_id)
     values = {_name_value(number): write_value(key) for number, key in numbered}
     ranks = {_name_rank(number): write_rank(key, f"${_name_value(number)}") for number, key in numbered}
     sort: dict[str, int] = {}
     for number, key in numbered:
         sort |= {_name_rank(number): 1, _name_value(number): key.direction}
-    return Part(query, sort | by_id, (values, ranks), is_after)
+    return Segment(query, sort | by_id, (values, ranks), is_after)
 
 
-def build_index_segments(query: Query, order: Order, after: CursorValues | None) -> list[Part]:
+def build_index_segments(query: Query, order: Order, after: CursorValues | None) -> list[Segment]:
     """The segments of the list after a cursor, or of all of it, in an order that an index has (see `Order.sort`)."""
     if not order.keys:
         return [build_sorted_segment(query, order, after)]
@@ -159,20 +159,20 @@ def build_index_segments(query: Query, order: Order, after: CursorValues | None)
     return [nulls, values] if after is None or is_among_nulls else [values]
 
 
-def _build_value_segment(query: Query, order: Order, key: SortKey, after: CursorValues | None) -> Part:
+def _build_value_segment(query: Query, order: Order, key: SortKey, after: CursorValues | None) -> Segment:
     if after is None:
-        return Part(join_conditions(query, write_has_value(key)), order.sort)
+        return Segment(join_conditions(query, write_has_value(key)), order.sort)
     [value] = after.sort_values
     # the bound keeps the index scan short, the alternatives are exact
     bound = {key.path: {"$gte" if key.is_ascending else "$lte": value}}
     next_of_equals = join_conditions({key.path: value}, _write_after_id(order, after.id))
     is_after = {"$or": [{key.path: {key.after_operator: value}}, next_of_equals]}
-    return Part(join_conditions(query, write_has_value(key), bound, is_after), order.sort)
+    return Segment(join_conditions(query, write_has_value(key), bound, is_after), order.sort)
 
 
-def _build_null_segment(query: Query, order: Order, key: SortKey, after: CursorValues | None) -> Part:
+def _build_null_segment(query: Query, order: Order, key: SortKey, after: CursorValues | None) -> Segment:
     is_null = {"$nor": [write_has_value(key)]}
-    return Part(join_conditions(query, is_null, _write_after(order, [], after)), {"_id": order.id_direction})
+    return Segment(join_conditions(query, is_null, _write_after(order, [], after)), {"_id": order.id_direction})
 
 
 def _write_after(order: Order, keys: NumberedKeys, after: CursorValues | None) -> Query:

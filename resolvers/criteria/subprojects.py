@@ -15,7 +15,7 @@ Within = Mapping[str, Sequence[str]]
 async def within(projects: Sequence[str], reader: Reader) -> Within:
     """For each of these projects the ids of all that are inside it, at any depth, by one command."""
     query = {"path": {"$in": list(projects)}}
-    found = await reader.all("project", query, {"path": 1}, limit=MAX_SUBPROJECTS + 1)
+    found = await reader.read_all("project", query, {"path": 1}, limit=MAX_SUBPROJECTS + 1)
     _refuse_more(len(found))
     inside: dict[str, list[str]] = {project: [] for project in projects}
     for document in found:

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 from strawberry.dataloader import DataLoader
 
 from models.status import DOCUMENTED
-from models.store.changes import Changes
+from models.store.changes import SharedChangeStream
 from models.store.reader import Reader
 from models.store.writer import Writer
 from models.types import Document, Viewer
@@ -33,7 +33,7 @@ class Context:
         viewer: Viewer,
         reader: Reader,
         writer: Writer,
-        changes: Changes,
+        changes: SharedChangeStream,
         spec: Spec,
         max_page: int,
         rules: str = DOCUMENTED,
@@ -72,7 +72,7 @@ class Context:
         """The visible documents with these ids, in order, None for those that are not there."""
 
         async def load(keys: list[str]) -> list[Document | None]:
-            return in_order(keys, await self.reader.by_ids(collection, keys, fields))
+            return in_order(keys, await self.reader.read_by_ids(collection, keys, fields))
 
         return await self.load_batched((collection, frozenset(fields)), load, ids)
 

@@ -18,7 +18,7 @@ NEEDS = frozenset().union(*(move.needs for move in MOVES.values()))
 async def available_transitions(
     context: Context, _arguments: Mapping[str, Any], documents: Sequence[Document], _selection: Selection
 ) -> list[list[Document]]:
-    lookup = Lookup(context.viewer, context.reader.all, context.reader.tally)
+    lookup = Lookup(context.viewer, context.reader.read_all, context.reader.tally)
 
     async def load(tasks: list[Document]) -> list[list[Document]]:
         preconditions, moment = await read_preconditions(lookup, tasks, NEEDS), now()

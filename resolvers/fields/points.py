@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from tsdownsample import LTTBDownsampler, MinMaxDownsampler, MinMaxLTTBDownsampler
 
 from models.dates import build_date
-from models.metrics.blocks import Columns
+from models.metrics.blocks import SeriesColumns
 
 Places = NDArray[Any]
 
 
-def shown(columns: Columns, first: int | None, last: int | None, most: int, method: str) -> dict[str, Any]:
+def shown(columns: SeriesColumns, first: int | None, last: int | None, most: int, method: str) -> dict[str, Any]:
     """The columns of a curve within a range of iterations, by HOCON names; at most `most` points."""
     start = 0 if first is None else int(np.searchsorted(columns.iterations, first, "left"))
     end = len(columns.iterations) if last is None else int(np.searchsorted(columns.iterations, last, "right"))
@@ -23,7 +23,7 @@ def shown(columns: Columns, first: int | None, last: int | None, most: int, meth
     return {**listed(kept), "original_count": count, "stride": count / len(kept.iterations) if count else 1.0}
 
 
-def listed(columns: Columns) -> dict[str, Any]:
+def listed(columns: SeriesColumns) -> dict[str, Any]:
     """The columns as lists, by HOCON names."""
     return {
         "iterations": columns.iterations.tolist(),
@@ -32,7 +32,7 @@ def listed(columns: Columns) -> dict[str, Any]:
     }
 
 
-def at_best(columns: Columns, best: Columns, goal: str) -> dict[str, Any] | None:
+def at_best(columns: SeriesColumns, best: SeriesColumns, goal: str) -> dict[str, Any] | None:
     """The point of a curve at the first iteration at which another is best, by HOCON names; None when there is none."""
     others = best.at(np.isfinite(best.values))
     if not len(others.values):

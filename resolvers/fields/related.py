@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.documents.transition import TRANSITIONS
-from models.types import Document, Part
+from models.types import Document, Segment
 from resolvers.criteria.ordering import Order, build_sorted_segment, parse_order
 from resolvers.criteria.pages import Page
 from resolvers.execution.context import Context
@@ -16,7 +16,7 @@ from resolvers.fields.connections import ConnectionPage
 async def subprojects(
     context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], selection: Selection
 ) -> list[list[Document]]:
-    part, page = Part({}, {"name": 1, "_id": 1}), arguments["page"]
+    part, page = Segment({}, {"name": 1, "_id": 1}), arguments["page"]
     return await _first_of_each(
         context, ("project", "parent"), _ids(documents), part, page.limit, build_projection([selection])
     )
@@ -56,13 +56,13 @@ async def _connections(
 
 
 async def _first_of_each(
-    context: Context, of: tuple[str, str], ids: Sequence[str], part: Part, limit: int, fields: Mapping[str, int]
+    context: Context, of: tuple[str, str], ids: Sequence[str], part: Segment, limit: int, fields: Mapping[str, int]
 ) -> list[list[Document]]:
     collection, path = of
 
     async def load(ids: list[str]) -> list[list[Document]]:
         found: dict[Any, list[Document]] = defaultdict(list)
-        for document in await context.reader.first_of_each(
+        for document in await context.reader.read_first_of_each(
             collection, path, ids, part=part, limit=limit, projection=fields
         ):
             found[document[path]].append(document)

@@ -5,7 +5,7 @@ from typing import Any
 
 from models.documents.block import SERIES
 from models.metrics.blocks import columns, is_readable
-from models.types import Document, Pair, Query
+from models.types import Document, Query, SeriesName
 from resolvers.errors import ErrorCode, InputError, limit_exceeded
 from resolvers.execution.context import Context
 from resolvers.execution.selection import Selection
@@ -57,14 +57,16 @@ async def metric_at(
     return await context.load_batched(("metric_at", *pairs, goal), load, ids)
 
 
-async def _blocks(context: Context, tasks: Sequence[str], query: Query) -> Mapping[str, dict[Pair, list[Document]]]:
+async def _blocks(
+    context: Context, tasks: Sequence[str], query: Query
+) -> Mapping[str, dict[SeriesName, list[Document]]]:
     """Of each task the blocks of the curves that match; an odd one hides no other."""
-    curves: dict[str, dict[Pair, list[Document]]] = {task: {} for task in tasks}
-    for block in await context.reader.all(SERIES, {"task": {"$in": list(tasks)}, **query}, {}):
+    curves: dict[str, dict[SeriesName, list[Document]]] = {task: {} for task in tasks}
+    for block in await context.reader.read_all(SERIES, {"task": {"$in": list(tasks)}, **query}, {}):
         if is_readable(block) and type(block["task"]) is str:
             curves[block["task"]].setdefault((block["metric"], block["variant"]), []).append(block)
     return curves
 
 
-def _curve(pair: Pair, blocks: Sequence[Document], window: tuple[Any, Any, int, str]) -> Document:
+def _curve(pair: SeriesName, blocks: Sequence[Document], window: tuple[Any, Any, int, str]) -> Document:
     return {"metric": pair[0], "variant": pair[1], **shown(columns(blocks), *window)}

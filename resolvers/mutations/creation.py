@@ -5,7 +5,7 @@ from typing import Any
 import strawberry
 
 from models import layout
-from models.documents.base import MIN_NAME, TOO_SHORT
+from models.documents.base import MIN_NAME, NAME_TOO_SHORT
 from models.documents.model import Model
 from models.documents.project import Project
 from models.documents.queue import Queue
@@ -44,7 +44,7 @@ async def validate(info: strawberry.Info[Context, None], input: Any) -> bool:  #
         task = await _new(change, "task_validate_input")
         await refuse_taken(change, "task", task.name)
 
-    await context.writer.look(look)
+    await context.writer.run_without_transaction(look)
     return True
 
 
@@ -70,7 +70,7 @@ async def _store(change: Change, task: Task) -> Payload:
 
 async def clone(change: Change) -> Payload:
     id_ = change.asked["task"]
-    found = await change.tx.visible("task", {"_id": id_})
+    found = await change.tx.read_visible("task", {"_id": id_})
     if not found:
         raise not_found("task", id_)
     kept = await _kept(change, found[0])
@@ -95,7 +95,7 @@ async def _kept(change: Change, source: Document) -> Document:
         artifacts = layout.build_artifact_map(item for item in artifacts if isinstance(item.get("key"), str))
     parent, project = source.get("parent"), source.get("project")
     is_orphan = not isinstance(parent, str) or not parent or parent.startswith(layout.DELETED_PREFIX)
-    is_there = isinstance(project, str) and await change.tx.own("project", {"_id": project}, {"_id": 1})
+    is_there = isinstance(project, str) and await change.tx.read_own("project", {"_id": project}, {"_id": 1})
     return kept | {
         "hyperparams": layout.read_hyperparams(source.get("hyperparams"), execution.get("parameters")),
         "configuration": layout.read_configurations(source.get("configuration"), execution.get("model_desc")),
@@ -112,7 +112,7 @@ async def _kept(change: Change, source: Document) -> Document:
 async def _clone_name(change: Change, source: Document) -> str:
     name = source.get("name")
     first = f"Clone of {name.strip() if isinstance(name, str) else source['_id']}"
-    like = await change.tx.own("task", {"name": {"$gte": first, "$lt": first + "\uffff"}}, {"name": 1})
+    like = await change.tx.read_own("task", {"name": {"$gte": first, "$lt": first + "\uffff"}}, {"name": 1})
     taken = {task["name"] for task in like}
     number, free = 1, first
     while free in taken:
@@ -131,7 +131,7 @@ async def create_project(change: Change) -> Payload:
     path: list[str] = []
     for depth in range(1, len(parts)):
         name = "/".join(parts[:depth])
-        known = await change.tx.own("project", {"name": name}, {"_id": 1})
+        known = await change.tx.read_own("project", {"name": name}, {"_id": 1})
         path.append(known[0]["_id"] if known else await _add_project(change, name, path, {}))
     values = {name: value for name, value in change.asked.items() if name != "idempotency_key"}
     id_ = await _add_project(change, "/".join(parts), path, values)
@@ -144,7 +144,7 @@ def _parts(name: str) -> list[str]:
     if any(parts) and not all(parts):
         raise _bad_name("a slash separates the names of two projects; remove one that has no name before or after it")
     if len(parts[0]) < MIN_NAME:
-        raise _bad_name(f"{TOO_SHORT}; {parts[0]!r} has {len(parts[0])}")
+        raise _bad_name(f"{NAME_TOO_SHORT}; {parts[0]!r} has {len(parts[0])}")
     if len(parts) > MAX_DEPTH:
         message = f"project names {len(parts)} projects inside one another; the maximum is {MAX_DEPTH}."
         raise limit_exceeded(message, limit="projects", maximum=MAX_DEPTH, actual=len(parts))

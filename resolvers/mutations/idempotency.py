@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from models.store.writer import KEYS, Transaction
+from models.store.writer import IDEMPOTENCY_KEYS, Transaction
 from models.types import Document, Viewer
 from resolvers.errors import ConflictError, ErrorCode, InputError
 
@@ -32,7 +32,7 @@ class Key:
 
     async def known(self, tx: Transaction) -> Mapping[str, Document]:
         """What is kept of it; raises ConflictError when it is of another request."""
-        found = await tx.own(KEYS, {"_id": {"$in": [self.call, self.own]}})
+        found = await tx.read_own(IDEMPOTENCY_KEYS, {"_id": {"$in": [self.call, self.own]}})
         if any(kept["request"] != self.request for kept in found):
             message = "This idempotencyKey was given with another request; use a new one."
             raise ConflictError(ErrorCode.IDEMPOTENCY_KEY_REUSED, message, field="idempotencyKey")
@@ -45,9 +45,9 @@ class Key:
 
     async def keep(self, tx: Transaction, known: Mapping[str, Document], answer: Document, at: datetime) -> None:
         if self.call not in {self.own, *known}:
-            await tx.insert(KEYS, {"_id": self.call, "request": self.request, "at": at})
+            await tx.insert(IDEMPOTENCY_KEYS, {"_id": self.call, "request": self.request, "at": at})
         kept = {"_id": self.own, "request": self.request, "answer": orjson.dumps(answer), "at": at}
-        await tx.insert(KEYS, kept)
+        await tx.insert(IDEMPOTENCY_KEYS, kept)
 
 
 def key_of(viewer: Viewer, mutation: str, asked: Mapping[str, Any]) -> Key | None:

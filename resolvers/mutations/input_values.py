@@ -9,7 +9,7 @@ from bson.errors import BSONError
 from pydantic import ValidationError
 
 from models import layout
-from models.documents.base import Owned
+from models.documents.base import OwnedDocument
 from models.documents.task import Task
 from models.rules import in_force, is_known_destination
 from models.status import COMPLETED
@@ -20,7 +20,7 @@ from schema.spec import FieldSpec, MapView, ObjectSpec, Ref, Spec
 
 OF_THE_REQUEST = {"force", "idempotency_key"}  # what an input says besides values
 DESTINATION = "output.destination"
-Made = TypeVar("Made", bound=Owned)
+Made = TypeVar("Made", bound=OwnedDocument)
 
 
 class Given(NamedTuple):
@@ -185,7 +185,7 @@ async def refuse_unfitting(change: Change, given: list[Given]) -> None:
 
 
 async def _refuse_reference(change: Change, name: str, collection: str, id_: str) -> None:
-    seen = await change.tx.visible(collection, {"_id": id_}, {"company": 1, "status": 1})
+    seen = await change.tx.read_visible(collection, {"_id": id_}, {"company": 1, "status": 1})
     found = seen[0] if seen else None
     is_own = found is not None and change.viewer.can_write(found)
     if collection == "project" and found and not is_own:

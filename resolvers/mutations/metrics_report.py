@@ -10,10 +10,10 @@ import strawberry
 
 from models.documents.block import SERIES
 from models.layout import hash_name
-from models.metrics.blocks import LAST, Points, appended, last_of, packed
-from models.metrics.last_metrics import MAX_PAIRS, LastMetrics
+from models.metrics.blocks import LAST_BLOCK_FIELDS, Points, append_points, build_last_blocks_query, pack_points
+from models.metrics.last_metrics import MAX_SERIES, LastMetrics
 from models.status import PUBLISHED, PUBLISHING, STATUSES
-from models.types import Document, Pair
+from models.types import Document, SeriesName
 from resolvers.errors import ConflictError, ErrorCode, InputError, limit_exceeded
 from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
@@ -77,13 +77,13 @@ async def store(change: Change) -> Payload:
     points, kept = change.asked["points"], LastMetrics(*map(task.get, KEPT))
     bad = {at: why for at, point in enumerate(points) if (why := _wrong(point))}
     places = _by_pair(points, bad)
-    last = await change.tx.own(SERIES, last_of(task["_id"], places), LAST)
+    last = await change.tx.read_own(SERIES, build_last_blocks_query(task["_id"], places), LAST_BLOCK_FIELDS)
     for pair in await _beyond(change, kept, places, last):
         bad |= dict.fromkeys(places.pop(pair), _no_room(pair))
     if places:
         reported = {pair: _packed([points[at] for at in own], change.now) for pair, own in places.items()}
         await _keep(change, task, kept, reported)
-        updates, blocks = appended(task["_id"], reported, last, change.now)
+        updates, blocks = append_points(task["_id"], reported, last, change.now)
         await change.tx.update_each(SERIES, updates)
         await change.tx.insert_all(SERIES, blocks)
     told = [{"index": at, **why} for at, why in sorted(bad.items())]
@@ -99,9 +99,9 @@ def _refuse_locked(task: Document) -> None:
         )
 
 
-def _by_pair(points: Iterable[Mapping[str, Any]], bad: Container[int]) -> dict[Pair, list[int]]:
+def _by_pair(points: Iterable[Mapping[str, Any]], bad: Container[int]) -> dict[SeriesName, list[int]]:
     """The places of the points of each curve, but the bad ones; the curves in the order in which they begin."""
-    places: dict[Pair, list[int]] = {}
+    places: dict[SeriesName, list[int]] = {}
     for at, point in enumerate(points):
         if at not in bad:
             places.setdefault((point["metric"], point["variant"]), []).append(at)
@@ -109,7 +109,7 @@ def _by_pair(points: Iterable[Mapping[str, Any]], bad: Container[int]) -> dict[P
 
 
 def _packed(points: Sequence[Mapping[str, Any]], now: datetime) -> Points:
-    return packed(
+    return pack_points(
         [point["iteration"] for point in points],
         np.array([point.get("timestamp") or now for point in points], "M8[ms]").view("i8"),
         np.array([point.get("value") for point in points], float),  # None becomes NaN
@@ -129,18 +129,20 @@ def _wrong(point: Mapping[str, Any]) -> Document | None:
     return None
 
 
-async def _beyond(change: Change, kept: LastMetrics, curves: Iterable[Pair], last: Iterable[Document]) -> list[Pair]:
+async def _beyond(
+    change: Change, kept: LastMetrics, curves: Iterable[SeriesName], last: Iterable[Document]
+) -> list[SeriesName]:
     """Those of the curves that are new and find no room. One with nothing but gaps is stored, but not kept."""
     stored = {(block["metric"], block["variant"]) for block in last}
     new = [pair for pair in curves if pair not in stored and not kept.knows(pair)]
     if not new:
         return []
-    count = len(await change.tx.own(SERIES, last_of(change.asked["task"]), {"_id": 0, "task": 1}))
-    return new[max(0, MAX_PAIRS - max(count, kept.pairs)) :]
+    count = len(await change.tx.read_own(SERIES, build_last_blocks_query(change.asked["task"]), {"_id": 0, "task": 1}))
+    return new[max(0, MAX_SERIES - max(count, kept.pairs)) :]
 
 
-def _no_room(pair: Pair) -> Document:
-    message = f"A task has at most {MAX_PAIRS} curves, and {pair[1]} of {pair[0]} is one more."
+def _no_room(pair: SeriesName) -> Document:
+    message = f"A task has at most {MAX_SERIES} curves, and {pair[1]} of {pair[0]} is one more."
     return _bad("variant", ErrorCode.LIMIT_EXCEEDED, message)
 
 
@@ -151,7 +153,7 @@ def _bad(field: str, code: ErrorCode, message: str) -> Document:
 # -- what the task keeps ---------------------------------------------------------------------------
 
 
-async def _keep(change: Change, task: Document, kept: LastMetrics, reported: Mapping[Pair, Points]) -> None:
+async def _keep(change: Change, task: Document, kept: LastMetrics, reported: Mapping[SeriesName, Points]) -> None:
     metrics: dict[str, Any] = {}
     names = len(kept.unique_metrics)
     for pair, points in reported.items():

@@ -16,7 +16,7 @@ AT_ONCE = 100  # entries whose tasks are looked up together
 async def the_queue(change: Change) -> Document:
     """The company's queue that the input names, or its default one."""
     id_ = change.asked.get("queue")
-    found = await change.tx.own("queue", build_queue_query(id_))
+    found = await change.tx.read_own("queue", build_queue_query(id_))
     if error := check_queue_choice(found, id_):
         raise error
     return found[0]
@@ -45,7 +45,7 @@ async def _first_waiting(change: Change, queue: Document) -> tuple[list[Any], Do
     ids = list(dict.fromkeys(entry["task"] for entry in entries if isinstance(entry.get("task"), str)))
     for start in range(0, len(ids), AT_ONCE):
         query = {"_id": {"$in": ids[start : start + AT_ONCE]}, "status": QUEUED}
-        found = await change.tx.own("task", query, {"project": 1})
+        found = await change.tx.read_own("task", query, {"project": 1})
         waiting = {task["_id"]: task for task in found}
         for place, id_ in enumerate(ids[start : start + AT_ONCE], start):
             if id_ in waiting:

@@ -55,7 +55,7 @@ class Change:
     async def task(self, id_: str | None = None, fields: Mapping[str, Any] | None = None) -> Document:
         """The viewer's own task; raises InputError when there is none to see and ForbiddenError for a public one."""
         id_ = self.asked["task"] if id_ is None else id_
-        found = await self.tx.visible("task", {"_id": id_}, fields)
+        found = await self.tx.read_visible("task", {"_id": id_}, fields)
         if not found:
             raise not_found("task", id_)
         if error := check_owner(found[0], self.viewer):
@@ -93,7 +93,7 @@ class Change:
 
     async def note(self, task: Document, target: str | None, reason: str, message: str) -> None:
         """Append the move to the history of the task; writers of one task wait for each other, so numbers are whole."""
-        last = await self.tx.last(TRANSITIONS, {"task": task["_id"]}, "number")
+        last = await self.tx.read_last(TRANSITIONS, {"task": task["_id"]}, "number")
         number = last["number"] + 1 if last else 1
         await self.tx.insert(TRANSITIONS, {
             "_id": f"{task['_id']}:{number:09}", "task": task["_id"], "number": number,

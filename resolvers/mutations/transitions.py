@@ -31,7 +31,7 @@ def build_move(name: str) -> Callable[[Change], Awaitable[Payload]]:
 
 async def require_move(change: Change, move: Move, task: Document) -> Situation:
     """Read the situation of a task that is to move; raises the weightiest error that force does not override."""
-    lookup = Lookup(change.viewer, change.tx.visible, change.tx.tally)
+    lookup = Lookup(change.viewer, change.tx.read_visible, change.tx.tally)
     needs = find_needs(move, change.asked)
     [preconditions] = await read_preconditions(lookup, [task], needs, change.asked.get("queue"))
     mutation = change.spec.mutations[change.mutation].graphql_name

@@ -16,7 +16,7 @@ async def refuse_taken(change: Change, collection: str, name: str, own: str | No
     if not _is_unique(change, collection):
         return
     held = {HELD_NAME: name} if collection == "task" else {}
-    find = change.tx.visible if collection == "project" else change.tx.own
+    find = change.tx.read_visible if collection == "project" else change.tx.read_own
     others = await find(collection, {**held, "name": name, "_id": {"$ne": own}}, {"company": 1})
     if others:
         kind = collection if others[0]["company"] else f"public {collection}"

@@ -5,7 +5,7 @@ from typing import Any
 
 import strawberry
 
-from models.types import Document, Part
+from models.types import Document, Segment
 from resolvers.criteria.cursors import read_cursor_values
 from resolvers.criteria.filters import filters_of
 from resolvers.criteria.ordering import CursorValues, Order, build_index_segments, build_sorted_segment, parse_order
@@ -33,7 +33,7 @@ class Listing(Plan):
         page = ConnectionPage(selection, self._page, self._order, list_identity)
 
         def read() -> Awaitable[list[Document]]:
-            return context.reader.list(
+            return context.reader.read_list(
                 self.collection,
                 self._segments(context, page.read_order, page.start),
                 skip=self._page.skip,
@@ -54,7 +54,7 @@ class Listing(Plan):
         wanted, is_more = build_projection([selection], *self._order.paths), True
         while is_more:
             stretch = self._segments(context, self._order, at)
-            found = await context.reader.list(
+            found = await context.reader.read_list(
                 self.collection, stretch, skip=0, limit=self._page.limit, projection=wanted
             )
             for start in range(0, len(found), DEFAULT_PAGE):
@@ -63,7 +63,7 @@ class Listing(Plan):
             is_more = len(found) == self._page.limit
             at = read_cursor_values(found[-1], self._order) if is_more else None
 
-    def _segments(self, context: Context, order: Order, at: CursorValues | None) -> list[Part]:
+    def _segments(self, context: Context, order: Order, at: CursorValues | None) -> list[Segment]:
         if self.is_served(context):
             return build_index_segments(self._query, order, at)
         return [build_sorted_segment(self._query, order, at)]

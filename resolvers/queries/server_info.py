@@ -20,7 +20,7 @@ class ServerInfo(Plan):
     async def answer(self, context: Context, selection: Selection, report: ReportError) -> Any:
         mongodb = None
         if selection.has_field("mongodb"):
-            mongodb = await read_or_null(context.reader.server(), AWAY, selection, "mongodb", report)
+            mongodb = await read_or_null(context.reader.read_server(), AWAY, selection, "mongodb", report)
         [answer] = await build_answers(context, selection, [{**self._known, "mongodb": mongodb}])
         return answer
 

@@ -22,8 +22,14 @@ from typing import Any, NamedTuple
 
 from graphql import ExecutionResult, Executor, execute_subscription_event
 
-from models.store.change_stream import Batch, NoChangesError, Position, PositionError, batch
-from models.store.changes import Changes, Listener
+from models.store.change_stream import (
+    ChangeBatch,
+    NoChangeStreamError,
+    OplogPosition,
+    OplogPositionError,
+    build_change_batch,
+)
+from models.store.changes import Listener, SharedChangeStream
 from resolvers.errors import ErrorCode, ServiceError, coded, limit_exceeded
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, ReportError, build_answers
@@ -74,10 +80,10 @@ class SubscriberGroup:
         self.source = source
         self._executor = executor
         self._context: Context = executor.context_value
-        self._changes: Changes = self._context.changes
+        self._changes: SharedChangeStream = self._context.changes
         self._subscribers: set[Subscriber] = set()
-        self._inbox: Batch | None = None
-        self._delivering: Batch | None = None
+        self._inbox: ChangeBatch | None = None
+        self._delivering: ChangeBatch | None = None
         self._has_changes = asyncio.Event()
         self._error: Exception | None = None  # the error that ended the group
         self._is_stopped = False
@@ -101,32 +107,32 @@ class SubscriberGroup:
         finally:
             self._subscribers.discard(subscriber)
 
-    async def _wait_for(self, position: Position) -> None:
+    async def _wait_for(self, position: OplogPosition) -> None:
         """Wait until this group has delivered what another one has delivered already. Raises InputError."""
         try:
-            await self._changes.come_to(position)
-        except PositionError as error:
+            await self._changes.wait_until(position)
+        except OplogPositionError as error:
             raise build_token_error(str(error)) from error
         while self._delivered_until < position and not self._error:  # noqa: ASYNC110 - rare, and soon over
             await asyncio.sleep(POSITION_PAUSE)
 
     @property
-    def _delivered_until(self) -> Position:
+    def _delivered_until(self) -> OplogPosition:
         """The oplog position up to which all changes are delivered."""
         undelivered = self._delivering or self._inbox
         return undelivered.after if undelivered else self._changes.position
 
-    async def _read_missed(self, token: ResumeToken, position: Position) -> list[Delivery]:
+    async def _read_missed(self, token: ResumeToken, position: OplogPosition) -> list[Delivery]:
         """The events between a token and a position: the rest of the token's batch, and all later changes as one."""
         try:
-            records = await self._changes.since(token.after)
-        except PositionError as error:
+            records = await self._changes.read_since(token.after)
+        except OplogPositionError as error:
             raise build_token_error(str(error)) from error
         rest = [record for record in records if record.position <= token.until and record.task > (token.id or "")]
         later = [record for record in records if token.until < record.position <= position]
         missed = [
-            await _build_events(self.source, self._context, batch(token.after, token.until, rest)),
-            await _build_events(self.source, self._context, batch(token.until, position, later)),
+            await _build_events(self.source, self._context, build_change_batch(token.after, token.until, rest)),
+            await _build_events(self.source, self._context, build_change_batch(token.until, position, later)),
         ]
         return [Delivery(event_batch) for event_batch in missed if event_batch.events]
 
@@ -135,7 +141,7 @@ class SubscriberGroup:
     async def _follow(self) -> None:
         """Deliver changes until the group is stopped. An error ends the group and its subscribers."""
         try:
-            async with self._changes.listening(Listener(self._collect, self._end)):
+            async with self._changes.listen(Listener(self._collect, self._end)):
                 await self.source.start(self._context)
                 self.ready.set_result(None)
                 while not self._is_stopped:
@@ -144,7 +150,7 @@ class SubscriberGroup:
         except Exception as error:  # noqa: BLE001 - each subscriber raises it
             self._end(error)
 
-    def _collect(self, changes: Batch) -> None:
+    def _collect(self, changes: ChangeBatch) -> None:
         if self.source.is_affected_by(changes):
             self._inbox = self._inbox.then(changes) if self._inbox else changes
             self._has_changes.set()
@@ -266,7 +272,7 @@ class Subscriber:
         return is_known
 
 
-async def _build_events(source: EventSource, context: Context, changes: Batch) -> EventBatch:
+async def _build_events(source: EventSource, context: Context, changes: ChangeBatch) -> EventBatch:
     """The events of these changes, as soon as the database answers."""
     while True:
         try:
@@ -284,8 +290,8 @@ def _has_code(error: Exception, codes: Collection[ErrorCode]) -> bool:
 
 
 def _translate_error(error: Exception) -> Exception:
-    if isinstance(error, NoChangesError):
+    if isinstance(error, NoChangeStreamError):
         return ServiceError(ErrorCode.REPLICA_SET_REQUIRED, NO_REPLICA_SET)
-    if isinstance(error, PositionError):
+    if isinstance(error, OplogPositionError):
         return ServiceError(ErrorCode.DATABASE_UNAVAILABLE, CHANGES_LOST)
     return error

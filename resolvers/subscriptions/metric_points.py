@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import strawberry
 
 from models.documents.block import SERIES
-from models.metrics.blocks import BLOCK, as_they_came, is_counted, is_readable
-from models.store.change_stream import EVERY_BLOCK, Batch
-from models.types import Document, Pair
+from models.metrics.blocks import BLOCK_SIZE, is_counted, is_readable, read_reported_points
+from models.store.change_stream import EVERY_BLOCK, ChangeBatch
+from models.types import Document, SeriesName
 from resolvers.errors import not_found
 from resolvers.execution.context import Context
 from resolvers.fields.points import listed
@@ -29,7 +29,7 @@ class PointRange(NamedTuple):
 class StoredBlock(NamedTuple):
     """The series that a block belongs to, and its number of points."""
 
-    series: Pair
+    series: SeriesName
     point_count: int
 
 
@@ -46,19 +46,19 @@ class PointEventSource(EventSource):
         self._blocks: dict[str, StoredBlock] = {}  # by id
 
     async def start(self, context: Context) -> None:
-        self._note_blocks(await context.reader.all(SERIES, self._query, COUNT_FIELDS))
+        self._note_blocks(await context.reader.read_all(SERIES, self._query, COUNT_FIELDS))
 
-    def is_affected_by(self, changes: Batch) -> bool:
+    def is_affected_by(self, changes: ChangeBatch) -> bool:
         return EVERY_BLOCK in changes.blocks or bool(self._select_ids(changes))
 
-    def _select_ids(self, changes: Batch) -> list[str]:
+    def _select_ids(self, changes: ChangeBatch) -> list[str]:
         """The ids of the changed blocks of this task."""
         return [id_ for id_ in changes.blocks if id_.startswith(f"{self._task}/")]
 
-    async def build_events(self, context: Context, changes: Batch) -> EventBatch:
+    async def build_events(self, context: Context, changes: ChangeBatch) -> EventBatch:
         is_all_removed = EVERY_BLOCK in changes.removed
         query = self._query if is_all_removed else {**self._query, "_id": {"$in": self._select_ids(changes)}}
-        blocks = await context.reader.all(SERIES, query, COUNT_FIELDS)
+        blocks = await context.reader.read_all(SERIES, query, COUNT_FIELDS)
         # the counts change after the database has answered, because what it can't answer is asked again
         removed = frozenset(self._blocks) if is_all_removed else changes.removed & self._blocks.keys()
         restarted = {self._blocks.pop(id_).series for id_ in removed}
@@ -73,7 +73,7 @@ class PointEventSource(EventSource):
                 events.append(Event(series, _limit_range(start, end)))
         return build_event_batch(changes.after, changes.upto, events)
 
-    def _note_blocks(self, blocks: Sequence[Document]) -> set[Pair]:
+    def _note_blocks(self, blocks: Sequence[Document]) -> set[SeriesName]:
         """Note the number of points of these blocks; returns the series that they belong to."""
         noted = set()
         for block in blocks:
@@ -83,8 +83,8 @@ class PointEventSource(EventSource):
                 noted.add(series)
         return noted
 
-    def _count_points(self) -> dict[Pair, int]:
-        counts: dict[Pair, int] = {}
+    def _count_points(self) -> dict[SeriesName, int]:
+        counts: dict[SeriesName, int] = {}
         for series, point_count in self._blocks.values():
             counts[series] = counts.get(series, 0) + point_count
         return counts
@@ -95,21 +95,21 @@ class PointEventSource(EventSource):
         return replace(later, content=_limit_range(earlier.content.start, later.content.end))
 
     async def load_documents(self, context: Context, event_batch: EventBatch) -> list[Document]:
-        first_blocks = {(series, points.start // BLOCK) for series, points in _iterate_ranges(event_batch)}
+        first_blocks = {(series, points.start // BLOCK_SIZE) for series, points in _iterate_ranges(event_batch)}
         if not first_blocks:
             return []
         conditions = [
             {"metric": metric, "variant": variant, "number": {"$gte": number}}
             for (metric, variant), number in first_blocks
         ]
-        blocks = await context.reader.all(SERIES, {"task": self._task, "$or": conditions}, {})
+        blocks = await context.reader.read_all(SERIES, {"task": self._task, "$or": conditions}, {})
         readable = [block for block in blocks if is_readable(block)]
         return [self._build_document(series, points, readable) for series, points in _iterate_ranges(event_batch)]
 
-    def _build_document(self, series: Pair, points: PointRange, blocks: Sequence[Document]) -> Document:
+    def _build_document(self, series: SeriesName, points: PointRange, blocks: Sequence[Document]) -> Document:
         metric, variant = series
-        columns = as_they_came([block for block in blocks if (block["metric"], block["variant"]) == series])
-        first_read = points.start // BLOCK * BLOCK
+        columns = read_reported_points([block for block in blocks if (block["metric"], block["variant"]) == series])
+        first_read = points.start // BLOCK_SIZE * BLOCK_SIZE
         appended = columns.at(slice(points.start - first_read, points.end - first_read))
         return {"task": self._task, "metric": metric, "variant": variant, "offset": points.start, **listed(appended)}
 

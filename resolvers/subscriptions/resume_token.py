@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from models.store.change_stream import Position
+from models.store.change_stream import OplogPosition
 from resolvers.criteria.opaque_token import decode_token, digest_content, encode_token
 from resolvers.errors import ErrorCode, InputError
 
@@ -17,8 +17,8 @@ class ResumeToken(NamedTuple):
     ids, so that a token is short and exact.
     """
 
-    after: Position
-    until: Position
+    after: OplogPosition
+    until: OplogPosition
     id: str | None = None
 
     def write(self) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
-from models.store.change_stream import Batch, Position
+from models.store.change_stream import ChangeBatch, OplogPosition
 from models.types import Document
 from resolvers.execution.context import Context
 from resolvers.subscriptions.resume_token import ResumeToken
@@ -27,8 +27,8 @@ class Event:
 class EventBatch:
     """Events that are delivered together, in the order of their keys; `last_key` is the same after `select`."""
 
-    after: Position
-    until: Position
+    after: OplogPosition
+    until: OplogPosition
     events: Mapping[EventKey, Event]
     last_key: EventKey | None
 
@@ -49,11 +49,11 @@ class EventSource(ABC):
         """Read what the first events need. The group listens to changes already, and has delivered none."""
 
     @abstractmethod
-    def is_affected_by(self, changes: Batch) -> bool:
+    def is_affected_by(self, changes: ChangeBatch) -> bool:
         """Whether these changes may make events; decided without the database."""
 
     @abstractmethod
-    async def build_events(self, context: Context, changes: Batch) -> EventBatch:
+    async def build_events(self, context: Context, changes: ChangeBatch) -> EventBatch:
         """Look up what these changes mean for the subscription."""
 
     @abstractmethod
@@ -72,7 +72,7 @@ class EventSource(ABC):
         return build_event_batch(earlier.after, later.until, events.values())
 
 
-def build_event_batch(after: Position, until: Position, events: Iterable[Event]) -> EventBatch:
+def build_event_batch(after: OplogPosition, until: OplogPosition, events: Iterable[Event]) -> EventBatch:
     ordered = sorted(events, key=attrgetter("key"))
     last_key = ordered[-1].key if ordered else None
     return EventBatch(after, until, {event.key: event for event in ordered}, last_key)

@@ -7,7 +7,7 @@ from typing import Any
 from pymongo.errors import PyMongoError
 
 from models.documents.transition import TRANSITIONS
-from models.store.change_stream import CHANGED, DELETED, Batch, Change
+from models.store.change_stream import CHANGED, DELETED, ChangeBatch, DocumentChange
 from models.types import Document, Query
 from resolvers.criteria.filters import Filters, filters_of, join_conditions
 from resolvers.criteria.subprojects import query_of
@@ -40,19 +40,19 @@ class TaskEventSource(EventSource):
     async def start(self, context: Context) -> None:
         """Raise what forbids the filter, which for regular expressions only MongoDB knows."""
         query = join_conditions(await self._build_query(context), {"_id": {"$in": []}})
-        await context.reader.all("task", query, {"_id": 1})
+        await context.reader.read_all("task", query, {"_id": 1})
 
     async def _build_query(self, context: Context) -> Query:
         """The query for the filter with the subprojects that there are now."""
         return (await query_of(self._filter, self._filters, context.reader)).query
 
-    def is_affected_by(self, changes: Batch) -> bool:
+    def is_affected_by(self, changes: ChangeBatch) -> bool:
         return bool(self._select_ids(changes))
 
-    def _select_ids(self, changes: Batch) -> set[str]:
+    def _select_ids(self, changes: ChangeBatch) -> set[str]:
         return self._ids & changes.tasks.keys() if self._ids else set(changes.tasks)
 
-    async def build_events(self, context: Context, changes: Batch) -> EventBatch:
+    async def build_events(self, context: Context, changes: ChangeBatch) -> EventBatch:
         ids = self._select_ids(changes)
         existing = [id_ for id_ in ids if changes.tasks[id_].kind != DELETED]
         query = await self._build_query(context)
@@ -62,7 +62,7 @@ class TaskEventSource(EventSource):
 
     def merge_events(self, earlier: Event, later: Event) -> Event:
         # a client that has not got the creation of a task does not get its removal either
-        change: Change = earlier.content.then(later.content)
+        change: DocumentChange = earlier.content.then(later.content)
         return Event(later.key, change, later.is_removal)
 
     async def load_documents(self, context: Context, event_batch: EventBatch) -> list[Document]:
@@ -80,14 +80,14 @@ class TaskEventSource(EventSource):
             "resume_token": ResumeToken(event_batch.after, event_batch.until, token_id).write(),
         }
 
-    def _name_fields(self, change: Change) -> list[str]:
+    def _name_fields(self, change: DocumentChange) -> list[str]:
         """The GraphQL names of the fields that were written."""
         if change.kind not in {CHANGED, LEFT}:
             return []
         return [self._graphql_names[field] for field in change.fields if field in self._graphql_names]
 
 
-def _build_event(id_: str, change: Change, *, is_matching: bool) -> Event:
+def _build_event(id_: str, change: DocumentChange, *, is_matching: bool) -> Event:
     if is_matching:
         return Event(id_, change)
     if change.kind != DELETED:
@@ -98,7 +98,7 @@ def _build_event(id_: str, change: Change, *, is_matching: bool) -> Event:
 async def _find_matching(context: Context, query: Query, ids: Sequence[str]) -> set[str]:
     """The ids of the tasks that match. A task with a text on which a regular expression fails doesn't match."""
     try:
-        tasks = await context.reader.all("task", join_conditions(query, {"_id": {"$in": ids}}), {"_id": 1})
+        tasks = await context.reader.read_all("task", join_conditions(query, {"_id": {"$in": ids}}), {"_id": 1})
     except PyMongoError as error:
         coded_error = coded(error)
         if coded_error is None or coded_error.code is not ErrorCode.INVALID_REGEX_ERROR:

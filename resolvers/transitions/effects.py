@@ -24,7 +24,7 @@ async def stop(situation: Situation, tx: Transaction, outcome: Outcome) -> None:
     if situation.is_left_to_worker:
         outcome.set["status_message"] = "stopping"
         return
-    [user] = await tx.visible("user", {"_id": tx.viewer.user}, {"name": 1}) or [{}]
+    [user] = await tx.read_visible("user", {"_id": tx.viewer.user}, {"name": 1}) or [{}]
     outcome.set["status_message"] = f"Stopped by {user.get('name') or tx.viewer.user}"
     await leave_queues_if_queued(situation, tx, outcome)
 

@@ -19,7 +19,7 @@ async def forget_models(tx: Transaction, task: Document, mark: str | None) -> tu
     Ready models store the mark in place of the task's id. Without a mark they name no task, like the models that other
     tasks need. Returns the number of models deleted, and of models marked.
     """
-    drafts = await tx.own("model", {"$and": [_build_query(task), {"ready": {"$ne": True}}]}, {"_id": 1})
+    drafts = await tx.read_own("model", {"$and": [_build_query(task), {"ready": {"$ne": True}}]}, {"_id": 1})
     ids = [draft["_id"] for draft in drafts]
     needed = await _find_needed(tx, task, ids)
     deleted = await tx.delete("model", {"_id": {"$in": [id_ for id_ in ids if id_ not in needed]}})
@@ -39,7 +39,7 @@ async def _find_needed(tx: Transaction, task: Document, models: list[Any]) -> se
         return set()
     uses_model = {"$or": [{"models.input.model": {"$in": models}}, {"execution.model": {"$in": models}}]}
     query = {"$and": [{"_id": {"$ne": task["_id"]}}, uses_model]}
-    users = await tx.visible("task", query, {"models.input.model": 1, "execution.model": 1})
+    users = await tx.read_visible("task", query, {"models.input.model": 1, "execution.model": 1})
     needed = {model for user in users for model in _list_input_models(user)}
     return needed & set(models)
 

@@ -200,9 +200,9 @@ async def test_a_long_list_is_read_in_pages_and_answered_in_batches(
 async def still(app: Starlette, database: Database) -> AsyncIterator[ExportContext]:  # noqa: ARG001 - to be empty
     opened, viewer = app.state.database, Viewer("u", COMPANY, "admin")
     assert isinstance(opened, Opened)
-    async with opened.still(viewer, 60_000) as reader:
+    async with opened.open_snapshot(viewer, 60_000) as reader:
         yield ExportContext(
-            viewer, reader, opened.writer(viewer), opened.changes, load(), 2, related_fields=RELATED_FIELDS
+            viewer, reader, opened.create_writer(viewer), opened.changes, load(), 2, related_fields=RELATED_FIELDS
         )
 
 

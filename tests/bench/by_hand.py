@@ -20,7 +20,7 @@ from tsdownsample import MinMaxLTTBDownsampler
 from api.settings import CLEARML_COMPANY
 from models.documents.block import SERIES
 from models.layout import hash_name
-from models.metrics.blocks import LAST, POINT, appended, last_of
+from models.metrics.blocks import LAST_BLOCK_FIELDS, POINT_TYPE, append_points, build_last_blocks_query
 from models.metrics.last_metrics import LastMetrics
 
 FIELDS = (
@@ -78,9 +78,13 @@ async def store(session: AsyncClientSession, one: dict[str, Any]) -> None:
     for (metric, variant), points in curves.items():
         written[f"last_metrics.{hash_name(metric)}.{hash_name(variant)}"] = kept.take((metric, variant), points)
         kept.reach(metric, max(points)[0])
-    packed = {pair: np.array(points, POINT) for pair, points in curves.items()}
-    last = await database[SERIES].find(last_of(one["task"], packed), LAST, session=session, batch_size=10_000).to_list()
-    updates, made = appended(one["task"], packed, last, at)
+    packed = {pair: np.array(points, POINT_TYPE) for pair, points in curves.items()}
+    last = (
+        await database[SERIES]
+        .find(build_last_blocks_query(one["task"], packed), LAST_BLOCK_FIELDS, session=session, batch_size=10_000)
+        .to_list()
+    )
+    updates, made = append_points(one["task"], packed, last, at)
     writes = [*(UpdateOne({"_id": id_}, update) for id_, update in updates),
               *(InsertOne(block | {"company": CLEARML_COMPANY}) for block in made)]  # fmt: skip
     await database[SERIES].bulk_write(writes, session=session)
@@ -100,7 +104,7 @@ async def curves(request: Request) -> Response:
 
 
 def curve(chunks: list[bytes]) -> dict[str, Any]:
-    points = np.frombuffer(b"".join(chunks), POINT)
+    points = np.frombuffer(b"".join(chunks), POINT_TYPE)
     points = points[np.argsort(points["iterations"], kind="stable")]
     values = np.ascontiguousarray(points["values"])
     if len(points) > 500:

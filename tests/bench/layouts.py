@@ -26,15 +26,15 @@ from pymongo.collection import Collection
 
 from api.embedded_mongodb import run_embedded_mongodb
 from models.metrics import blocks as series
-from models.metrics.blocks import LAST, POINT, Points, appended, last_of
-from models.types import Pair
+from models.metrics.blocks import LAST_BLOCK_FIELDS, POINT_TYPE, Points, append_points, build_last_blocks_query
+from models.types import SeriesName
 
 TASKS, CURVES = 50, 20
-PAIRS: list[Pair] = [(f"metric {number % 5}", f"variant {number // 5}") for number in range(CURVES)]
+PAIRS: list[SeriesName] = [(f"metric {number % 5}", f"variant {number // 5}") for number in range(CURVES)]
 DAY = datetime(2026, 1, 31)  # noqa: DTZ001 - stored dates are naive UTC
 TICKS = os.sysconf("SC_CLK_TCK")
 Document = dict[str, Any]
-Report = Mapping[Pair, Points]
+Report = Mapping[SeriesName, Points]
 
 
 class Layout(ABC):
@@ -51,7 +51,7 @@ class Layout(ABC):
         """Put points behind those that are stored."""
 
     @abstractmethod
-    def read(self, tasks: Sequence[str], pair: Pair) -> dict[str, Points]:
+    def read(self, tasks: Sequence[str], pair: SeriesName) -> dict[str, Points]:
         """A curve of each task, by one command."""
 
 
@@ -64,14 +64,14 @@ class Chunks(Layout):
         stored.create_index([(field, 1) for field in ("task", "is_last", "metric", "variant")])
 
     def write(self, task: str, report: Report) -> None:
-        series.BLOCK = self._size
-        found = self.stored.find(last_of(task, report), LAST, batch_size=100_000).to_list()
-        updates, made = appended(task, report, found, DAY)
+        series.BLOCK_SIZE = self._size
+        found = self.stored.find(build_last_blocks_query(task, report), LAST_BLOCK_FIELDS, batch_size=100_000).to_list()
+        updates, made = append_points(task, report, found, DAY)
         self.stored.bulk_write([
             *(UpdateOne({"_id": id_}, update) for id_, update in updates), *(InsertOne(block) for block in made),
         ])  # fmt: skip
 
-    def read(self, tasks: Sequence[str], pair: Pair) -> dict[str, Points]:
+    def read(self, tasks: Sequence[str], pair: SeriesName) -> dict[str, Points]:
         return joined(blocks_of(self.stored, tasks, pair), lambda block: b"".join(block["chunks"]))
 
 
@@ -92,7 +92,7 @@ class Packed(Layout):
         writes: list[Any] = []
         for pair, points in report.items():
             block = last.get(pair)
-            known = np.frombuffer(self._unpack(block["points"]), POINT) if block else points[:0]
+            known = np.frombuffer(self._unpack(block["points"]), POINT_TYPE) if block else points[:0]
             number = block["number"] if block else 0
             whole = np.concatenate([known, points])
             for start in range(0, len(whole), self._size):
@@ -103,7 +103,7 @@ class Packed(Layout):
                 writes.append(InsertOne(made) if is_new else UpdateOne({"_id": block["_id"]}, {"$set": made}))
         self.stored.bulk_write(writes)
 
-    def read(self, tasks: Sequence[str], pair: Pair) -> dict[str, Points]:
+    def read(self, tasks: Sequence[str], pair: SeriesName) -> dict[str, Points]:
         return joined(blocks_of(self.stored, tasks, pair), lambda block: self._unpack(block["points"]))
 
 
@@ -113,7 +113,7 @@ class Numbers(Layout):
     def __init__(self, stored: Collection[Document], size: int) -> None:
         super().__init__(f"numbers, {size}", stored, ("task", "metric", "variant", "number"))
         self._size = size
-        self._written: dict[tuple[str, Pair], int] = defaultdict(int)
+        self._written: dict[tuple[str, SeriesName], int] = defaultdict(int)
 
     def write(self, task: str, report: Report) -> None:
         writes = []
@@ -121,13 +121,13 @@ class Numbers(Layout):
             count = self._written[task, (metric, variant)]  # known for nothing: a favour
             self._written[task, (metric, variant)] += len(points)
             one = {"task": task, "metric": metric, "variant": variant, "number": count // self._size}
-            pushed = {name: {"$each": points[name].tolist()} for name in POINT.names or ()}
+            pushed = {name: {"$each": points[name].tolist()} for name in POINT_TYPE.names or ()}
             writes.append(UpdateOne(one, {"$push": pushed}, upsert=True))
         self.stored.bulk_write(writes)
 
-    def read(self, tasks: Sequence[str], pair: Pair) -> dict[str, Points]:
+    def read(self, tasks: Sequence[str], pair: SeriesName) -> dict[str, Points]:
         def packed(block: Document) -> bytes:
-            return series.packed(*(block[name] for name in POINT.names or ())).tobytes()
+            return series.pack_points(*(block[name] for name in POINT_TYPE.names or ())).tobytes()
 
         return joined(blocks_of(self.stored, tasks, pair), packed)
 
@@ -144,12 +144,12 @@ class Singles(Layout):
             for (metric, variant), points in report.items() for iteration, timestamp, value in points.tolist()
         ])  # fmt: skip
 
-    def read(self, tasks: Sequence[str], pair: Pair) -> dict[str, Points]:
+    def read(self, tasks: Sequence[str], pair: SeriesName) -> dict[str, Points]:
         query = {"task": {"$in": [*tasks]}, "metric": pair[0], "variant": pair[1]}
         found: dict[str, list[tuple[int, int, float]]] = defaultdict(list)
         for one in self.stored.find(query, batch_size=1_000_000):
             found[one["task"]].append((one["i"], one["t"], one["v"]))
-        return {task: np.array(points, POINT) for task, points in found.items()}
+        return {task: np.array(points, POINT_TYPE) for task, points in found.items()}
 
 
 class Wide(Layout):
@@ -162,13 +162,13 @@ class Wide(Layout):
         curves = {series.hash_name("/".join(pair)): points.tobytes() for pair, points in report.items()}
         self.stored.insert_one({"task": task, "curves": curves})
 
-    def read(self, tasks: Sequence[str], pair: Pair) -> dict[str, Points]:
+    def read(self, tasks: Sequence[str], pair: SeriesName) -> dict[str, Points]:
         key = series.hash_name("/".join(pair))
         found = self.stored.find({"task": {"$in": [*tasks]}}, {"task": 1, f"curves.{key}": 1}, batch_size=1_000_000)
         return joined(found.sort("_id"), lambda block: block["curves"][key])
 
 
-def blocks_of(stored: Collection[Document], tasks: Sequence[str], pair: Pair) -> list[Document]:
+def blocks_of(stored: Collection[Document], tasks: Sequence[str], pair: SeriesName) -> list[Document]:
     query = {"task": {"$in": [*tasks]}, "metric": pair[0], "variant": pair[1]}
     return sorted(stored.find(query, batch_size=100_000), key=lambda block: block["number"])
 
@@ -177,7 +177,7 @@ def joined(blocks: Any, packed: Callable[[Document], bytes]) -> dict[str, Points
     found: dict[str, list[bytes]] = defaultdict(list)
     for block in blocks:
         found[block["task"]].append(packed(block))
-    return {task: np.frombuffer(b"".join(parts), POINT) for task, parts in found.items()}
+    return {task: np.frombuffer(b"".join(parts), POINT_TYPE) for task, parts in found.items()}
 
 
 # -- what it takes ---------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def reports(points: int, each: int, tasks: int = TASKS) -> Iterator[dict[str, Re
         values = values + dice.normal(size=values.shape) / 100
         yield {
             f"task {task:02}": {
-                pair: series.packed(steps, 1_790_000_000_000 + 250 * steps, values[task, place] + steps / 7)
+                pair: series.pack_points(steps, 1_790_000_000_000 + 250 * steps, values[task, place] + steps / 7)
                 for place, pair in enumerate(PAIRS)
             } for task in range(tasks)
         }  # fmt: skip
@@ -240,11 +240,11 @@ def layouts(database: Any) -> list[Layout]:
 
 def compare(database: Any, points: int, each: int, rounds: int = 20, count: int = TASKS) -> list[Row]:
     meter, all_ = Meter(database.command("serverStatus")["pid"]), layouts(database)
-    usual = series.BLOCK
+    usual = series.BLOCK_SIZE
     for number, report in enumerate(reports(points, each, count)):
         for layout in turned(all_, number):
             meter.measure(layout.spent["write"], lambda: [layout.write(*one) for one in report.items()])  # noqa: B023
-    series.BLOCK = usual
+    series.BLOCK_SIZE = usual
     tasks = [f"task {number:02}" for number in range(count)]
     for number in range(rounds):
         pair, seen = PAIRS[number % len(PAIRS)], []

@@ -417,7 +417,7 @@ async def test_a_cursor_only_fits_its_own_filter_order_and_viewer(
     for arguments in others:
         assert await refused(client, LIST, after=cursor, **arguments) == "BAD_CURSOR", arguments
     viewer = Viewer(user="u", company=OTHER_COMPANY, role="admin")
-    async with seen_by(app, database, viewer, app.state.database.reader(viewer)) as other:
+    async with seen_by(app, database, viewer, app.state.database.create_reader(viewer)) as other:
         assert await refused(other, LIST, after=cursor, **own) == "BAD_CURSOR"
         theirs = await cursor_of(other, **own)
     assert await refused(client, LIST, after=theirs, **own) == "BAD_CURSOR"
@@ -732,7 +732,7 @@ ROWS: list[Document] = [
 @asynccontextmanager
 async def seen_by(app: Starlette, database: Database, viewer: Viewer, reader: Reader) -> AsyncIterator[Client]:
     """A client of an application whose requests read with this reader."""
-    writer = app.state.database.writer(viewer)
+    writer = app.state.database.create_writer(viewer)
     view = GraphQLView(
         build_schema(load()),
         lambda _: Context(
@@ -755,7 +755,7 @@ async def served(view: GraphQLView) -> AsyncIterator[httpx.AsyncClient]:
 async def hurried(app: Starlette, database: Database) -> AsyncIterator[Client]:
     """A client whose requests may take the database half a second."""
     viewer = Viewer(user="u", company=COMPANY, role="admin")
-    async with seen_by(app, database, viewer, app.state.database.reader(viewer, max_time_ms=500)) as client:
+    async with seen_by(app, database, viewer, app.state.database.create_reader(viewer, max_time_ms=500)) as client:
         yield client
 
 
@@ -844,7 +844,7 @@ async def test_a_fault_of_ours_is_masked_and_found_in_the_log(
     app: Starlette, caplog: pytest.LogCaptureFixture, error: Callable[[], Exception]
 ) -> None:
     viewer = Viewer(user="u", company=COMPANY, role="admin")
-    reader, writer = app.state.database.reader(viewer), app.state.database.writer(viewer)
+    reader, writer = app.state.database.create_reader(viewer), app.state.database.create_writer(viewer)
     view = GraphQLView(
         failing(error),
         lambda _: Context(

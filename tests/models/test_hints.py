@@ -214,7 +214,7 @@ async def test_a_list_has_at_most_a_thousand_values(
 async def test_a_request_has_at_most_so_many_commands_at_once(app: Any, database: Database) -> None:
     """Others wait for their turn, also those that failed give it back."""
     await database.task.insert_one(task(_id="a"))
-    reader = app.state.database.reader(Viewer("u", COMPANY, "admin"), 60_000, 2)
+    reader = app.state.database.create_reader(Viewer("u", COMPANY, "admin"), 60_000, 2)
     seen: list[int] = []
     at_once = 0
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.layout import hash_name
-from models.metrics.last_metrics import MAX_PAIRS, LastMetrics
+from models.metrics.last_metrics import MAX_SERIES, LastMetrics
 from tests.support.paths import DATA
 
 SESSIONS = sorted((DATA / "offline-sessions").glob("*.zip"))
@@ -270,17 +270,17 @@ def test_other_events_have_no_values() -> None:
 
 def test_a_task_keeps_so_many_metrics_and_no_more() -> None:
     """Pairs beyond the cap are ignored and counted, and those that are known go on."""
-    metrics = fed([scalar(1, variant=str(number)) for number in range(MAX_PAIRS + 3)], [scalar(2, variant="0")])
+    metrics = fed([scalar(1, variant=str(number)) for number in range(MAX_SERIES + 3)], [scalar(2, variant="0")])
 
-    assert sum(len(variants) for variants in metrics.last_metrics.values()) == MAX_PAIRS
-    assert len(metrics.unique_metrics) == MAX_PAIRS
+    assert sum(len(variants) for variants in metrics.last_metrics.values()) == MAX_SERIES
+    assert len(metrics.unique_metrics) == MAX_SERIES
     assert metrics.beyond_cap == 3
     assert metrics.last_metrics[hash_name("m")][hash_name("0")]["count"] == 2
 
 
 def test_the_cap_counts_what_is_stored() -> None:
     """A stored task that is full takes no further pair, not even under a new metric."""
-    full = fed([scalar(1, variant=str(number)) for number in range(MAX_PAIRS)]).last_metrics
+    full = fed([scalar(1, variant=str(number)) for number in range(MAX_SERIES)]).last_metrics
 
     metrics = fed([scalar(1, metric="new"), scalar(1, variant="0")], last_metrics=full)
 

@@ -5,11 +5,11 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from api.settings import CLEARML_COMPANY as COMPANY
-from models.imports.placeholders import replace_stand_ins, stand_in
+from models.imports.placeholders import build_placeholder_id, replace_placeholders
 
 Database = AsyncDatabase[dict[str, Any]]
-OLD = stand_in("project", COMPANY, "a/b")
-OUTER = stand_in("project", COMPANY, "a")
+OLD = build_placeholder_id("project", COMPANY, "a/b")
+OUTER = build_placeholder_id("project", COMPANY, "a")
 
 
 async def store(database: Database) -> None:
@@ -32,7 +32,7 @@ async def documents(database: Database, name: str) -> dict[str, dict[str, Any]]:
 
 async def test_everything_that_names_a_stand_in_then_names_the_real_project(database: Database) -> None:
     await store(database)
-    await replace_stand_ins(database, COMPANY)
+    await replace_placeholders(database, COMPANY)
     projects = await documents(database, "project")
     assert projects.keys() == {"real", "outer", "inner", "foreign"}
     assert projects["inner"] | {"parent": "real", "path": ["outer", "real"]} == projects["inner"]
@@ -42,9 +42,9 @@ async def test_everything_that_names_a_stand_in_then_names_the_real_project(data
 
 async def test_a_name_that_came_while_it_was_replaced_is_mended_the_next_time(database: Database) -> None:
     await store(database)
-    await replace_stand_ins(database, COMPANY)
+    await replace_placeholders(database, COMPANY)
     await database["task"].insert_one({"_id": "late", "company": COMPANY, "project": OLD})
-    await replace_stand_ins(database, COMPANY)
+    await replace_placeholders(database, COMPANY)
     assert (await documents(database, "task"))["late"]["project"] == "real"
 
 
@@ -52,12 +52,12 @@ async def test_doing_it_again_changes_nothing(database: Database) -> None:
     await store(database)
     default = {"company": COMPANY, "system_tags": ["default"]}
     await database["queue"].insert_many([
-        {"_id": stand_in("queue", COMPANY, "default"), **default, "entries": [{"task": "t"}]},
+        {"_id": build_placeholder_id("queue", COMPANY, "default"), **default, "entries": [{"task": "t"}]},
         {"_id": "real", "name": "Main", **default, "entries": [{"task": "u"}]},
     ])  # fmt: skip
-    await replace_stand_ins(database, COMPANY)
+    await replace_placeholders(database, COMPANY)
     after = [await documents(database, name) for name in ("project", "task", "model", "queue")]
-    await replace_stand_ins(database, COMPANY)
+    await replace_placeholders(database, COMPANY)
     assert [await documents(database, name) for name in ("project", "task", "model", "queue")] == after
     assert after[3].keys() == {"real"}
     assert after[3]["real"]["entries"] == [{"task": "u"}, {"task": "t"}]
@@ -66,5 +66,5 @@ async def test_doing_it_again_changes_nothing(database: Database) -> None:
 async def test_without_real_ones_the_stand_ins_stay(database: Database) -> None:
     await database["project"].insert_one({"_id": OLD, "name": "a/b", "company": COMPANY})
     before = await documents(database, "project")
-    await replace_stand_ins(database, COMPANY)
+    await replace_placeholders(database, COMPANY)
     assert await documents(database, "project") == before

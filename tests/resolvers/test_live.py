@@ -14,8 +14,8 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 from starlette.applications import Starlette
 
-from models.metrics.blocks import BLOCK
-from models.store.change_stream import Batch, PositionError
+from models.metrics.blocks import BLOCK_SIZE
+from models.store.change_stream import ChangeBatch, OplogPositionError
 from models.store.changes import Listener
 from resolvers.execution.context import Context
 from resolvers.root import build_schema
@@ -132,8 +132,8 @@ async def test_fields_are_those_that_were_written(app: Starlette, live: Socket, 
 async def test_of_what_was_written_only_the_fields_are_kept(app: Starlette, client: Client, database: Database) -> None:
     """A report of metrics writes thousands of paths, and so many changes are kept."""
     await database["task"].insert_one(task(_id="it"))
-    told: asyncio.Queue[Batch] = asyncio.Queue()
-    async with app.state.database.changes.listening(Listener(told.put_nowait, lambda _: None)):
+    told: asyncio.Queue[ChangeBatch] = asyncio.Queue()
+    async with app.state.database.changes.listen(Listener(told.put_nowait, lambda _: None)):
         report = [point for name in range(500) for point in points(f"metric {name}", "train", 1.0)]
         await client.data(REPORT, task="it", points=report)
         batch = await asyncio.wait_for(told.get(), SOON)
@@ -285,7 +285,7 @@ async def test_a_place_that_only_another_process_has_come_to_is_waited_for(
 ) -> None:
     """One that the database itself has not come to is refused."""
     changes = app.state.database.changes
-    async with changes.listening(Listener(lambda _: None, lambda _: None)):
+    async with changes.listen(Listener(lambda _: None, lambda _: None)):
         # nothing is heard while this waits for the database
         with pymongo.MongoClient[dict[str, Any]](mongodb_uri) as other, other.start_session() as session:
             other[database.name]["task"].insert_one(task(_id="it"), session=session)
@@ -293,10 +293,10 @@ async def test_a_place_that_only_another_process_has_come_to_is_waited_for(
         assert time
         there = f"{time.time:08x}{time.inc:08x}{1:06x}"
         assert changes.position < there
-        await asyncio.wait_for(changes.come_to(there), SOON)
+        await asyncio.wait_for(changes.wait_until(there), SOON)
         assert changes.position >= there
-        with pytest.raises(PositionError, match="future"):
-            await changes.come_to(f"{time.time + 3600:08x}{time.inc:08x}{0:06x}")
+        with pytest.raises(OplogPositionError, match="future"):
+            await changes.wait_until(f"{time.time + 3600:08x}{time.inc:08x}{0:06x}")
 
 
 def sealed(packed: bytes) -> str:
@@ -495,7 +495,7 @@ async def test_who_is_too_slow_for_a_curve_misses_its_beginning_and_is_told_so(
 ) -> None:
     """At most 10,000 points are told at once; `offset` tells how many were left out."""
     await database["task"].insert_one(task(_id="it"))
-    await client.data(REPORT, task="it", points=points("loss", "train", *map(float, range(BLOCK))))
+    await client.data(REPORT, task="it", points=points("loss", "train", *map(float, range(BLOCK_SIZE))))
     block = await database["taskql_series"].find_one({})
     told = await live.subscribe(APPENDED, task="it")
     await begun(app)
@@ -504,10 +504,10 @@ async def test_who_is_too_slow_for_a_curve_misses_its_beginning_and_is_told_so(
     more = [block | {"_id": f"{key}/{number:06}", "number": number} for number in range(1, 60)]
     await database["taskql_series"].insert_many(more)
     seen = [await told.next()]
-    while seen[-1]["offset"] + len(seen[-1]["values"]) < 60 * BLOCK:
+    while seen[-1]["offset"] + len(seen[-1]["values"]) < 60 * BLOCK_SIZE:
         seen.append(await told.next())  # a busy machine may tell them in parts
     assert max(len(chunk["values"]) for chunk in seen) <= 10_000
-    assert len(seen) > 1 or seen[0]["offset"] == 60 * BLOCK - 10_000
+    assert len(seen) > 1 or seen[0]["offset"] == 60 * BLOCK_SIZE - 10_000
 
 
 async def test_a_group_without_subscribers_ends_though_its_cancellation_is_lost(
@@ -517,7 +517,7 @@ async def test_a_group_without_subscribers_ends_though_its_cancellation_is_lost(
     looks, is_left = asyncio.Event(), asyncio.Event()
     look_up = TaskEventSource.build_events
 
-    async def lose_a_cancellation(self: TaskEventSource, context: Context, batch: Batch) -> EventBatch:
+    async def lose_a_cancellation(self: TaskEventSource, context: Context, batch: ChangeBatch) -> EventBatch:
         looks.set()
         with suppress(asyncio.CancelledError):
             await is_left.wait()

@@ -12,7 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from starlette.applications import Starlette
 
 from models.documents.block import SERIES
-from models.metrics.blocks import packed
+from models.metrics.blocks import pack_points
 from models.store.database import Database, connect
 from tests.support.asking import TASK
 from tests.support.client import Client
@@ -37,7 +37,7 @@ def broken(document: Document) -> RawBSONDocument:
 
 
 def block(number: int = 0, /, *values: float, **fields: Any) -> Document:
-    chunk = packed([0] * len(values), [0] * len(values), values).tobytes()
+    chunk = pack_points([0] * len(values), [0] * len(values), values).tobytes()
     return {
         "_id": f"it/loss/train/{number:06}", "company": COMPANY, "task": "it", "metric": "loss", "variant": "train",
         "number": number, "points": len(values), "is_last": True, "chunks": [chunk], **fields,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from models.documents.transition import TRANSITIONS
-from models.store.writer import KEYS
+from models.store.writer import IDEMPOTENCY_KEYS
 from schema.load import load
 from tests.support.client import Client
 from tests.support.factories import OTHER_COMPANY, PUBLIC, ids, model, new_id, queue, task
@@ -183,7 +183,7 @@ async def test_a_key_is_for_the_whole_call(client: Client) -> None:
 async def test_a_call_of_which_all_is_refused_leaves_no_key(client: Client) -> None:
     answer = await client.data(STOP, input={"ids": [new_id(), new_id()], "idempotencyKey": "k"})
     assert codes(answer) == ["INVALID_TASK_ID"] * 2
-    assert await client.database[KEYS].count_documents({}) == 0
+    assert await client.database[IDEMPOTENCY_KEYS].count_documents({}) == 0
 
 
 # -- bad input -------------------------------------------------------------------------------------

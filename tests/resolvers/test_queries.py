@@ -385,7 +385,7 @@ async def test_another_viewer_sees_what_the_first_one_does_not(app: Starlette, d
     await database.task.insert_many([task(_id="own"), task(_id="public", company=PUBLIC),
                                      task(_id="foreign", company=OTHER_COMPANY)])  # fmt: skip
     other = Viewer(user="somebody", company=OTHER_COMPANY, role="admin")
-    reader, writer = app.state.database.reader(other), app.state.database.writer(other)
+    reader, writer = app.state.database.create_reader(other), app.state.database.create_writer(other)
     view = GraphQLView(
         build(load()),
         lambda _: Context(

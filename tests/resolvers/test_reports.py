@@ -17,8 +17,8 @@ from models.dates import now
 from models.documents.block import SERIES
 from models.documents.transition import TRANSITIONS
 from models.imports.importer import import_files
-from models.metrics.blocks import BLOCK, POINT
-from models.metrics.last_metrics import MAX_PAIRS
+from models.metrics.blocks import BLOCK_SIZE, POINT_TYPE
+from models.metrics.last_metrics import MAX_SERIES
 from tests.support.asking import change, everything, mutation, refusal
 from tests.support.client import Client
 from tests.support.commands import Commands
@@ -379,11 +379,11 @@ async def test_a_session_gives_what_the_reports_that_it_holds_would(
 
 async def test_blocks_are_filled_up_one_after_the_other(running: Client) -> None:
     step = 0
-    for number in (BLOCK - 24, 23, 1, 1, 2 * BLOCK, BLOCK - 1):
+    for number in (BLOCK_SIZE - 24, 23, 1, 1, 2 * BLOCK_SIZE, BLOCK_SIZE - 1):
         await report(running, {"it": [point(step / 7, step) for step in range(step, step + number)]})
         step += number
     blocks = await running.database[SERIES].find().sort("number").to_list()
-    assert [block["points"] for block in blocks] == [BLOCK] * 4
+    assert [block["points"] for block in blocks] == [BLOCK_SIZE] * 4
     assert [block["is_last"] for block in blocks] == [False] * 3 + [True]
     assert all(block["_id"].startswith("it/") and block["company"] == COMPANY for block in blocks)
     curve = (await curves(running, "it"))["loss", "train"]
@@ -412,7 +412,7 @@ async def test_a_change_event_shows_the_new_points_alone(running: Client) -> Non
     assert event["documentKey"]["_id"] == f"it/{md5('loss')}/{md5('train')}/000000"
     updated = event["updateDescription"]["updatedFields"]
     assert updated["points"] == 3
-    assert np.frombuffer(updated["chunks.1"], POINT)["values"].tolist() == [2, 3]
+    assert np.frombuffer(updated["chunks.1"], POINT_TYPE)["values"].tolist() == [2, 3]
 
 
 async def test_the_curves_of_a_session_go_on(client: Client) -> None:
@@ -441,7 +441,7 @@ async def test_of_twenty_who_report_at_once_nothing_is_lost(running: Client) -> 
     kept = after["last_metrics"][md5("loss")][md5("train")]
     assert (kept["count"], kept["min_value"], kept["max_value"]) == (1200, 0, 19.59)
     blocks = await running.database[SERIES].find().sort("number").to_list()
-    assert [block["points"] for block in blocks] == [BLOCK] * (1200 // BLOCK) + [1200 % BLOCK]
+    assert [block["points"] for block in blocks] == [BLOCK_SIZE] * (1200 // BLOCK_SIZE) + [1200 % BLOCK_SIZE]
 
 
 async def test_a_report_and_a_move_at_once_both_hold(running: Client) -> None:
@@ -542,7 +542,7 @@ async def test_a_literal_beyond_all_doubles_is_refused_as_the_variable_is(runnin
 
 
 async def test_there_is_room_for_so_many_curves_and_no_more(client: Client) -> None:
-    pairs = [("m", str(number), 0.5) for number in range(MAX_PAIRS - 2)]
+    pairs = [("m", str(number), 0.5) for number in range(MAX_SERIES - 2)]
     await client.database["task"].insert_one(fresh(last_metrics=last_metrics(*pairs)))
     known, gap, full = point(1, metric="m", variant="0"), point(None, variant="gap"), point(variant="eval")
     [first] = await report(client, {"it": [known, gap, point(2), full, full, known]})
@@ -555,14 +555,14 @@ async def test_there_is_room_for_so_many_curves_and_no_more(client: Client) -> N
 
 
 async def test_curves_of_gaps_alone_need_room_as_well(running: Client) -> None:
-    [first] = await report(running, {"it": [point(None, variant=str(number)) for number in range(MAX_PAIRS)]})
+    [first] = await report(running, {"it": [point(None, variant=str(number)) for number in range(MAX_SERIES)]})
     [second] = await report(running, {"it": [point(1), point(None, variant="0"), point(1, variant="1")]})
-    assert (first["added"], second["added"]) == (MAX_PAIRS, 2)
+    assert (first["added"], second["added"]) == (MAX_SERIES, 2)
     assert [one["index"] for one in second["badPoints"]] == [0]
 
 
 async def test_a_curve_of_gaps_whose_values_come_when_the_task_is_full_goes_on(client: Client) -> None:
-    pairs = [("m", str(number), 0.5) for number in range(MAX_PAIRS - 1)]
+    pairs = [("m", str(number), 0.5) for number in range(MAX_SERIES - 1)]
     await client.database["task"].insert_one(fresh(last_metrics=last_metrics(*pairs)))
     for one in (point(None, variant="gap"), point(1, variant="eval"), point(2, 1, variant="gap")):
         assert (await report(client, {"it": [one]}))[0]["added"] == 1

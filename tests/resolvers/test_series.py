@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from api.settings import Settings
 from models.documents.block import SERIES
 from models.imports.importer import import_files
-from models.metrics.blocks import BLOCK, POINT
+from models.metrics.blocks import BLOCK_SIZE, POINT_TYPE
 from resolvers.fields.points import METHODS, chosen
 from tests.support.client import Client
 from tests.support.commands import Commands
@@ -86,7 +86,7 @@ async def test_importing_twice_stores_curves_once(database: Database) -> None:
 async def test_a_curve_of_several_blocks_is_whole_and_in_the_order_of_iterations(
     client: Client, database: Database
 ) -> None:
-    points = [(number ^ 1, number / 7) for number in range(2 * BLOCK + 100)]
+    points = [(number ^ 1, number / 7) for number in range(2 * BLOCK_SIZE + 100)]
     await report(database, "t", v=points)
     assert await database[SERIES].count_documents({}) == 3
     [curve] = await series(client, "t", most=10_000)
@@ -110,7 +110,7 @@ async def test_a_time_that_can_not_be_shown_is_the_nearest_one(client: Client, d
     await report(database, "t", v=[(place, 1.0) for place in range(len(times))])
     block = await database[SERIES].find_one()
     assert block
-    points = np.frombuffer(b"".join(block["chunks"]), POINT).copy()
+    points = np.frombuffer(b"".join(block["chunks"]), POINT_TYPE).copy()
     points["timestamps"] = times
     await database[SERIES].update_one({"_id": block["_id"]}, {"$set": {"chunks": [points.tobytes()]}})
     [curve] = await series(client, "t")

@@ -207,8 +207,8 @@ async def ask(app: Starlette, database: Database, extended: Spec, executable: st
     async def execute(query: str, **variables: Any) -> ExecutionResult:
         context = Context(
             VIEWER,
-            app.state.database.reader(VIEWER),
-            app.state.database.writer(VIEWER),
+            app.state.database.create_reader(VIEWER),
+            app.state.database.create_writer(VIEWER),
             app.state.database.changes,
             extended,
             500,

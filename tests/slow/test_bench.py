@@ -4,7 +4,7 @@ from typing import Any
 
 import pymongo
 
-from models.metrics.blocks import BLOCK
+from models.metrics.blocks import BLOCK_SIZE
 from tests.bench import live
 from tests.bench.layouts import compare
 
@@ -17,7 +17,7 @@ def test_every_layout_of_curves_keeps_every_point(mongodb_uri: str) -> None:
         finally:
             client.drop_database("taskql_bench")
     assert len({row.name for row in found}) == len(found) == 9
-    assert found[0].name == f"chunks, {BLOCK}"
+    assert found[0].name == f"chunks, {BLOCK_SIZE}"
     assert all(row.bytes > 2000 * 8 for row in found)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from models.documents.transition import TRANSITIONS
 from models.store.database import Database
-from models.store.writer import KEYS
+from models.store.writer import IDEMPOTENCY_KEYS
 from tests.support.client import Client
 from tests.support.commands import Commands
 from tests.support.database import NAME
@@ -107,7 +107,7 @@ async def test_the_first_fifty_changes_of_a_database_are_as_good_as_any(
     answers = await at_once(*(fresh.answer(trash, id=id_) for id_ in ids(tasks)))
     assert Counter(map(outcome, answers)) == {"done": 25}
     assert await fresh.database["task__trash"].count_documents({}) == 25
-    kept = await fresh.database[KEYS].index_information()
+    kept = await fresh.database[IDEMPOTENCY_KEYS].index_information()
     assert kept["at_1"]["expireAfterSeconds"] == timedelta(hours=24).total_seconds()
     await mongo.drop_database(name)
 
@@ -147,7 +147,7 @@ async def test_one_key_fifty_times_is_one_effect_and_one_answer(client: Client) 
     assert Counter(answer.pop("replayed") for answer in told) == {False: 1, True: 49}
     assert all(answer == told[0] for answer in told)
     assert len(await history(client, one["_id"])) == 1
-    assert await client.database[KEYS].count_documents({}) == 1
+    assert await client.database[IDEMPOTENCY_KEYS].count_documents({}) == 1
 
 
 async def test_of_two_requests_with_one_key_one_is_done(client: Client) -> None:

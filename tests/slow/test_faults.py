@@ -19,9 +19,9 @@ from api.embedded_mongodb import run_embedded_mongodb
 from models.dates import now
 from models.documents.block import SERIES
 from models.documents.transition import TRANSITIONS
-from models.metrics.blocks import BLOCK, appended, packed
+from models.metrics.blocks import BLOCK_SIZE, append_points, pack_points
 from models.store.database import OPTIONS, Database
-from models.store.writer import KEYS
+from models.store.writer import IDEMPOTENCY_KEYS
 from tests.support.client import Client
 from tests.support.factories import COMPANY, DAY, Document, model, project, queue, task
 from tests.support.servers import everything, replica_set, served
@@ -143,8 +143,8 @@ async def stage(database: AsyncDatabase[Document], status: str) -> None:
         queue(_id="other line", entries=[{"task": "behind", "added": DAY}], system_tags=[]),
     ])  # fmt: skip
     await database["project"].insert_one(project(_id="home"))
-    points = packed(range(BLOCK - 1), [0] * (BLOCK - 1), [0.5] * (BLOCK - 1))
-    _, blocks = appended("it", {("loss", "train"): points}, [], DAY)
+    points = pack_points(range(BLOCK_SIZE - 1), [0] * (BLOCK_SIZE - 1), [0.5] * (BLOCK_SIZE - 1))
+    _, blocks = append_points("it", {("loss", "train"): points}, [], DAY)
     await database[SERIES].insert_many([block | {"company": COMPANY} for block in blocks])
 
 
@@ -425,9 +425,9 @@ async def test_many_that_lost_their_database_go_on_when_it_is_back(three: Faulty
 
 
 async def test_to_a_foreign_database_nothing_is_added_but_what_a_mutation_needs(faulty: Faulty) -> None:
-    own = {f"{NAME}.{name}" for name in (KEYS, TRANSITIONS, SERIES)}
+    own = {f"{NAME}.{name}" for name in (IDEMPOTENCY_KEYS, TRANSITIONS, SERIES)}
     await stage(faulty.client.database, "created")
-    for name in (KEYS, TRANSITIONS, SERIES):
+    for name in (IDEMPOTENCY_KEYS, TRANSITIONS, SERIES):
         await faulty.client.database.drop_collection(name)
     before = everything(faulty.uri)
     with served(mongodb_uri=faulty.uri, mongodb_database=NAME, company=COMPANY) as server:

@@ -11,7 +11,7 @@ from pymongo.errors import ExecutionTimeout
 
 from api.app import create_app
 from api.settings import Settings
-from models.store.change_stream import PositionError
+from models.store.change_stream import OplogPositionError
 from models.store.database import Database, connect
 from tests.support.commands import Commands
 from tests.support.factories import COMPANY, Document, project, task
@@ -257,9 +257,9 @@ async def test_who_goes_on_just_as_it_all_ends_is_told_so(
 
     async def end(_position: str) -> None:
         for listener in list(changes._listeners):
-            listener.end(PositionError("all is gone"))
+            listener.end(OplogPositionError("all is gone"))
 
-    monkeypatch.setattr(changes, "come_to", end)
+    monkeypatch.setattr(changes, "wait_until", end)
     resumed = taker(database)(PLAIN, after=token)
     for ended in (asyncio.ensure_future(anext(resumed)), listening):
         [error] = (await asyncio.wait_for(ended, SOON)).errors

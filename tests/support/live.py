@@ -13,8 +13,8 @@ from graphql import ExecutionResult
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 
-from models.store.change_stream import Batch
-from models.store.changes import Changes, Listener
+from models.store.change_stream import ChangeBatch
+from models.store.changes import Listener, SharedChangeStream
 from models.store.database import Database
 from models.types import Viewer
 from resolvers.execution.context import Context
@@ -50,7 +50,7 @@ async def listening(app: Starlette) -> AsyncIterator[str]:
 
 async def begun(app: Starlette, groups: int = 1) -> None:
     """Wait until so many groups of subscribers listen, and have read what is there already."""
-    changes: Changes = app.state.database.changes
+    changes: SharedChangeStream = app.state.database.changes
 
     def is_ready() -> bool:
         return len(changes._listeners) >= groups and all(group.ready.done() for group in groups_of(changes))
@@ -69,7 +69,7 @@ async def _until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def groups_of(changes: Changes) -> list[SubscriberGroup]:
+def groups_of(changes: SharedChangeStream) -> list[SubscriberGroup]:
     """The groups of subscribers that listen."""
     owners = [getattr(listener.tell, "__self__", None) for listener in changes._listeners]
     return [owner for owner in owners if isinstance(owner, SubscriberGroup)]
@@ -78,14 +78,14 @@ def groups_of(changes: Changes) -> list[SubscriberGroup]:
 @asynccontextmanager
 async def delivered(app: Starlette, id_: str) -> AsyncIterator[None]:
     """At its end all that changed in it, up to a change of this task, is delivered to every subscriber."""
-    changes: Changes = app.state.database.changes
+    changes: SharedChangeStream = app.state.database.changes
     seen = asyncio.Event()
 
-    def look(batch: Batch) -> None:
+    def look(batch: ChangeBatch) -> None:
         if id_ in batch.tasks:
             seen.set()
 
-    async with changes.listening(Listener(look, lambda _: None)), asyncio.timeout(SOON):
+    async with changes.listen(Listener(look, lambda _: None)), asyncio.timeout(SOON):
         yield
         await seen.wait()
         groups = groups_of(changes)
@@ -102,7 +102,7 @@ def taker(database: Database, max_time_ms: int = 60_000) -> Take:
     schema, subscriptions = build_schema(load()), SubscriptionRegistry(10)
 
     def taken(query: str, **variables: Any) -> AsyncGenerator[ExecutionResult, None]:
-        reader, writer = database.reader(viewer, max_time_ms), database.writer(viewer)
+        reader, writer = database.create_reader(viewer, max_time_ms), database.create_writer(viewer)
         context = Context(viewer, reader, writer, database.changes, load(), 500, related_fields=RELATED_FIELDS)
         subscribed = schema.subscribed(query, variables, None, context)
         assert isinstance(subscribed, SubscriptionRequest)

@@ -3,7 +3,7 @@
 from pymongo.asynchronous.database import AsyncDatabase
 
 from models.documents.block import SERIES
-from models.metrics.blocks import Curves
+from models.metrics.blocks import SeriesCollector
 from tests.support.factories import COMPANY, DAY, Document, last_metrics, task
 
 Database = AsyncDatabase[Document]
@@ -13,7 +13,7 @@ async def report(
     database: Database, id_: str, company: str = COMPANY, **curves: list[tuple[int, float | None]]
 ) -> None:
     """A task with curves of the metric m, by variant."""
-    made = Curves()
+    made = SeriesCollector()
     made.feed(
         {"type": "training_stats_scalar", "metric": "m", "variant": name, "iter": iteration, "value": value,
          "timestamp": 1_790_000_000_000 + place}
