@@ -1,14 +1,14 @@
-"""Filter input → MongoDB query. One row an operator; which field has which operator is said in HOCON. Pure."""
+"""Filter nodes → MongoDB query. One row for each operator; HOCON says which field has which operator. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from models.types import Query
 from resolvers.criteria.dates import parse_date_constraint, write_date_bound
+from resolvers.criteria.filter_nodes import AllOf, AnyOf, Condition, FilterNode, Not, parse_filter
 from resolvers.criteria.sort_keys import (
     SHOWN_TEXT,
-    VIEWS,
     SortKey,
     build_field_key,
     build_metric_key,
@@ -17,319 +17,298 @@ from resolvers.criteria.sort_keys import (
     write_has_value,
     write_parameter,
 )
+from resolvers.criteria.text_fields import Text, find_text_fields
 from resolvers.errors import ErrorCode, InputError, limit_exceeded
-from schema.spec import EnumSpec, FieldSpec, ListOf, ObjectSpec, Ref, ScalarType, Spec
+from schema.spec import FieldSpec, ObjectSpec, Spec
 
 MAX_PATTERN = 256
-MAX_NESTING = 16
-MAX_CONDITIONS = 500
 MAX_SEARCH = 1000
-LISTED = {"is_set", "is_unset", "status_changed"}  # of which each item is a condition
 
-Text = str | Query  # the stored path of a text, or an expression of it
+Subprojects = Mapping[str, Sequence[str]]  # project → the ids of all projects inside it
+NO_LIST: Query = {"$not": {"$type": "array"}}
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
-    """A filter input: its fields, the texts that patterns may name, and the fields that can be set or unset."""
+class FilterType:
+    """A filter input, the text fields that its patterns may search, and the fields that can be set or unset."""
 
     spec: ObjectSpec
-    texts: Mapping[str, Text]
-    sortable: Mapping[str, FieldSpec]
-    nesting: int = 0
+    text_fields: Mapping[str, Text]
+    sort_fields: Mapping[str, FieldSpec]
+
+    def parse(self, values: Mapping[str, Any]) -> AllOf:
+        return parse_filter(values, self.spec)
 
 
-Operator = Callable[[str, str, Any, Filters], list[Query]]
+def read_filter_type(spec: Spec, collection: str) -> FilterType:
+    definition = spec.get_object(collection)
+    input_spec = spec.get_object(f"{collection}_filter")
+    return FilterType(input_spec, find_text_fields(spec, definition), definition.sort_fields)
 
 
-def filters_of(spec: Spec, collection: str) -> Filters:
-    of = spec.get_object(collection)
-    return Filters(spec.get_object(f"{collection}_filter"), text_paths(spec, of), of.sort_fields)
+Operator = Callable[[Condition, FilterType], list[Query]]
 
 
-def to_query(given: Mapping[str, Any], filters: Filters) -> Query:
-    """The query for a filter input, by HOCON names.
-
-    Null and absent ask for nothing. Raises InputError and LimitError with the field's GraphQL name.
-    """
+def write_query(filter_: AllOf, filter_type: FilterType, subprojects: Subprojects) -> Query:
+    """Raises InputError and LimitError, which name the GraphQL field."""
     conditions: list[Query] = []
-    for field in filters.spec.fields:
-        value = given.get(field.name)
-        if value is not None and field.filter_kind:
-            path = field.stored_paths[0] if field.stored_paths else field.name
-            conditions += OPERATORS[field.filter_kind](path, field.graphql_name, value, filters)
+    for node in filter_.nodes:
+        conditions += _write_node(node, filter_type, subprojects)
     return join_conditions(*conditions)
 
 
-def refuse_large(given: Mapping[str, Any]) -> None:
-    """Raises LimitError for a filter that is too deep, or has so many conditions that building it would take long."""
-    conditions, depth = _size(given)
-    for name, actual, maximum in (("filterDepth", depth, MAX_NESTING), ("conditions", conditions, MAX_CONDITIONS)):
-        if actual > maximum:
-            message = f"A filter has at most {maximum} of {name}."
-            raise limit_exceeded(message, field="filter", limit=name, maximum=maximum, actual=actual)
-
-
-def _size(given: Mapping[str, Any]) -> tuple[int, int]:
-    """How many conditions a filter has, and how deep filters are within it."""
-    inner = [*(given.get("and") or ()), *(given.get("or") or ()), *filter(None, [given.get("not")])]
-    own = sum(
-        len(value or ()) if name in LISTED else _conditions(value)
-        for name, value in given.items() if name not in ("and", "or", "not")
-    )  # fmt: skip
-    sizes = [_size(filter_) for filter_ in inner]
-    return own + sum(count for count, _ in sizes) + len(inner), 1 + max((depth for _, depth in sizes), default=-1)
-
-
-def _conditions(value: Any) -> int:
-    """A list of plain values is one condition for each hundred of them; everything else counts with its parts."""
-    if isinstance(value, Mapping):
-        return 1 + sum(map(_conditions, value.values()))
-    if isinstance(value, list):
-        return len(value) // 100 + sum(_conditions(item) for item in value if not isinstance(item, str | int | float))
-    return 0 if value is None else 1
-
-
-def patterned(given: Mapping[str, Any], filters: Filters) -> set[str]:
-    """The GraphQL names of the fields of a filter that hold regular expressions."""
-    inner = [*(given.get("and") or ()), *(given.get("or") or ()), *filter(None, [given.get("not")])]
-    own = {
-        field.graphql_name for field in filters.spec.fields if _has_pattern(field.filter_kind, given.get(field.name))
-    }
-    return own.union(*(patterned(part, filters) for part in inner))
-
-
-def _has_pattern(operator: str | None, value: Any) -> bool:
-    if operator == "hyperparams":
-        return any(item.get("matches") for item in value or ())
-    return operator in ("pattern", "insensitive", "all_match", "any_match") and bool(value)
-
-
 def join_conditions(*conditions: Query) -> Query:
-    """The conjunction; conditions that ask for nothing are left out."""
-    said = [condition for condition in conditions if condition]
-    return {"$and": said} if len(said) > 1 else said[0] if said else {}
+    """The conjunction, without empty conditions, which match everything."""
+    filled = [condition for condition in conditions if condition]
+    if len(filled) > 1:
+        return {"$and": filled}
+    return filled[0] if filled else {}
 
 
-def text_paths(spec: Spec, of: ObjectSpec) -> dict[str, Text]:
-    """GraphQL path → where every text below a definition is: strings, ids, enums and lists of them."""
-    return dict(_texts(spec, of, "", "", {of.name}))
+def _write_node(node: FilterNode, filter_type: FilterType, subprojects: Subprojects) -> list[Query]:
+    """The conditions of a node, all of which must match."""
+    match node:
+        case AllOf():
+            return [write_query(node, filter_type, subprojects)]
+        case AnyOf((), name):
+            message = f"{name} needs at least one filter; leave it out to match everything."
+            raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field=name)
+        case AnyOf(filters):
+            return [{"$or": [write_query(inner, filter_type, subprojects) for inner in filters]}]
+        case Not(inner):
+            return [{"$nor": [write_query(inner, filter_type, subprojects)]}]
+        case Condition(with_subprojects=True):
+            return _write_sides(node.path, widen_sides(split_sides(node.value), subprojects))
+        case Condition():
+            return OPERATORS[str(node.field.filter_kind)](node, filter_type)
 
 
-def _texts(spec: Spec, of: ObjectSpec, shown: str, stored: str, seen: set[str]) -> list[tuple[str, Text]]:
-    found: list[tuple[str, Text]] = []
-    for name, output_field in of.output_fields.items():
-        inner = spec.definitions.get(output_field.type.name) if isinstance(output_field.type, Ref) else None
-        if output_field.layout_reader and output_field.layout_reader in VIEWS:
-            found.append((shown + name, VIEWS[output_field.layout_reader]))
-        if output_field.layout_reader or output_field.map_view or output_field.relation or output_field.related:
-            continue
-        path = output_field.stored_paths[0] if output_field.stored_paths else stored + output_field.name
-        if _is_text(spec, output_field):
-            found.append((shown + name, path))
-        elif isinstance(inner, ObjectSpec) and inner.name not in seen:
-            found += _texts(spec, inner, f"{shown}{name}.", f"{path}.", seen | {inner.name})
-    return found
-
-
-def _is_text(spec: Spec, output_field: FieldSpec) -> bool:
-    type_ = output_field.type.item if isinstance(output_field.type, ListOf) else output_field.type
-    if isinstance(type_, Ref):
-        return isinstance(spec.definitions[type_.name], EnumSpec)
-    return type_ in (ScalarType("String"), ScalarType("ID"))
+# -- lists of values -------------------------------------------------------------------------------
 
 
 class Sides(NamedTuple):
-    """What a list of values includes, and what it excludes by a leading `-`."""
+    """The values that a list includes, and those that it excludes by a leading `-`."""
 
-    include: list[str]
-    exclude: list[str]
+    included: list[str]
+    excluded: list[str]
 
 
-def sides(values: Sequence[str]) -> Sides:
+def split_sides(values: Sequence[str]) -> Sides:
     return Sides(
         [value for value in values if not value.startswith("-")],
         [value[1:] for value in values if value.startswith("-")],
     )
 
 
-def _listed(path: str, _name: str, values: Sequence[str] | Sides, _filters: Filters) -> list[Query]:
-    """Includes are alternatives, and all that is excluded is."""
-    include, exclude = values if isinstance(values, Sides) else sides(values)
-    conditions: list[Query] = [{path: {"$in": include}}] if include else []
-    return conditions + ([{path: {"$nin": exclude}}] if exclude else [])
+def widen_sides(projects: Sides, subprojects: Subprojects) -> Sides:
+    """Each project, followed by all projects inside it."""
+    return Sides(_add_subprojects(projects.included, subprojects), _add_subprojects(projects.excluded, subprojects))
 
 
-def _types(path: str, name: str, values: Sequence[str], filters: Filters) -> list[Query]:
-    return _listed(path, name, [value.lower() for value in values], filters)
+def _add_subprojects(projects: Sequence[str], subprojects: Subprojects) -> list[str]:
+    wide: list[str] = []
+    for project in projects:
+        wide += [project, *subprojects.get(project, ())]
+    return wide
 
 
-def _statuses(path: str, _name: str, values: Sequence[str], _filters: Filters) -> list[Query]:
-    return [{path: {"$in": list(values)}}] if values else []
+def _write_sides(path: str, sides: Sides) -> list[Query]:
+    """One of the included values must match, and none of the excluded ones."""
+    conditions: list[Query] = []
+    if sides.included:
+        conditions.append({path: {"$in": sides.included}})
+    if sides.excluded:
+        conditions.append({path: {"$nin": sides.excluded}})
+    return conditions
 
 
-def _equal(path: str, _name: str, value: str, _filters: Filters) -> list[Query]:
-    return [{path: value}]
+def _write_values(condition: Condition, _type: FilterType) -> list[Query]:
+    return _write_sides(condition.path, split_sides(condition.value))
 
 
-def _pattern(path: str, name: str, value: str, _filters: Filters) -> list[Query]:
-    return [{path: {"$regex": _checked(value, name)}}] if value else []
+def _write_types(condition: Condition, _type: FilterType) -> list[Query]:
+    return _write_sides(condition.path, split_sides([value.lower() for value in condition.value]))
 
 
-def _insensitive(path: str, name: str, value: str, _filters: Filters) -> list[Query]:
-    return [{path: {"$regex": _checked(value, name), "$options": "i"}}] if value else []
+def _write_statuses(condition: Condition, _type: FilterType) -> list[Query]:
+    return [{condition.path: {"$in": list(condition.value)}}] if condition.value else []
 
 
-def _unset(path: str, _name: str, value: bool, _filters: Filters) -> list[Query]:
-    return [{path: {"$in" if value else "$nin": [None, ""]}}]
+# -- single values ---------------------------------------------------------------------------------
 
 
-def _text(_path: str, name: str, value: str, filters: Filters) -> list[Query]:
-    if filters.nesting:
-        message = f"{name} stands only at the top of a filter, not within and, or, not."
-        raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field=name)
-    if len(value) > MAX_SEARCH:
-        message = f"A search has at most {MAX_SEARCH} characters."
-        raise limit_exceeded(message, field=name, limit="search", maximum=MAX_SEARCH, actual=len(value))
-    return [{"$text": {"$search": value}}] if value else []
+def _write_equal(condition: Condition, _type: FilterType) -> list[Query]:
+    return [{condition.path: condition.value}]
 
 
-def _dates(path: str, name: str, values: Sequence[str], _filters: Filters) -> list[Query]:
-    no_list: Query = {"$not": {"$type": "array"}}
-    return [{path: {**parse_date_constraint(value, name), **no_list}} for value in values]
+def _write_unset(condition: Condition, _type: FilterType) -> list[Query]:
+    return [{condition.path: {"$in" if condition.value else "$nin": [None, ""]}}]
 
 
-def _match(combine: str) -> Operator:
-    def match(_path: str, name: str, value: Mapping[str, Any], filters: Filters) -> list[Query]:
-        pattern, asked = value.get("pattern"), value.get("fields")
-        if pattern is None or asked is None:
-            raise InputError(ErrorCode.VALIDATION_ERROR, f"{name} needs both pattern and fields.", field=name)
-        fields = dict.fromkeys(asked)
-        for field in fields:
-            if field not in filters.texts:
-                message = f"{field!r} is no text field of a task; those are {', '.join(filters.texts)}."
-                raise InputError(ErrorCode.INVALID_FIELDS, message, field=name)
-        checked = _checked(pattern, name)
-        return [{combine: [_matching(filters.texts[field], checked) for field in fields]}] if fields else []
-
-    return match
+def _write_dates(condition: Condition, _type: FilterType) -> list[Query]:
+    return [{condition.path: {**parse_date_constraint(text, condition.name), **NO_LIST}} for text in condition.value]
 
 
-def _matching(text: Text, pattern: str) -> Query:
+def _write_date_range(condition: Condition, _type: FilterType) -> list[Query]:
+    bounds: dict[str, Any] = {}
+    for operator, moment in _read_bounds(condition.value).items():
+        bounds |= write_date_bound(operator, moment)
+    return [{condition.path: {**bounds, **NO_LIST}}] if bounds else []
+
+
+def _read_bounds(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"${name}": value[name] for name in ("eq", "gt", "gte", "lt", "lte") if value.get(name) is not None}
+
+
+# -- texts -----------------------------------------------------------------------------------------
+
+
+def _write_pattern(condition: Condition, _type: FilterType) -> list[Query]:
+    if not condition.value:
+        return []
+    return [{condition.path: {"$regex": _check_pattern(condition.value, condition.name)}}]
+
+
+def _write_insensitive(condition: Condition, _type: FilterType) -> list[Query]:
+    if not condition.value:
+        return []
+    return [{condition.path: {"$regex": _check_pattern(condition.value, condition.name), "$options": "i"}}]
+
+
+def _check_pattern(pattern: str, field: str) -> str:
+    if len(pattern) > MAX_PATTERN:
+        message = f"{field} has a pattern of {len(pattern)} characters; the maximum is {MAX_PATTERN}."
+        raise limit_exceeded(message, field=field, limit="pattern", maximum=MAX_PATTERN, actual=len(pattern))
+    if "\0" in pattern:
+        message = f"{field} has a pattern with a NUL character; leave it out."
+        raise InputError(ErrorCode.INVALID_REGEX_ERROR, message, field=field)
+    return pattern
+
+
+def _write_all_match(condition: Condition, filter_type: FilterType) -> list[Query]:
+    matches = _write_matches(condition, filter_type)
+    return [{"$and": matches}] if matches else []
+
+
+def _write_any_match(condition: Condition, filter_type: FilterType) -> list[Query]:
+    matches = _write_matches(condition, filter_type)
+    return [{"$or": matches}] if matches else []
+
+
+def _write_matches(condition: Condition, filter_type: FilterType) -> list[Query]:
+    """The match of a pattern in each of several text fields."""
+    name, pattern, fields = condition.name, condition.value.get("pattern"), condition.value.get("fields")
+    if pattern is None or fields is None:
+        raise InputError(ErrorCode.VALIDATION_ERROR, f"{name} needs both pattern and fields.", field=name)
+    unique_fields = dict.fromkeys(fields)
+    for field in unique_fields:
+        if field not in filter_type.text_fields:
+            message = f"{name} can't search {field!r}; the text fields are {', '.join(filter_type.text_fields)}."
+            raise InputError(ErrorCode.INVALID_FIELDS, message, field=name)
+    pattern = _check_pattern(pattern, name)
+    return [_write_match(filter_type.text_fields[field], pattern) for field in unique_fields]
+
+
+def _write_match(text: Text, pattern: str) -> Query:
     if isinstance(text, str):
         return {text: {"$regex": pattern, "$options": "i"}}
     return {"$expr": {"$regexMatch": {"input": text, "regex": {"$literal": pattern}, "options": "i"}}}
 
 
-def _date_range(path: str, _name: str, value: Mapping[str, Any], _filters: Filters) -> list[Query]:
-    compared: dict[str, Any] = {}
-    for operator, when in _comparison(value).items():
-        compared |= write_date_bound(operator, when)
-    return [{path: {**compared, "$not": {"$type": "array"}}}] if compared else []
-
-
-def _is_set(_path: str, _name: str, values: Sequence[str], filters: Filters) -> list[Query]:
-    return [write_has_value(build_field_key(filters.sortable[value])) for value in values]
-
-
-def _is_unset(_path: str, _name: str, values: Sequence[str], filters: Filters) -> list[Query]:
-    return [{"$nor": [write_has_value(build_field_key(filters.sortable[value]))]} for value in values]
-
-
-def _metrics(_path: str, _name: str, values: Sequence[Mapping[str, Any]], _filters: Filters) -> list[Query]:
-    return [condition for value in values for condition in _metric(value)]
-
-
-def _metric(value: Mapping[str, Any]) -> list[Query]:
-    key, compared = build_metric_key(value), _comparison(value)
-    conditions = [write_has_value(key), {key.path: compared}] if compared else []
-    return conditions + _existence(key, value)
-
-
-def _hyperparams(_path: str, name: str, values: Sequence[Mapping[str, Any]], _filters: Filters) -> list[Query]:
-    return [condition for value in values for condition in _hyperparam(value, name)]
-
-
-def _hyperparam(value: Mapping[str, Any], name: str) -> list[Query]:
-    key = build_parameter_key(value, name)
-    conditions: list[Query] = []
-    if value.get("eq") is not None:
-        conditions.append(_is_one_of([value["eq"]]))
-    if value.get("in") is not None:
-        conditions.append(_is_one_of(value["in"]))
-    if value.get("matches"):
-        pattern = {"$literal": _checked(value["matches"], name)}
-        conditions.append({"$regexMatch": {"input": SHOWN_TEXT, "regex": pattern}})
-    bounds = _comparison({**value, "eq": None})
-    if bounds:  # null is less than every number
-        conditions += [{"$ne": ["$$number", None]}, *({name: ["$$number", bound]} for name, bound in bounds.items())]
-    all_of_it = [{"$expr": write_parameter(key, {"$and": conditions})}] if conditions else []
-    return all_of_it + _existence(key, value)
-
-
-def _is_one_of(texts: Sequence[str]) -> Query:
-    return {"$in": ["$$stored", [{"$literal": stored} for text in texts for stored in list_stored_values(text)]]}
-
-
-def _existence(key: SortKey, value: Mapping[str, Any]) -> list[Query]:
-    asked = value.get("is_set")
-    if asked is None:
-        return []
-    return [write_has_value(key) if asked else {"$nor": [write_has_value(key)]}]
-
-
-def _comparison(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"${name}": value[name] for name in ("eq", "gt", "gte", "lt", "lte") if value.get(name) is not None}
-
-
-def _and(_path: str, _name: str, values: Sequence[Mapping[str, Any]], filters: Filters) -> list[Query]:
-    return [_nested(value, filters) for value in values]
-
-
-def _or(_path: str, name: str, values: Sequence[Mapping[str, Any]], filters: Filters) -> list[Query]:
-    if not values:
-        message = f"{name} needs at least one filter; leave it out to ask for nothing."
+def _write_search(condition: Condition, _type: FilterType) -> list[Query]:
+    name, text = condition.name, condition.value
+    if condition.is_nested:
+        message = f"{name} is allowed only at the top of a filter, not inside and, or, not."
         raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field=name)
-    return [{"$or": [_nested(value, filters) for value in values]}]
+    if len(text) > MAX_SEARCH:
+        message = f"{name} has {len(text)} characters; the maximum is {MAX_SEARCH}."
+        raise limit_exceeded(message, field=name, limit="search", maximum=MAX_SEARCH, actual=len(text))
+    return [{"$text": {"$search": text}}] if text else []
 
 
-def _not(_path: str, _name: str, value: Mapping[str, Any], filters: Filters) -> list[Query]:
-    return [{"$nor": [_nested(value, filters)]}]
+# -- values of sort keys ---------------------------------------------------------------------------
 
 
-def _nested(value: Mapping[str, Any], filters: Filters) -> Query:
-    return to_query(value, replace(filters, nesting=filters.nesting + 1))
+def _write_is_set(condition: Condition, filter_type: FilterType) -> list[Query]:
+    return [write_has_value(build_field_key(filter_type.sort_fields[field])) for field in condition.value]
+
+
+def _write_is_unset(condition: Condition, filter_type: FilterType) -> list[Query]:
+    return [{"$nor": [is_set]} for is_set in _write_is_set(condition, filter_type)]
+
+
+def _write_metrics(condition: Condition, _type: FilterType) -> list[Query]:
+    conditions: list[Query] = []
+    for item in condition.value:
+        key, bounds = build_metric_key(item), _read_bounds(item)
+        if bounds:
+            conditions += [write_has_value(key), {key.path: bounds}]
+        conditions += _write_existence(key, item)
+    return conditions
+
+
+def _write_hyperparams(condition: Condition, _type: FilterType) -> list[Query]:
+    conditions: list[Query] = []
+    for item in condition.value:
+        key = build_parameter_key(item, condition.name)
+        if comparisons := _write_comparisons(item, condition.name):
+            conditions.append({"$expr": write_parameter(key, {"$and": comparisons})})
+        conditions += _write_existence(key, item)
+    return conditions
+
+
+def _write_comparisons(item: Mapping[str, Any], field: str) -> list[Query]:
+    """The expressions over the `$$stored`, `$$text` and `$$number` of a hyperparameter."""
+    comparisons: list[Query] = []
+    if item.get("eq") is not None:
+        comparisons.append(_write_is_one_of([item["eq"]]))
+    if item.get("in") is not None:
+        comparisons.append(_write_is_one_of(item["in"]))
+    if item.get("matches"):
+        pattern = {"$literal": _check_pattern(item["matches"], field)}
+        comparisons.append({"$regexMatch": {"input": SHOWN_TEXT, "regex": pattern}})
+    bounds = _read_bounds({**item, "eq": None})
+    if bounds:  # null is less than every number
+        comparisons.append({"$ne": ["$$number", None]})
+    for operator, bound in bounds.items():
+        comparisons.append({operator: ["$$number", bound]})
+    return comparisons
+
+
+def _write_is_one_of(texts: Sequence[str]) -> Query:
+    values = [{"$literal": value} for text in texts for value in list_stored_values(text)]
+    return {"$in": ["$$stored", values]}
+
+
+def _write_existence(key: SortKey, item: Mapping[str, Any]) -> list[Query]:
+    is_set = item.get("is_set")
+    if is_set is None:
+        return []
+    return [write_has_value(key) if is_set else {"$nor": [write_has_value(key)]}]
+
+
+def _write_nothing(_condition: Condition, _type: FilterType) -> list[Query]:
+    """`includeSubprojects` changes the condition on the projects instead."""
+    return []
 
 
 OPERATORS: Mapping[str, Operator] = {
-    "listed": _listed,
-    "names": _listed,
-    "types": _types,
-    "statuses": _statuses,
-    "equal": _equal,
-    "pattern": _pattern,
-    "insensitive": _insensitive,
-    "unset": _unset,
-    "dates": _dates,
-    "text": _text,
-    "all_match": _match("$and"),
-    "any_match": _match("$or"),
-    "subprojects": lambda *_: [],  # widens `project` before this: resolvers/criteria/subprojects.py
-    "date_range": _date_range,
-    "is_set": _is_set,
-    "is_unset": _is_unset,
-    "metrics": _metrics,
-    "hyperparams": _hyperparams,
-    "and": _and,
-    "or": _or,
-    "not": _not,
+    "listed": _write_values,
+    "names": _write_values,
+    "types": _write_types,
+    "statuses": _write_statuses,
+    "equal": _write_equal,
+    "pattern": _write_pattern,
+    "insensitive": _write_insensitive,
+    "unset": _write_unset,
+    "dates": _write_dates,
+    "text": _write_search,
+    "all_match": _write_all_match,
+    "any_match": _write_any_match,
+    "subprojects": _write_nothing,
+    "date_range": _write_date_range,
+    "is_set": _write_is_set,
+    "is_unset": _write_is_unset,
+    "metrics": _write_metrics,
+    "hyperparams": _write_hyperparams,
 }
-
-
-def _checked(pattern: str, name: str) -> str:
-    if len(pattern) > MAX_PATTERN:
-        message = f"A pattern has at most {MAX_PATTERN} characters."
-        raise limit_exceeded(message, field=name, limit="pattern", maximum=MAX_PATTERN, actual=len(pattern))
-    if "\0" in pattern:
-        raise InputError(ErrorCode.INVALID_REGEX_ERROR, "A pattern can't hold a NUL character.", field=name)
-    return pattern

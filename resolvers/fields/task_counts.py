@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.types import Document, Query
-from resolvers.criteria.subprojects import within
+from resolvers.criteria.subprojects import read_subprojects
 from resolvers.execution.context import Context
 from resolvers.execution.selection import Selection
 from schema import derive
@@ -40,7 +40,7 @@ async def task_counts(
 async def _holders(context: Context, projects: Sequence[str]) -> dict[str, set[str]]:
     """Each of these projects and each one inside them → those of these projects that its tasks count for."""
     holders = {project: {project} for project in projects}
-    for project, inside in (await within(projects, context.reader)).items():
+    for project, inside in (await read_subprojects(projects, context.reader)).items():
         for inner in inside:
             holders.setdefault(inner, set()).add(project)
     return holders

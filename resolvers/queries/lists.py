@@ -7,10 +7,10 @@ import strawberry
 
 from models.types import Document, Segment
 from resolvers.criteria.cursors import read_cursor_values
-from resolvers.criteria.filters import filters_of
+from resolvers.criteria.filters import read_filter_type
+from resolvers.criteria.list_query import ListQuery, read_list_query
 from resolvers.criteria.ordering import CursorValues, Order, build_index_segments, build_sorted_segment, parse_order
 from resolvers.criteria.pages import DEFAULT_PAGE, Page, refuse_deep_page
-from resolvers.criteria.subprojects import Asked, query_of
 from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, ReportError, build_answers
@@ -22,9 +22,9 @@ from schema.spec import Spec
 class Listing(Plan):
     """A page of a filtered and ordered list, as a connection."""
 
-    def __init__(self, collection: str, asked: Asked, order: Order, page: Page) -> None:
+    def __init__(self, collection: str, list_query: ListQuery, order: Order, page: Page) -> None:
         self.collection = collection
-        self._query, self._identity, self.patterned = asked
+        self._query, self._identity, self.patterned = list_query
         self._order = order
         self._page = page
 
@@ -80,15 +80,16 @@ class Listing(Plan):
 
 def many(spec: Spec, collection: str, default_order: Sequence[Mapping[str, Any]]) -> Callable[..., Awaitable[Plan]]:
     """A list of a collection's documents, by its `<collection>_filter` and `<collection>_order`."""
-    filters, sortable = filters_of(spec, collection), spec.get_object(collection).sort_fields
+    filter_type = read_filter_type(spec, collection)
 
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
         asked = read_arguments(arguments)
-        filter_ = asked.get("filter") or {}
+        filter_ = filter_type.parse(asked.get("filter") or {})
         asked_order = asked.get("order_by") or default_order
-        order = parse_order(sortable, asked_order, has_search=bool(filter_.get("search_text")))
+        order = parse_order(filter_type.sort_fields, asked_order, has_search=bool(filter_.find_value("search_text")))
         page = info.context.read_page(asked)
-        listing = Listing(collection, await query_of(filter_, filters, info.context.reader), order, page)
+        list_query = await read_list_query(filter_, filter_type, info.context.reader)
+        listing = Listing(collection, list_query, order, page)
         listing.refuse_deep_page(info.context)
         return listing
 

@@ -6,10 +6,10 @@ from typing import Any
 import strawberry
 
 from models.types import Document, Query
-from resolvers.criteria.filters import filters_of
+from resolvers.criteria.filters import read_filter_type
+from resolvers.criteria.list_query import ListQuery, read_list_query
 from resolvers.criteria.ordering import Order, build_sorted_segment
 from resolvers.criteria.pages import Page, refuse_deep_page
-from resolvers.criteria.subprojects import Asked, query_of
 from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, ReportError
@@ -44,8 +44,8 @@ STAGES: list[Query] = [
 class MetricNames(Plan):
     """A page of the names that the tasks of a query have."""
 
-    def __init__(self, asked: Asked, page: Page) -> None:
-        self._query, self._identity, self.patterned = asked
+    def __init__(self, list_query: ListQuery, page: Page) -> None:
+        self._query, self._identity, self.patterned = list_query
         self._page = page
 
     async def answer(self, context: Context, selection: Selection, report: ReportError) -> Any:
@@ -65,12 +65,13 @@ class MetricNames(Plan):
 
 
 def metric_names(spec: Spec) -> Callable[..., Awaitable[Plan]]:
-    filters = filters_of(spec, "task")
+    filter_type = read_filter_type(spec, "task")
 
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
         asked = read_arguments(arguments)
         page = info.context.read_page(asked)
         refuse_deep_page(page, info.context.rows, is_served=False)
-        return MetricNames(await query_of(asked.get("filter") or {}, filters, info.context.reader), page)
+        filter_ = filter_type.parse(asked.get("filter") or {})
+        return MetricNames(await read_list_query(filter_, filter_type, info.context.reader), page)
 
     return resolve

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import strawberry
 
 from models.types import Document, Query
-from resolvers.criteria.filters import filters_of
+from resolvers.criteria.filters import read_filter_type
+from resolvers.criteria.list_query import ListQuery, read_list_query
 from resolvers.criteria.sort_keys import SortKey, build_metric_key, build_parameter_key, write_parameter, write_value
-from resolvers.criteria.subprojects import Asked, query_of
 from resolvers.errors import ErrorCode, InputError, limit_exceeded
 from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
@@ -36,9 +36,13 @@ class Stats(Plan):
     """The groups, the largest first."""
 
     def __init__(
-        self, asked: Asked, groups: Sequence[Group], metrics: Sequence[Mapping[str, Any]], keys: Sequence[SortKey]
+        self,
+        list_query: ListQuery,
+        groups: Sequence[Group],
+        metrics: Sequence[Mapping[str, Any]],
+        keys: Sequence[SortKey],
     ) -> None:
-        self._query, _, self.patterned = asked
+        self._query, _, self.patterned = list_query
         self._groups = groups
         self._metrics = metrics
         self._keys = keys
@@ -118,15 +122,16 @@ def _measured(row: Document, number: int, metric: Mapping[str, Any]) -> Document
 
 
 def task_stats(spec: Spec) -> Callable[..., Awaitable[Plan]]:
-    filters = filters_of(spec, "task")
+    filter_type = read_filter_type(spec, "task")
 
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
         asked = read_arguments(arguments)
         groups, metrics = [_group(item) for item in asked["group_by"]], asked.get("metrics") or []
         _refuse_more("groupBy", len(groups), MAX_GROUPS)
         _refuse_more("metrics", len(metrics), MAX_METRICS)
-        found = await query_of(asked.get("filter") or {}, filters, info.context.reader)
-        return Stats(found, groups, metrics, [build_metric_key(metric) for metric in metrics])
+        filter_ = filter_type.parse(asked.get("filter") or {})
+        list_query = await read_list_query(filter_, filter_type, info.context.reader)
+        return Stats(list_query, groups, metrics, [build_metric_key(metric) for metric in metrics])
 
     return resolve
 

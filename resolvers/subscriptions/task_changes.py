@@ -9,8 +9,9 @@ from pymongo.errors import PyMongoError
 from models.documents.transition import TRANSITIONS
 from models.store.change_stream import CHANGED, DELETED, ChangeBatch, DocumentChange
 from models.types import Document, Query
-from resolvers.criteria.filters import Filters, filters_of, join_conditions
-from resolvers.criteria.subprojects import query_of
+from resolvers.criteria.filter_nodes import AllOf
+from resolvers.criteria.filters import FilterType, join_conditions, read_filter_type
+from resolvers.criteria.list_query import read_list_query
 from resolvers.errors import ErrorCode, coded
 from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
@@ -26,15 +27,15 @@ class TaskEventSource(EventSource):
 
     def __init__(
         self,
-        filter_input: Mapping[str, Any],
-        filters: Filters,
+        filter_: AllOf,
+        filter_type: FilterType,
         graphql_names: Mapping[str, str],
         resume_token: ResumeToken | None,
     ) -> None:
-        self._filter = filter_input
-        self._filters = filters
+        self._filter = filter_
+        self._filter_type = filter_type
         self._graphql_names = graphql_names
-        self._ids = {id_ for id_ in filter_input.get("id") or () if not id_.startswith("-")}
+        self._ids = {id_ for id_ in filter_.find_value("id") or () if not id_.startswith("-")}
         self.resume_token = resume_token
 
     async def start(self, context: Context) -> None:
@@ -44,7 +45,7 @@ class TaskEventSource(EventSource):
 
     async def _build_query(self, context: Context) -> Query:
         """The query for the filter with the subprojects that there are now."""
-        return (await query_of(self._filter, self._filters, context.reader)).query
+        return (await read_list_query(self._filter, self._filter_type, context.reader)).query
 
     def is_affected_by(self, changes: ChangeBatch) -> bool:
         return bool(self._select_ids(changes))
@@ -111,12 +112,13 @@ async def _find_matching(context: Context, query: Query, ids: Sequence[str]) -> 
 
 
 def build_task_changed_resolver(spec: Spec) -> Any:
-    filters = filters_of(spec, "task")
+    filter_type = read_filter_type(spec, "task")
     graphql_names = _name_stored_fields(spec)
 
     async def resolve(filter: Any = None, resume_after: str | None = None) -> TaskEventSource:  # noqa: A002 - the public name
         resume_token = None if resume_after is None else read_resume_token(resume_after)
-        return TaskEventSource(read_arguments(filter) or {}, filters, graphql_names, resume_token)
+        filter_ = filter_type.parse(read_arguments(filter) or {})
+        return TaskEventSource(filter_, filter_type, graphql_names, resume_token)
 
     return resolve
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from resolvers.criteria.filters import filters_of, to_query
+from models.types import Query
+from resolvers.criteria.filters import read_filter_type, write_query
 from resolvers.errors import ApiError
 from schema.load import load
 from tests.support.client import Client
@@ -19,7 +20,7 @@ Database = AsyncDatabase[Document]
 Filter = dict[str, Any]
 
 SPEC = load()
-FILTERS = filters_of(SPEC, "task")
+FILTER_TYPE = read_filter_type(SPEC, "task")
 FIND = "query($filter: TaskFilter) { tasks(filter: $filter, orderBy: [{field: ID}]) { nodes { id } totalCount } }"
 MILLISECOND = timedelta(milliseconds=1)
 NO_LIST: Filter = {"$not": {"$type": "array"}}
@@ -30,6 +31,10 @@ def utc(*parts: int) -> datetime:
 
 
 NEW_YEAR = utc(2026, 1, 1)
+
+
+def build_query(filter_: Filter) -> Query:
+    return write_query(FILTER_TYPE.parse(filter_), FILTER_TYPE, {})
 
 
 async def found(client: Client, filter_: Filter | None) -> list[str]:
@@ -74,7 +79,7 @@ async def found(client: Client, filter_: Filter | None) -> list[str]:
     ({"is_set": ["status"]}, {"status": {"$type": "string", **NO_LIST}}),
 ])  # fmt: skip
 def test_a_filter_becomes_a_query(given: Filter, expected: Filter) -> None:
-    assert to_query(given, FILTERS) == expected
+    assert build_query(given) == expected
 
 
 NOTHING: list[Filter] = [
@@ -96,7 +101,7 @@ async def test_what_is_null_or_empty_asks_for_nothing(client: Client, database: 
 
 
 def test_patterns_reach_every_text_of_a_task_by_its_name_in_the_api() -> None:
-    paths = FILTERS.texts
+    paths = FILTER_TYPE.text_fields
     expected = {
         "id": "_id", "name": "name", "comment": "comment", "report": "report", "status": "status", "type": "type",
         "statusReason": "status_reason", "statusMessage": "status_message", "lastWorker": "last_worker",
@@ -279,7 +284,7 @@ SAME_MOMENT = [
 def test_a_date_can_be_written_in_many_ways(text: str, operator: str, expected: Filter) -> None:
     for around in ("{}{}", "{} {}", " {}{} ", "{}\t{}\n"):
         given = {"status_changed": [around.format(operator, text)]}
-        assert to_query(given, FILTERS) == {"status_changed": expected | NO_LIST}
+        assert build_query(given) == {"status_changed": expected | NO_LIST}
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -291,7 +296,7 @@ def test_a_date_can_be_written_in_many_ways(text: str, operator: str, expected: 
     ("9999-12-31T23:59:59.999Z", utc(9999, 12, 31, 23, 59, 59, 999_000)),
 ])  # fmt: skip
 def test_a_date_is_read_to_the_millisecond(text: str, expected: datetime) -> None:
-    query = to_query({"status_changed": [text]}, FILTERS)
+    query = build_query({"status_changed": [text]})
     assert query == {"status_changed": {"$eq": expected} | NO_LIST}
 
 
@@ -311,7 +316,7 @@ NO_DATES = [
 @pytest.mark.parametrize("text", NO_DATES)
 def test_what_is_no_date_is_refused_by_name(text: str) -> None:
     with pytest.raises(ApiError) as caught:
-        to_query({"status_changed": ["2026-01-01", text]}, FILTERS)
+        build_query({"status_changed": ["2026-01-01", text]})
     assert caught.value.extensions == {"code": "FIELDS_VALUE_ERROR", "field": "statusChanged"}
 
 
