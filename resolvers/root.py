@@ -16,7 +16,7 @@ from resolvers.mutations.metrics_report import metrics_report
 from resolvers.mutations.queues import next_task
 from resolvers.mutations.transaction import Work, mutation
 from resolvers.mutations.transitions import archive, build_move, ping, unarchive
-from resolvers.queries.comparison import compare_tasks
+from resolvers.queries.comparison import build_comparison_resolver
 from resolvers.queries.documents import one
 from resolvers.queries.lists import many
 from resolvers.queries.metric_names import metric_names
@@ -70,7 +70,7 @@ def build_schema(
         **{f"{name}s": many(spec, name, order) for name, order in ORDERS.items()},
         "task_stats": task_stats(spec),
         "metric_names": metric_names(spec),
-        "compare_tasks": compare_tasks(),
+        "compare_tasks": build_comparison_resolver(),
         "server_info": server_info(about or {}, lambda: schema.hash),
         "task_validate": validate,
     })  # fmt: skip

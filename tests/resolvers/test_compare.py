@@ -173,8 +173,8 @@ async def test_a_comparison_is_what_python_makes_of_the_tasks(
     finally:
         await database.task.delete_many({})
     expected = {}
-    for key in {key for pieces in taken for key in pieces}:
-        values = [pieces.get(key) for pieces in taken]
+    for key in {key for values in taken for key in values}:
+        values = [values.get(key) for values in taken]
         if everything or len(set(values)) > 1:
             expected[key] = [(value, change(values[0], value)) for value in values]
     assert found == expected

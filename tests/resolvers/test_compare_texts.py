@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.asynchronous.database import AsyncDatabase
 
-from resolvers.queries.pieces import pieces
+from resolvers.queries.comparison_values import collect_values
 from resolvers.texts.budget import MAX_TEXT, Budget, OverdueError
 from tests.resolvers.test_compare import BARE, COMPARE, Found, compared
 from tests.support.client import Client
@@ -571,7 +571,7 @@ async def test_four_tasks_of_four_configurations_take_less_than_a_second(client:
 
 def seconds_of(text: str) -> float:
     start = time.process_time()
-    pieces([configured(c=text)], Budget(600))
+    collect_values([configured(c=text)], Budget(600))
     return time.process_time() - start
 
 
@@ -629,9 +629,9 @@ async def test_others_are_answered_while_tasks_are_compared(
     def wait(tasks: list[Document], budget: Budget) -> Any:
         started.set()
         assert answered.wait(60)
-        return pieces(tasks, budget)
+        return collect_values(tasks, budget)
 
-    monkeypatch.setattr("resolvers.queries.comparison.pieces", wait)
+    monkeypatch.setattr("resolvers.queries.comparison.collect_values", wait)
     comparing = asyncio.create_task(compared(client, "a", "b"))
     assert await asyncio.to_thread(started.wait, 60)
     assert await client.data("{ __typename }") == {"__typename": "Query"}
@@ -644,7 +644,7 @@ async def test_a_comparison_ends_with_the_time_of_an_operation(
     client: Client, database: Database, beside: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await database.task.insert_many([task(_id="a", **BARE), task(_id="b", **BARE)])
-    monkeypatch.setattr("resolvers.queries.comparison.pieces", lambda _tasks, budget: work_on(budget))
+    monkeypatch.setattr("resolvers.queries.comparison.collect_values", lambda _tasks, budget: work_on(budget))
     error = await beside(max_time_ms=1000).error(COMPARE, ids=["a", "b"])
     assert (error["code"], error["field"]) == ("TIMEOUT", "ids")
     monkeypatch.undo()
@@ -665,7 +665,7 @@ async def test_a_comparison_ends_when_its_client_leaves(
             ended.set()
             raise
 
-    monkeypatch.setattr("resolvers.queries.comparison.pieces", work)
+    monkeypatch.setattr("resolvers.queries.comparison.collect_values", work)
     comparing = asyncio.create_task(client.answer(COMPARE, ids=["a", "b"]))
     assert await asyncio.to_thread(started.wait, 60)
     comparing.cancel()
@@ -682,7 +682,7 @@ def work_on(budget: Budget) -> None:
 def test_reading_looks_at_the_clock() -> None:
     for part in (configured(c="a: 1"), required("numpy==1")):
         with pytest.raises(OverdueError):
-            pieces([part], Budget(-1))
+            collect_values([part], Budget(-1))
 
 
 class Stopped(Budget):
@@ -701,5 +701,5 @@ class Stopped(Budget):
 def test_reading_looks_at_the_clock_for_every_requirement() -> None:
     many = required(*(f"package{number}==1" for number in range(1000)))
     with pytest.raises(OverdueError):
-        pieces([many], Stopped(looks=999))
-    assert len(pieces([many], Stopped(looks=5000))[0]) == 1000
+        collect_values([many], Stopped(looks=999))
+    assert len(collect_values([many], Stopped(looks=5000))[0]) == 1000
