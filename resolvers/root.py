@@ -9,12 +9,12 @@ from resolvers.fields.available_transitions import available_transitions
 from resolvers.fields.related import children, subprojects, transitions
 from resolvers.fields.series import metric_at, series
 from resolvers.fields.task_counts import task_counts
-from resolvers.mutations.batch import many as for_many
+from resolvers.mutations.batch import build_batch
 from resolvers.mutations.creation import clone, create, create_model, create_project, create_queue, validate
 from resolvers.mutations.edits import edit, set_requirements, update, update_batch
-from resolvers.mutations.metrics_report import metrics_report
-from resolvers.mutations.queues import next_task
-from resolvers.mutations.transaction import Work, mutation
+from resolvers.mutations.metrics_report import plan_metrics_report
+from resolvers.mutations.queues import take_next_task
+from resolvers.mutations.transaction import Work, build_mutation
 from resolvers.mutations.transitions import archive, build_move, ping, unarchive
 from resolvers.queries.comparison import build_comparison_resolver
 from resolvers.queries.documents import one
@@ -36,7 +36,7 @@ BY_NAME = [{"field": "name"}]
 MUTATIONS: Mapping[str, Work] = {
     **{f"task_{name}": build_move(name) for name in MOVES if name != "edit"},
     "task_ping": ping,
-    "queue_next_task": next_task,
+    "queue_next_task": take_next_task,
     "task_create": create,
     "task_update": update,
     "task_update_batch": update_batch,
@@ -75,10 +75,10 @@ def build_schema(
         "task_validate": validate,
     })  # fmt: skip
     mutation_type = derived.mutation({
-        **{name: mutation(name, work) for name, work in MUTATIONS.items()},
-        **{name: for_many(name, found.single_mutation, MUTATIONS[found.single_mutation])
+        **{name: build_mutation(name, work) for name, work in MUTATIONS.items()},
+        **{name: build_batch(name, found.single_mutation, MUTATIONS[found.single_mutation])
            for name, found in spec.mutations.items() if found.single_mutation and found.single_mutation in MUTATIONS},
-        "metrics_report": metrics_report,
+        "metrics_report": plan_metrics_report,
     })  # fmt: skip
     subscription = derived.subscription(
         {

@@ -1,1 +1,1 @@
-"""Mutations, a module a theme; `change` is what they share."""
+"""Mutations, a module for each theme; they share the call of transaction.py."""

@@ -1,4 +1,4 @@
-"""Idempotency keys: what a request did is kept in the transaction that does it, and told when it comes again."""
+"""Idempotency keys: the answer of a mutation is stored in its transaction, and sent again when the request is."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,55 +12,60 @@ from models.store.writer import IDEMPOTENCY_KEYS, Transaction
 from models.types import Document, Viewer
 from resolvers.errors import ConflictError, ErrorCode, InputError
 
-LONGEST = 128
+MAX_KEY_LENGTH = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """The key of a request, or of one part of it.
+class IdempotencyKey:
+    """The key of a request, or of one item of it.
 
-    A part that is done keeps its own answer, so a call that broke off midway goes on where it ended; beside the first
-    of them the whole call is kept, so that no other request takes its key.
+    A batch stores an answer for each item, so a batch that broke off continues after its last item. Beside the first
+    answer it stores an entry for the whole request, so that no other request can take its key.
     """
 
-    call: str
-    request: str
-    own: str
+    request_id: str
+    request_hash: str
+    answer_id: str
 
-    def part(self, name: str) -> "Key":
-        return replace(self, own=_digest([self.call, name]))
+    def derive(self, item: str) -> "IdempotencyKey":
+        """Derive the key of one item of the request."""
+        return replace(self, answer_id=_hash_json([self.request_id, item]))
 
-    async def known(self, tx: Transaction) -> Mapping[str, Document]:
-        """What is kept of it; raises ConflictError when it is of another request."""
-        found = await tx.read_own(IDEMPOTENCY_KEYS, {"_id": {"$in": [self.call, self.own]}})
-        if any(kept["request"] != self.request for kept in found):
-            message = "This idempotencyKey was given with another request; use a new one."
+    async def read_entries(self, tx: Transaction) -> Mapping[str, Document]:
+        """Read the stored entries of this key by id; raises ConflictError when they belong to another request."""
+        entries = await tx.read_own(IDEMPOTENCY_KEYS, {"_id": {"$in": [self.request_id, self.answer_id]}})
+        if any(entry["request"] != self.request_hash for entry in entries):
+            message = "This idempotencyKey belongs to another request. Use a new one."
             raise ConflictError(ErrorCode.IDEMPOTENCY_KEY_REUSED, message, field="idempotencyKey")
-        return {kept["_id"]: kept for kept in found}
+        return {entry["_id"]: entry for entry in entries}
 
-    def answer(self, known: Mapping[str, Document]) -> Document | None:
-        """The answer that is kept, if any."""
-        answer: Document | None = orjson.loads(known[self.own]["answer"]) if self.own in known else None
+    def find_answer(self, entries: Mapping[str, Document]) -> Document | None:
+        if self.answer_id not in entries:
+            return None
+        answer: Document = orjson.loads(entries[self.answer_id]["answer"])
         return answer
 
-    async def keep(self, tx: Transaction, known: Mapping[str, Document], answer: Document, at: datetime) -> None:
-        if self.call not in {self.own, *known}:
-            await tx.insert(IDEMPOTENCY_KEYS, {"_id": self.call, "request": self.request, "at": at})
-        kept = {"_id": self.own, "request": self.request, "answer": orjson.dumps(answer), "at": at}
-        await tx.insert(IDEMPOTENCY_KEYS, kept)
+    async def store_answer(
+        self, tx: Transaction, entries: Mapping[str, Document], answer: Document, now: datetime
+    ) -> None:
+        if self.request_id not in {self.answer_id, *entries}:
+            await tx.insert(IDEMPOTENCY_KEYS, {"_id": self.request_id, "request": self.request_hash, "at": now})
+        entry = {"_id": self.answer_id, "request": self.request_hash, "answer": orjson.dumps(answer), "at": now}
+        await tx.insert(IDEMPOTENCY_KEYS, entry)
 
 
-def key_of(viewer: Viewer, mutation: str, asked: Mapping[str, Any]) -> Key | None:
-    """The viewer's key of this request, if it has one; raises InputError when it is none."""
-    given = asked.get("idempotency_key")
-    if given is None:
+def read_idempotency_key(viewer: Viewer, mutation: str, arguments: Mapping[str, Any]) -> IdempotencyKey | None:
+    """Read the key of a request, None without one; raises InputError for one that is empty or too long."""
+    key = arguments.get("idempotency_key")
+    if key is None:
         return None
-    if not 0 < len(given) <= LONGEST:
-        message = f"idempotencyKey has 1 to {LONGEST} characters."
+    if not 0 < len(key) <= MAX_KEY_LENGTH:
+        message = f"idempotencyKey must have 1 to {MAX_KEY_LENGTH} characters."
         raise InputError(ErrorCode.VALIDATION_ERROR, message, field="idempotencyKey")
-    call = _digest([viewer.company, viewer.user, given])
-    return Key(call, _digest([mutation, {**asked, "idempotency_key": None}]), call)
+    request_id = _hash_json([viewer.company, viewer.user, key])
+    request_hash = _hash_json([mutation, {**arguments, "idempotency_key": None}])
+    return IdempotencyKey(request_id, request_hash, request_id)
 
 
-def _digest(value: Any) -> str:
+def _hash_json(value: Any) -> str:
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()

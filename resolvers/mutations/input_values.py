@@ -1,4 +1,4 @@
-"""What a caller gives of a document → what is stored of it: in its place, in the 2.3 layout, and found to be right."""
+"""The values of an input → the stored values: converted to the 2.3 layout, validated, and checked against others."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -15,18 +15,18 @@ from models.rules import in_force, is_known_destination
 from models.status import COMPLETED
 from models.types import Document
 from resolvers.errors import ErrorCode, ForbiddenError, InputError, not_found
-from resolvers.mutations.transaction import Change
+from resolvers.mutations.transaction import MutationCall
 from schema.spec import FieldSpec, MapView, ObjectSpec, Ref, Spec
 
-OF_THE_REQUEST = {"force", "idempotency_key"}  # what an input says besides values
+NOT_VALUES = {"force", "idempotency_key"}  # arguments of the call
 DESTINATION = "output.destination"
-Made = TypeVar("Made", bound=OwnedDocument)
+NewDocument = TypeVar("NewDocument", bound=OwnedDocument)
 
 
-class Given(NamedTuple):
-    """A value, by its name in the API and where it is stored; None takes away what is there.
+class InputValue(NamedTuple):
+    """A value with its public name and its stored path; None clears the path.
 
-    `collection` and `id` are there for a reference.
+    A reference has the `collection` and the `id` of its document.
     """
 
     name: str
@@ -36,186 +36,200 @@ class Given(NamedTuple):
     id: str | None = None
 
 
-# -- in its place ----------------------------------------------------------------------------------
+# -- converted to the stored layout ----------------------------------------------------------------
 
 
-def laid_out(change: Change, of: str, stored: Document, *but: str) -> list[Given]:
-    """The values of a request, `but` some, as the definition of its input has them; `stored` is where they go to."""
-    values = {name: value for name, value in change.asked.items() if name not in OF_THE_REQUEST.union(but)}
-    return list(_Layout(change.spec, stored, change.now).of(change.spec.get_object(of), values))
+def read_input_values(call: MutationCall, definition: str, stored: Document, *omitted: str) -> list[InputValue]:
+    """Read the values of a call, less the omitted arguments, by the definition of its input.
+
+    Fields of older servers are converted by what is `stored` already.
+    """
+    skipped = NOT_VALUES.union(omitted)
+    values = {name: value for name, value in call.arguments.items() if name not in skipped}
+    return list(_InputReader(call.spec, stored, call.now).read_object(call.spec.get_object(definition), values, "", ""))
 
 
-class _Layout(NamedTuple):
+class _InputReader(NamedTuple):
     spec: Spec
     stored: Document
     now: datetime
 
-    def of(self, owner: ObjectSpec, values: Mapping[str, Any], at: str = "", shown: str = "") -> Iterator[Given]:
+    def read_object(self, owner: ObjectSpec, values: Mapping[str, Any], path: str, name: str) -> Iterator[InputValue]:
+        """Read the fields of an object; `path` and `name` are the prefixes of theirs."""
         for field in owner.fields:
             if field.name in values:
-                yield from self._placed(field, values[field.name], at, shown + field.graphql_name)
+                yield from self._read_field(field, values[field.name], path, name + field.graphql_name)
 
-    def _placed(self, field: FieldSpec, value: Any, at: str, name: str) -> Iterator[Given]:
-        place, *older = field.stored_paths or (at + field.name,)
+    def _read_field(self, field: FieldSpec, value: Any, prefix: str, name: str) -> Iterator[InputValue]:
+        path, *older_paths = field.stored_paths or (prefix + field.name,)
         inner = self.spec.definitions[field.type.name] if isinstance(field.type, Ref) else None
-        if isinstance(inner, ObjectSpec) and (value is not None or any(part.stored_paths for part in inner.fields)):
-            parts = dict.fromkeys(part.name for part in inner.fields) if value is None else value
-            yield from self.of(inner, parts, f"{place}.", f"{name}.")
+        if isinstance(inner, ObjectSpec) and (value is not None or _is_scattered(inner)):
+            values = dict.fromkeys(inner_field.name for inner_field in inner.fields) if value is None else value
+            yield from self.read_object(inner, values, f"{path}.", f"{name}.")
             return
-        written = (
-            self._rewritten(field, value, name) if field.layout_writer else {place: self._mapped(field, value, name)}
-        )
-        for path, part in written.items():
-            yield Given(name, path, part, field.relation, value if field.relation else None)
-        for path in older:
-            yield Given(name, path, None)
+        id_ = value if field.relation else None
+        if field.layout_writer:
+            written = self._convert_older_field(field, value, name)
+        else:
+            written = {path: self._convert(field, value, name)}
+        for written_path, written_value in written.items():
+            yield InputValue(name, written_path, written_value, field.relation, id_)
+        for older_path in older_paths:
+            yield InputValue(name, older_path, None)
 
-    def _rewritten(self, field: FieldSpec, value: Any, name: str) -> layout.StoredValues:
-        """The values that newer servers keep of a field of older ones."""
+    def _convert_older_field(self, field: FieldSpec, value: Any, name: str) -> layout.StoredValues:
+        """Convert a field of older servers to the stored values that newer ones have in its place."""
         assert field.layout_writer
+        stored = [layout.read_path(self.stored, path) for path in field.stored_paths]
         try:
-            written: layout.StoredValues = layout.WRITERS[field.layout_writer](
-                value, self.now, *[layout.read_path(self.stored, path) for path in field.stored_paths]
-            )
+            return layout.WRITERS[field.layout_writer](value, self.now, *stored)
         except ValueError as error:
-            raise _wrong(name, str(error)) from error
-        return written
+            raise _invalid_value(name, str(error)) from error
 
-    def _mapped(self, field: FieldSpec, value: Any, name: str) -> Any:
+    def _convert(self, field: FieldSpec, value: Any, name: str) -> Any:
         if value is None or not field.map_view:
             return value
-        return _as_map(field.map_view, self._with_defaults(field.map_view, value), name)
+        return _build_map(field.map_view, self._add_defaults(field.map_view, value), name)
 
-    def _with_defaults(self, shown: MapView, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        fields = self.spec.get_object(shown.item_definition).fields
+    def _add_defaults(self, map_view: MapView, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        fields = self.spec.get_object(map_view.item_definition).fields
         defaults = {field.name: field.default for field in fields if field.default is not None}
         return [defaults | {name: value for name, value in item.items() if value is not None} for item in items]
 
 
-def _as_map(shown: MapView, items: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """The stored map of a list, by the keys of its items."""
-    found: dict[str, Any] = {}
+def _is_scattered(owner: ObjectSpec) -> bool:
+    """Whether fields of an object are stored outside of it, so that null must clear each of them."""
+    return any(field.stored_paths for field in owner.fields)
+
+
+def _build_map(map_view: MapView, items: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Build the stored map of a list, by the keys of its items."""
+    stored: dict[str, Any] = {}
     for item in items:
-        *outer, key = _keys(shown, item, name)
-        level = found
-        for part in outer:
-            level = level.setdefault(part, {})
+        *outer, key = _build_keys(map_view, item, name)
+        level = stored
+        for outer_key in outer:
+            level = level.setdefault(outer_key, {})
         if key in level:
-            raise _wrong(name, "two items have the same " + " and ".join(shown.key_fields))
-        level[key] = item.get("value") if shown.is_key_value else item
-    return found
+            raise _invalid_value(name, f"two items have the same {' and '.join(map_view.key_fields)}")
+        level[key] = item.get("value") if map_view.is_key_value else item
+    return stored
 
 
-def _keys(shown: MapView, item: dict[str, Any], name: str) -> list[str]:
-    for part in shown.key_fields:
-        if shown.key_encoding == "escaped":
-            item[part] = item[part].strip()
-        if not item[part].strip() or "\0" in item[part]:
-            raise _wrong(name, f"the {part} of an item is empty or can't be stored")
-    if shown.key_encoding == "artifact":
+def _build_keys(map_view: MapView, item: dict[str, Any], name: str) -> list[str]:
+    """Build the keys at which an item is stored, the outermost first."""
+    for field in map_view.key_fields:
+        if map_view.key_encoding == "escaped":
+            item[field] = item[field].strip()
+        if not item[field].strip() or "\0" in item[field]:
+            raise _invalid_value(name, f"the {field} of an item is empty or can't be stored")
+    if map_view.key_encoding == "artifact":
         return [layout.build_artifact_key(item["key"], item["mode"])]
-    make: Callable[[str], str] = layout.escape if shown.key_encoding == "escaped" else str
-    return [make(item[part]) for part in shown.key_fields]
+    convert: Callable[[str], str] = layout.escape if map_view.key_encoding == "escaped" else str
+    return [convert(item[field]) for field in map_view.key_fields]
 
 
-# -- right in itself -------------------------------------------------------------------------------
+# -- valid by itself -------------------------------------------------------------------------------
 
 
-def made(kind: type[Made], given: list[Given], **fields: Any) -> Made:
-    """The new document of these values and, beneath them, fields; raises InputError when they make none."""
-    for one in given:
-        _put(fields, one)
+def build_document(model: type[NewDocument], values: list[InputValue], **fields: Any) -> NewDocument:
+    """Build a new document of fields and, over them, values; raises InputError when they are invalid."""
+    for value in values:
+        _put_value(fields, value)
     try:
-        found: Made = kind.model_validate(fields)
+        document: NewDocument = model.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        at = ".".join(map(str, first["loc"]))
-        name = next((one.name for one in given if f"{at}.".startswith(f"{one.path}.")), at)
-        raise _wrong(name, first["msg"].removeprefix("Value error, ")) from error
-    return found
+        path = ".".join(map(str, first["loc"]))
+        name = next((value.name for value in values if f"{path}.".startswith(f"{value.path}.")), path)
+        raise _invalid_value(name, first["msg"].removeprefix("Value error, ")) from error
+    return document
 
 
-def signed(change: Change) -> dict[str, Any]:
-    """What a new document says of who made it, and when."""
+def build_owner_fields(call: MutationCall) -> dict[str, Any]:
+    """Build the fields of a new document that name its owner and its time."""
     return {
-        "company": change.viewer.company, "user": change.viewer.user, "created": change.now, "last_update": change.now,
-    }  # fmt: skip
+        "company": call.viewer.company,
+        "user": call.viewer.user,
+        "created": call.now,
+        "last_update": call.now,
+    }
 
 
-def changed(given: list[Given]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Stored path → value of what is set of a task, and the paths of what is taken away."""
-    unset = tuple(one.path for one in given if one.value is None)
-    for one in given:
-        field = Task.model_fields.get(one.path)
-        if one.value is None and field and (field.is_required() or field.default_factory):
-            raise _wrong(one.name, "a task always has one, so that null can't clear it")
-    # what a task needs and this does not change is right already
-    right = made(Task, given, company="", name="---", type="").stored()
-    return {one.path: layout.read_path(right, one.path) for one in given if one.value is not None}, unset
+def split_changes(values: list[InputValue]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Split the values for a task into those to set, by stored path, and the paths to clear."""
+    unset = tuple(value.path for value in values if value.value is None)
+    for value in values:
+        field = Task.model_fields.get(value.path)
+        if value.value is None and field and (field.is_required() or field.default_factory):
+            raise _invalid_value(value.name, "null can't clear it, because a task always has one")
+    # valid values stand for the required fields that the call does not change
+    valid = build_document(Task, values, company="", name="---", type="").stored()
+    return {value.path: layout.read_path(valid, value.path) for value in values if value.value is not None}, unset
 
 
-def _put(document: Document, one: Given) -> None:
-    *outer, key = one.path.split(".")
-    for part in outer:
-        document = document.setdefault(part, {})
+def _put_value(document: Document, value: InputValue) -> None:
+    *outer, key = value.path.split(".")
+    for name in outer:
+        document = document.setdefault(name, {})
     document.pop(key, None)
-    if one.value is None:
+    if value.value is None:
         return
-    document[key] = one.value
+    document[key] = value.value
     try:
-        bson.encode({key: one.value})
+        bson.encode({key: value.value})
     except (BSONError, OverflowError) as error:
-        raise _wrong(one.name, f"this can't be stored ({error})") from error
+        raise _invalid_value(value.name, f"the value can't be stored ({error})") from error
 
 
-def _wrong(name: str, reason: str) -> InputError:
+def _invalid_value(name: str, reason: str) -> InputError:
     return InputError(ErrorCode.DATA_VALIDATION_ERROR, f"{name}: {reason[:1].lower()}{reason[1:]}.", field=name)
 
 
-# -- right among others ----------------------------------------------------------------------------
+# -- valid among other documents -------------------------------------------------------------------
 
 
-async def refuse_unfitting(change: Change, given: list[Given]) -> None:
-    """Raises ApiError when a value refers to what is not there, or breaks one of the documented rules."""
-    for one in given:
-        if one.collection and one.id is not None:
-            await _refuse_reference(change, one.name, one.collection, one.id)
-        if one.path == DESTINATION and one.value is not None and in_force("output_dest_known", change.rules):
-            _refuse_destination(change, one)
+async def refuse_unfit_values(call: MutationCall, values: list[InputValue]) -> None:
+    """Raises ApiError for a reference to a missing document, and for a value against the documented rules."""
+    for value in values:
+        if value.collection and value.id is not None:
+            await _refuse_reference(call, value.name, value.collection, value.id)
+        if value.path == DESTINATION and value.value is not None and in_force("output_dest_known", call.rules):
+            _refuse_unknown_destination(call, value)
 
 
-async def _refuse_reference(change: Change, name: str, collection: str, id_: str) -> None:
-    seen = await change.tx.read_visible(collection, {"_id": id_}, {"company": 1, "status": 1})
-    found = seen[0] if seen else None
-    is_own = found is not None and change.viewer.can_write(found)
-    if collection == "project" and found and not is_own:
-        message = "Nothing is put into a public project by those who read it."
+async def _refuse_reference(call: MutationCall, name: str, collection: str, id_: str) -> None:
+    documents = await call.tx.read_visible(collection, {"_id": id_}, {"company": 1, "status": 1})
+    document = documents[0] if documents else None
+    is_own = document is not None and call.viewer.can_write(document)
+    if collection == "project" and document and not is_own:
+        message = "The project is public and read-only for you; choose a project of your company."
         raise ForbiddenError(ErrorCode.NO_WRITE_PERMISSION, message, field=name, project=id_)
-    is_lax = collection == "project" and not in_force("project_exists", change.rules)
-    if not is_lax and (found is None or (collection == "queue" and not is_own)):
+    can_be_missing = collection == "project" and not in_force("project_exists", call.rules)
+    if not can_be_missing and (document is None or (collection == "queue" and not is_own)):
         raise not_found(collection, id_, field=name, message=_describe_deleted(collection, id_))
-    if found and collection == "task" and name == "parent" and in_force("parent_completed", change.rules):
-        _refuse_unfinished(found)
+    if document and collection == "task" and name == "parent" and in_force("parent_completed", call.rules):
+        _refuse_unfinished_parent(document)
 
 
 def _describe_deleted(collection: str, id_: str) -> str | None:
-    """The message for an id that marks a deleted document; None for any other id."""
+    """Build the message for an id that marks a deleted document; None for any other id."""
     if not id_.startswith(layout.DELETED_PREFIX):
         return None
     deleted_id = id_.removeprefix(layout.DELETED_PREFIX)
     return f"The {collection} with the id {deleted_id!r} was deleted; name another one, or none."
 
 
-def _refuse_unfinished(parent: Document) -> None:
-    status = parent.get("status")
-    if status != COMPLETED:
-        message = f"The parent of a task is COMPLETED, and this one is {str(status).upper()}."
-        raise InputError(ErrorCode.TASK_VALIDATION_ERROR, message, field="parent", parent=parent["_id"],
-                         status=str(status).upper(), allowed=[COMPLETED.upper()])  # fmt: skip
+def _refuse_unfinished_parent(parent: Document) -> None:
+    if parent.get("status") != COMPLETED:
+        status, allowed = str(parent.get("status")).upper(), COMPLETED.upper()
+        message = f"parent needs a task that is {allowed}; this one is {status}."
+        details = {"field": "parent", "parent": parent["_id"], "status": status, "allowed": [allowed]}
+        raise InputError(ErrorCode.TASK_VALIDATION_ERROR, message, **details)
 
 
-def _refuse_destination(change: Change, one: Given) -> None:
-    if not is_known_destination(one.value.strip(), change.storages):
-        allowed = "in one of the configured storages" if change.storages else "a path, or a known kind of URI"
-        message = f"The destination of the output is {allowed}; {one.value!r} is not."
-        raise InputError(ErrorCode.TASK_VALIDATION_ERROR, message, field=one.name, allowed=list(change.storages))
+def _refuse_unknown_destination(call: MutationCall, value: InputValue) -> None:
+    if not is_known_destination(value.value.strip(), call.storages):
+        allowed = "in one of the configured storages" if call.storages else "a path, or a URI of a known kind"
+        message = f"{value.name} must be {allowed}; {value.value!r} is not."
+        raise InputError(ErrorCode.TASK_VALIDATION_ERROR, message, field=value.name, allowed=list(call.storages))

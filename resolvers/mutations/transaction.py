@@ -1,4 +1,4 @@
-"""What mutations share: one transaction, once for each idempotency key, and an answer from what is there afterwards."""
+"""The base of all mutations: one transaction, once for each idempotency key, and an answer that is read afterwards."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -19,8 +19,8 @@ from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, ReportError, build_answers
 from resolvers.execution.selection import Selection
-from resolvers.mutations.echo import echo
-from resolvers.mutations.idempotency import Key, key_of
+from resolvers.mutations.idempotency import IdempotencyKey, read_idempotency_key
+from resolvers.mutations.written_fields import build_written_fields
 from resolvers.transitions.guards import check_owner
 from resolvers.transitions.situation import format_status
 
@@ -28,113 +28,129 @@ Payload = dict[str, Any]
 MAX_BYTES = 16 * 1024 * 1024  # of a document in MongoDB
 
 
-class Change:
-    """What a mutation has at hand within its transaction: the input by HOCON names, who asks, and when."""
+class MutationCall:
+    """One call of a mutation within its transaction; `arguments` are the input's values by HOCON names."""
 
-    def __init__(self, context: Context, tx: Transaction, mutation: str, asked: Mapping[str, Any]) -> None:
+    def __init__(self, context: Context, tx: Transaction, mutation: str, arguments: Mapping[str, Any]) -> None:
         self.tx = tx
         self.mutation = mutation
-        self.asked = asked
+        self.arguments = arguments
         self.viewer = context.viewer
         self.rules = context.rules
         self.storages = context.storages
         self.spec = context.spec
         self.now: datetime = now()
-        self.projects: set[str] = set()  # whose last update is now, once all this is done
+        self.projects: set[str] = set()  # their last update becomes `now` after the transaction
 
     @property
-    def signature(self) -> dict[str, Any]:
-        """What a changed task says of the change."""
+    def public_name(self) -> str:
+        return self.spec.mutations[self.mutation].graphql_name
+
+    @property
+    def change_fields(self) -> dict[str, Any]:
+        """The fields of a changed task that name the time and the user of the change."""
         return {"last_change": self.now, "last_changed_by": self.viewer.user}
 
     def touch(self, project: Any) -> None:
-        """What is stored as the project of an odd task may be no id at all."""
+        """Note the project of a changed task; odd tasks store a value that is not an id."""
         if isinstance(project, str):
             self.projects.add(project)
 
-    async def task(self, id_: str | None = None, fields: Mapping[str, Any] | None = None) -> Document:
-        """The viewer's own task; raises InputError when there is none to see and ForbiddenError for a public one."""
-        id_ = self.asked["task"] if id_ is None else id_
-        found = await self.tx.read_visible("task", {"_id": id_}, fields)
-        if not found:
+    async def read_task(self, id_: str | None = None, fields: Mapping[str, Any] | None = None) -> Document:
+        """Read a task of the company; raises InputError when there is none and ForbiddenError for a public one."""
+        id_ = self.arguments["task"] if id_ is None else id_
+        tasks = await self.tx.read_visible("task", {"_id": id_}, fields)
+        if not tasks:
             raise not_found("task", id_)
-        if error := check_owner(found[0], self.viewer):
+        if error := check_owner(tasks[0], self.viewer):
             raise error
-        return found[0]
+        return tasks[0]
 
-    def expect_status(self, task: Document) -> None:
-        """Raises ConflictError when the task has not the status that the input expects."""
-        expected = self.asked.get("expected_status")
+    def refuse_other_status(self, task: Document) -> None:
+        """Raises ConflictError when the input expects a status and the task has another one."""
+        expected = self.arguments.get("expected_status")
         if expected is not None and task.get("status") != expected:
             status, expected = format_status(task.get("status")), format_status(expected)
             message = f"The task is now {status}, not {expected}. Read it and try again."
             details = {"task": task["_id"], "status": status, "expected": expected}
             raise ConflictError(ErrorCode.FAILED_CHANGING_TASK_STATUS, message, **details)
 
-    def alive(self, task: Document) -> dict[str, Any]:
-        """A sign of life. While the task runs, the time that it has run is known by it."""
-        found: dict[str, Any] = {"last_update": self.now, **self.signature}
+    def build_heartbeat(self, task: Document) -> dict[str, Any]:
+        """Build the fields that a sign of life sets; of a task in progress also its active duration in seconds."""
+        fields: dict[str, Any] = {"last_update": self.now, **self.change_fields}
         started = task.get("started")
         if task.get("status") == IN_PROGRESS and isinstance(started, datetime):
-            found["active_duration"] = int((self.now - started).total_seconds())
-        return found
+            fields["active_duration"] = int((self.now - started).total_seconds())
+        return fields
 
-    async def write(self, task: Document, set_: Mapping[str, Any], unset: tuple[str, ...] = (), **more: Any) -> Payload:
-        """Change the task's document; the `updated` and `fields` of the answer. `more` are other update operators."""
-        own = {**_settable(task, set_), **self.signature}
-        cleared = [path for path in unset if not any(_overlap(path, other) for other in own)]
-        refuse_too_large(task, own, cleared)
-        update = {"$set": own, **({"$unset": dict.fromkeys(cleared, "")} if cleared else {}), **more}
+    async def write_task(self, task: Document, set_: Mapping[str, Any], unset: tuple[str, ...] = ()) -> Payload:
+        """Update the task; returns the answer's `updated`, `fields` and `task`."""
+        values = {**_replace_non_objects(task, set_), **self.change_fields}
+        cleared = [path for path in unset if not any(_is_overlap(path, written) for written in values)]
+        refuse_too_large(task, values, cleared)
+        update: dict[str, Any] = {"$set": values}
+        if cleared:
+            update["$unset"] = dict.fromkeys(cleared, "")
         await self.tx.update("task", {"_id": task["_id"]}, update)
         self.touch(task.get("project"))
-        return {
-            "updated": 1, "fields": echo(self.spec, {**own, **dict.fromkeys(cleared)}), "task": task["_id"],
-        }  # fmt: skip
+        fields = build_written_fields(self.spec, {**values, **dict.fromkeys(cleared)})
+        return {"updated": 1, "fields": fields, "task": task["_id"]}
 
-    async def note(self, task: Document, target: str | None, reason: str, message: str) -> None:
-        """Append the move to the history of the task; writers of one task wait for each other, so numbers are whole."""
+    async def append_transition(self, task: Document, target: str | None, reason: str, message: str) -> None:
+        """Append a move to the history of the task. Transactions on one task run in turn, so no number is missing."""
         last = await self.tx.read_last(TRANSITIONS, {"task": task["_id"]}, "number")
         number = last["number"] + 1 if last else 1
-        await self.tx.insert(TRANSITIONS, {
-            "_id": f"{task['_id']}:{number:09}", "task": task["_id"], "number": number,
-            "from": task.get("status"), "to": target, "mutation": self.spec.mutations[self.mutation].graphql_name,
-            "actor": self.viewer.user, "reason": reason, "message": message, "force": bool(self.asked.get("force")),
+        transition = {
+            "_id": f"{task['_id']}:{number:09}",
+            "task": task["_id"],
+            "number": number,
+            "from": task.get("status"),
+            "to": target,
+            "mutation": self.public_name,
+            "actor": self.viewer.user,
+            "reason": reason,
+            "message": message,
+            "force": bool(self.arguments.get("force")),
             "at": self.now,
-        })  # fmt: skip
+        }
+        await self.tx.insert(TRANSITIONS, transition)
+
+
+# -- updates that MongoDB accepts ------------------------------------------------------------------
 
 
 def refuse_too_large(task: Document, set_: Mapping[str, Any], unset: Iterable[str]) -> None:
-    """Raises LimitError for a change after which MongoDB would not keep the document; found before it is written."""
+    """Raises LimitError for an update after which the document exceeds MongoDB's maximum."""
     before, added = len(bson.encode(task, codec_options=TOLERANT)), len(bson.encode(dict(set_)))
-    if before + added > MAX_BYTES and _size_after(task, set_, unset) > MAX_BYTES:
+    if before + added > MAX_BYTES and _measure_updated(task, set_, unset) > MAX_BYTES:
         raise document_too_large()
 
 
-def _size_after(task: Document, set_: Mapping[str, Any], unset: Iterable[str]) -> int:
-    """The bytes of a document after a change."""
+def _measure_updated(task: Document, set_: Mapping[str, Any], unset: Iterable[str]) -> int:
+    """Measure the bytes of a document after an update."""
     document = dict(task)
     for path in unset:
-        _put(document, path.split("."), None)
+        _set_path(document, path.split("."), None)
     for path, value in set_.items():
-        _put(document, path.split("."), value)
+        _set_path(document, path.split("."), value)
     return len(bson.encode(document, codec_options=TOLERANT))
 
 
-def _put(document: Document, path: Sequence[str], value: Any) -> None:
-    """Set a value in a copy of each object on its way; None takes it away."""
+def _set_path(document: Document, path: Sequence[str], value: Any) -> None:
+    """Set a value in a copy of each object on its path; None removes it."""
     first, *rest = path
     if rest:
         inner = document.get(first)
         document[first] = dict(inner) if isinstance(inner, dict) else {}
-        _put(document[first], rest, value)
+        _set_path(document[first], rest, value)
     elif value is None:
         document.pop(first, None)
     else:
         document[first] = value
 
 
-def _settable(task: Document, set_: Mapping[str, Any]) -> dict[str, Any]:
-    """MongoDB sets no part of what is no object; then the whole is set."""
+def _replace_non_objects(task: Document, set_: Mapping[str, Any]) -> dict[str, Any]:
+    """Set a new object where the task stores another type: MongoDB can't set a field within that."""
     settable: dict[str, Any] = {}
     for path, value in set_.items():
         outer, _, inner = path.partition(".")
@@ -145,54 +161,59 @@ def _settable(task: Document, set_: Mapping[str, Any]) -> dict[str, Any]:
     return settable
 
 
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+def _is_overlap(path: str, written: str) -> bool:
+    return path == written or path.startswith(f"{written}.") or written.startswith(f"{path}.")
 
 
-Work = Callable[[Change], Awaitable[Payload]]
+# -- performing ------------------------------------------------------------------------------------
+
+Work = Callable[[MutationCall], Awaitable[Payload]]
 
 
-class Mutation(Plan):
-    """One mutation: what it does, and the answer, whose documents are read when all is done."""
+class MutationPlan(Plan):
+    """Performs one mutation, and reads the documents of its answer afterwards."""
 
-    def __init__(self, name: str, work: Work, asked: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, work: Work, arguments: Mapping[str, Any]) -> None:
         self._name = name
         self._work = work
-        self._asked = asked
+        self._arguments = arguments
 
     async def answer(self, context: Context, selection: Selection, _report: ReportError) -> Any:
-        key = key_of(context.viewer, self._name, self._asked)
-        payload = await perform(context, self._name, self._work, self._asked, key)
+        key = read_idempotency_key(context.viewer, self._name, self._arguments)
+        payload = await perform(context, self._name, self._work, self._arguments, key)
         context.forget_documents()
         return (await build_answers(context, selection, [payload]))[0]
 
 
-def mutation(name: str, work: Work) -> Callable[..., Plan]:
+def build_mutation(name: str, work: Work) -> Callable[..., Plan]:
+    """Build the resolver of a mutation."""
+
     def resolve(info: strawberry.Info[Context, None], input: Any) -> Plan:  # noqa: A002, ARG001 - the argument's public name
-        return Mutation(name, work, read_arguments(input))
+        return MutationPlan(name, work, read_arguments(input))
 
     return resolve
 
 
 async def perform(
-    context: Context, name: str, work: Work, asked: Mapping[str, Any], key: Key | None = None
-) -> Payload:  # fmt: skip
-    """Do it, or find that it was done before with the same idempotency key."""
+    context: Context, name: str, work: Work, arguments: Mapping[str, Any], key: IdempotencyKey | None
+) -> Payload:
+    """Perform a mutation, or find the answer that is stored for its idempotency key."""
 
-    async def attempt(tx: Transaction) -> tuple[Payload, Change]:
-        change = Change(context, tx, name, asked)
-        known = await key.known(tx) if key else {}
-        if key and (answer := key.answer(known)) is not None:
-            return {**answer, "replayed": True}, change
-        payload = await work(change)
+    async def attempt(tx: Transaction) -> tuple[Payload, MutationCall]:
+        call = MutationCall(context, tx, name, arguments)
+        entries = await key.read_entries(tx) if key else {}
+        if key and (answer := key.find_answer(entries)) is not None:
+            return {**answer, "replayed": True}, call
+        payload = await work(call)
         if key:
-            await key.keep(tx, known, payload, change.now)
-        return {**payload, "replayed": False}, change
+            await key.store_answer(tx, entries, payload, call.now)
+        return {**payload, "replayed": False}, call
 
     try:
-        payload, change = await context.writer.transact(attempt)
+        payload, call = await context.writer.transact(attempt)
     except DuplicateKeyError:
-        payload, change = await context.writer.transact(attempt)  # another with this key, or this name, was first
-    for project in change.projects:
-        await context.writer.touch_project(project, change.now)
+        # another request with this key, or this name, was first
+        payload, call = await context.writer.transact(attempt)
+    for project in call.projects:
+        await context.writer.touch_project(project, call.now)
     return payload

@@ -4,109 +4,108 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from models.types import Document
-from resolvers.mutations.transaction import Change, Payload
+from resolvers.mutations.transaction import MutationCall, Payload
 from resolvers.transitions.effects import leave_queues
 from resolvers.transitions.moves import MOVES, MOVES_OF_ARCHIVE, find_needs
 from resolvers.transitions.preconditions import Lookup, read_preconditions
 from resolvers.transitions.situation import ARCHIVED, Move, Outcome, Situation, get_system_tags
 
 
-def build_move(name: str) -> Callable[[Change], Awaitable[Payload]]:
+def build_move(name: str) -> Callable[[MutationCall], Awaitable[Payload]]:
     """Build the mutation that performs a row of the table."""
     move = MOVES[name]
 
-    async def perform_move(change: Change) -> Payload:
-        task = await change.task()
-        change.expect_status(task)
-        situation = await require_move(change, move, task)
-        outcome = _begin_outcome(change, move)
+    async def perform_move(call: MutationCall) -> Payload:
+        task = await call.read_task()
+        call.refuse_other_status(task)
+        situation = await require_move(call, move, task)
+        outcome = _begin_outcome(call, move)
         if move.effect:
-            await move.effect(situation, change.tx, outcome)
+            await move.effect(situation, call.tx, outcome)
         if situation.target is None:
-            return await _note_deletion(change, task, outcome)
-        return await _write_move(change, task, situation.target, outcome)
+            return await _note_deletion(call, task, outcome)
+        return await _write_move(call, task, situation.target, outcome)
 
     return perform_move
 
 
-async def require_move(change: Change, move: Move, task: Document) -> Situation:
+async def require_move(call: MutationCall, move: Move, task: Document) -> Situation:
     """Read the situation of a task that is to move; raises the weightiest error that force does not override."""
-    lookup = Lookup(change.viewer, change.tx.read_visible, change.tx.tally)
-    needs = find_needs(move, change.asked)
-    [preconditions] = await read_preconditions(lookup, [task], needs, change.asked.get("queue"))
-    mutation = change.spec.mutations[change.mutation].graphql_name
-    situation = Situation(move, mutation, task, preconditions, change.rules, change.now, change.asked)
+    lookup = Lookup(call.viewer, call.tx.read_visible, call.tx.tally)
+    needs = find_needs(move, call.arguments)
+    [preconditions] = await read_preconditions(lookup, [task], needs, call.arguments.get("queue"))
+    situation = Situation(move, call.public_name, task, preconditions, call.rules, call.now, call.arguments)
     for refusal in situation.find_refusals():
-        if not (refusal.is_forcible and change.asked.get("force")):
+        if not (refusal.is_forcible and call.arguments.get("force")):
             raise refusal.error
     return situation
 
 
-def _begin_outcome(change: Change, move: Move) -> Outcome:
-    return Outcome(dict.fromkeys(move.now, change.now), move.cleared)
+def _begin_outcome(call: MutationCall, move: Move) -> Outcome:
+    return Outcome(dict.fromkeys(move.now, call.now), move.cleared)
 
 
-async def _write_move(change: Change, task: Document, target: Any, outcome: Outcome) -> Payload:
-    reason, message = _read_reason(change)
+async def _write_move(call: MutationCall, task: Document, target: Any, outcome: Outcome) -> Payload:
+    reason, message = _read_reason(call)
     status = {
         "status": target,
         "status_reason": reason,
         "status_message": message,
-        "status_changed": change.now,
-        "last_update": change.now,
+        "status_changed": call.now,
+        "last_update": call.now,
     }
     written = status | outcome.set
-    payload = await change.write(task, written, outcome.unset)
-    await change.note(task, target, reason, written["status_message"])
+    payload = await call.write_task(task, written, outcome.unset)
+    await call.append_transition(task, target, reason, written["status_message"])
     return payload | outcome.answer
 
 
-async def _note_deletion(change: Change, task: Document, outcome: Outcome) -> Payload:
-    await change.note(task, None, *_read_reason(change))
-    change.touch(task.get("project"))
+async def _note_deletion(call: MutationCall, task: Document, outcome: Outcome) -> Payload:
+    await call.append_transition(task, None, *_read_reason(call))
+    call.touch(task.get("project"))
     return outcome.answer
 
 
-def _read_reason(change: Change) -> tuple[str, str]:
+def _read_reason(call: MutationCall) -> tuple[str, str]:
     """Read the reason and the message of the input; an omitted one is empty, and clears the stored one."""
-    return change.asked.get("status_reason") or "", change.asked.get("status_message") or ""
+    return call.arguments.get("status_reason") or "", call.arguments.get("status_message") or ""
 
 
 # -- without a row of their own --------------------------------------------------------------------
 
 
-async def archive(change: Change) -> Payload:
+async def archive(call: MutationCall) -> Payload:
     """Archive a task; one that is queued or runs leaves its status first."""
-    task = await change.task()
-    change.expect_status(task)
+    task = await call.read_task()
+    call.refuse_other_status(task)
     tags = [*(tag for tag in get_system_tags(task) if tag != ARCHIVED), ARCHIVED]
     move = MOVES_OF_ARCHIVE.get(str(task.get("status")))
     if move is None:
-        return await _write_tags(change, task, tags)
-    await leave_queues(change.tx, task["_id"], change.now)
-    outcome = _begin_outcome(change, move)
+        return await _write_tags(call, task, tags)
+    await leave_queues(call.tx, task["_id"], call.now)
+    outcome = _begin_outcome(call, move)
     outcome.set["system_tags"] = tags
-    return await _write_move(change, task, move.target, outcome)
+    return await _write_move(call, task, move.target, outcome)
 
 
-async def unarchive(change: Change) -> Payload:
-    task = await change.task()
-    change.expect_status(task)
-    return await _write_tags(change, task, [tag for tag in get_system_tags(task) if tag != ARCHIVED])
+async def unarchive(call: MutationCall) -> Payload:
+    task = await call.read_task()
+    call.refuse_other_status(task)
+    return await _write_tags(call, task, [tag for tag in get_system_tags(task) if tag != ARCHIVED])
 
 
-async def _write_tags(change: Change, task: Document, tags: list[Any]) -> Payload:
-    reason, message = _read_reason(change)
+async def _write_tags(call: MutationCall, task: Document, tags: list[Any]) -> Payload:
+    reason, message = _read_reason(call)
     values = {
         "system_tags": tags,
         "status_reason": reason,
         "status_message": message,
-        "last_update": change.now,
+        "last_update": call.now,
     }
-    return await change.write(task, values)
+    return await call.write_task(task, values)
 
 
-async def ping(change: Change) -> Payload:
-    task = await change.task()
-    payload = await change.write(task, change.alive(task))
+async def ping(call: MutationCall) -> Payload:
+    task = await call.read_task()
+    payload = await call.write_task(task, call.build_heartbeat(task))
     return {"task": payload["task"]}

@@ -520,7 +520,7 @@ async def test_bad_points_are_named_and_the_others_stored(running: Client) -> No
         (index, field, "DATA_VALIDATION_ERROR")
         for index, field in ((0, "metric"), (2, "variant"), (3, "metric"), (4, "metric"))
     ]
-    assert result["badPoints"][1]["message"] == "The variant has at most 256 characters."
+    assert result["badPoints"][1]["message"] == "variant has 257 characters; the maximum is 256."
     assert (await curves(running, "it")).keys() == {("loss", "train"), ("loss", "v" * 256)}
     before = await everything(running.database)
     [result] = await report(running, {"it": bad})
@@ -550,7 +550,7 @@ async def test_there_is_room_for_so_many_curves_and_no_more(client: Client) -> N
     assert [(one["index"], one["field"], one["code"]) for one in first["badPoints"]] == [
         (3, "variant", "LIMIT_EXCEEDED"), (4, "variant", "LIMIT_EXCEEDED"),
     ]  # fmt: skip
-    assert first["badPoints"][0]["message"] == ("A task has at most 2000 curves, and eval of loss is one more.")
+    assert first["badPoints"][0]["message"] == ("The maximum is 2000 series of a task; eval of loss is one more.")
     assert (await curves(client, "it")).keys() == {("m", "0"), ("loss", "gap"), ("loss", "train")}
 
 
