@@ -20,10 +20,14 @@ def build_move(name: str) -> Callable[[MutationCall], Awaitable[Payload]]:
         call.refuse_other_status(task)
         situation = await require_move(call, move, task)
         outcome = _begin_outcome(call, move)
+        if situation.target is None:
+            # A subscriber reads the deletion as the last change of the task, so its history is written before.
+            await call.append_transition(task, None, *_read_reason(call))
         if move.effect:
             await move.effect(situation, call.tx, outcome)
         if situation.target is None:
-            return await _note_deletion(call, task, outcome)
+            call.touch(task.get("project"))
+            return outcome.answer
         return await _write_move(call, task, situation.target, outcome)
 
     return perform_move
@@ -58,12 +62,6 @@ async def _write_move(call: MutationCall, task: Document, target: Any, outcome: 
     payload = await call.write_task(task, written, outcome.unset)
     await call.append_transition(task, target, reason, written["status_message"])
     return payload | outcome.answer
-
-
-async def _note_deletion(call: MutationCall, task: Document, outcome: Outcome) -> Payload:
-    await call.append_transition(task, None, *_read_reason(call))
-    call.touch(task.get("project"))
-    return outcome.answer
 
 
 def _read_reason(call: MutationCall) -> tuple[str, str]:
