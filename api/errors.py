@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from graphql import GraphQLError, GraphQLSyntaxError
 
-from resolvers.errors import ApiError, ErrorCode, RequestError, coded
+from resolvers.errors import ApiError, ErrorCode, RequestError, find_api_error
 
 log = logging.getLogger("taskql")
 
@@ -24,7 +24,7 @@ class RefusedError(RequestError):
 def shown(error: Exception) -> dict[str, Any]:
     """The error as clients see it. Faults of ours are masked and logged."""
     at = dict(error.formatted) if isinstance(error, GraphQLError) else {}
-    known = coded(error) or _refusal(error) or masked(error)
+    known = find_api_error(error) or _refusal(error) or masked(error)
     return {"message": str(known), **{key: at[key] for key in ("locations", "path") if key in at},
             "extensions": known.extensions}  # fmt: skip
 

@@ -23,7 +23,7 @@ from api.settings import Settings
 from api.working import AtOnce, while_connected
 from models.store.database import Database
 from models.types import Viewer
-from resolvers.errors import coded
+from resolvers.errors import find_api_error
 from resolvers.execution.selection import LoadedField, ObjectField, Selection
 from resolvers.queries.export import Export, ExportContext, exported
 from resolvers.root import RELATED_FIELDS
@@ -213,7 +213,7 @@ class ExportView:
                 async for part in parts:
                     await send({"type": "http.response.body", "body": part, "more_body": True})
             except Exception as error:  # noqa: BLE001 - whatever it is, the client must not take this for all
-                log.error("an export ended early: %s", coded(error) or masked(error))  # noqa: TRY400 - masked logs the rest
+                log.error("an export ended early: %s", find_api_error(error) or masked(error))  # noqa: TRY400 - masked logs the rest
                 return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 

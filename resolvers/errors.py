@@ -1,21 +1,26 @@
-"""The error family. Every refusal a client can meet is one of these, told apart by `extensions.code`.
+"""The family of errors. A client meets no others, and knows each by `extensions.code`.
 
-ApiError
-├── RequestError      BAD_REQUEST PERSISTED_QUERY_NOT_SUPPORTED PARSE_FAILED VALIDATION_FAILED: never reached the data
-├── InputError        VALIDATION_ERROR MISSING_REQUIRED_FIELDS INVALID_FIELDS FIELDS_VALUE_ERROR
-│                     INVALID_REGEX_ERROR BAD_CURSOR INVALID_TASK_ID INVALID_QUEUE_ID INVALID_MODEL_ID
-│                     INVALID_PROJECT_ID TASK_VALIDATION_ERROR DATA_VALIDATION_ERROR: the arguments say something
-│                     impossible
-├── ConflictError     INVALID_TASK_STATUS FAILED_CHANGING_TASK_STATUS TASK_CANNOT_BE_DELETED TASK_ALREADY_QUEUED
-│                     NO_DEFAULT_QUEUE MULTIPLE_DEFAULT_QUEUES IDEMPOTENCY_KEY_REUSED MISSING_TASK_FIELDS
-│                     EXPECTED_UNIQUE_DATA: possible, but not as things are
-├── ForbiddenError    NO_WRITE_PERMISSION: possible, but not for this viewer
-├── LimitError        LIMIT_EXCEEDED: possible, but more than this server gives
-└── ServiceError      TIMEOUT DATABASE_UNAVAILABLE REPLICA_SET_REQUIRED INTERNAL_ERROR: not the client's doing
+ApiError              a message, a code and details; INTERNAL_ERROR is one, made where an error leaves (api/errors.py)
+├── RequestError      The request never reaches the data.
+│                       BAD_REQUEST PERSISTED_QUERY_NOT_SUPPORTED PARSE_FAILED VALIDATION_FAILED
+├── InputError        The arguments ask for something impossible.
+│                       VALIDATION_ERROR MISSING_REQUIRED_FIELDS INVALID_FIELDS FIELDS_VALUE_ERROR INVALID_REGEX_ERROR
+│                       BAD_CURSOR INVALID_TASK_ID INVALID_QUEUE_ID INVALID_MODEL_ID INVALID_PROJECT_ID
+│                       TASK_VALIDATION_ERROR DATA_VALIDATION_ERROR
+├── ConflictError     The stored data does not allow it now.
+│                       INVALID_TASK_STATUS FAILED_CHANGING_TASK_STATUS TASK_CANNOT_BE_DELETED TASK_ALREADY_QUEUED
+│                       NO_DEFAULT_QUEUE MULTIPLE_DEFAULT_QUEUES IDEMPOTENCY_KEY_REUSED MISSING_TASK_FIELDS
+│                       EXPECTED_UNIQUE_DATA
+├── ForbiddenError    This viewer may not do it.
+│                       NO_WRITE_PERMISSION
+├── LimitError        It is more than the server allows.
+│                       LIMIT_EXCEEDED
+└── ServiceError      The server or its database can't do it, whoever asks.
+                        TIMEOUT DATABASE_UNAVAILABLE REPLICA_SET_REQUIRED
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
@@ -30,57 +35,66 @@ from pymongo.errors import (
 
 from models.store.writer import StandaloneError
 
-BAD_REGEX = {51091, 51108, 51111}
+# -- codes of MongoDB ------------------------------------------------------------------------------
+
+BAD_VALUE = 2
+INDEX_NOT_FOUND = 27
+SNAPSHOT_TOO_OLD = 239
 RUNAWAY_REGEX = 51156
+BAD_REGEX = {51091, 51108, 51111}
 BEFORE_REASON = re.compile(r"invalid: |regexMatch: ")  # in MongoDB's message
 # a document, one after its update (and the same for a newer server), an answer that outgrows the server's buffer
 TOO_LARGE = {10334, 17419, 17420, 13548}
 TOO_LARGE_WORDS = ("BSONObj size", "BSONObjSize", "larger than", "too large", "BufBuilder attempted to grow")
-BAD_VALUE = 2
-INDEX_NOT_FOUND = 27
-SNAPSHOT_TOO_OLD = 239
+
+
+# -- the family ------------------------------------------------------------------------------------
 
 
 class ErrorCode(StrEnum):
-    """Each code with what it means; `extensions` of an error may carry more than the code."""
+    """The codes, each with its meaning."""
 
     BAD_REQUEST = "The HTTP request is not a GraphQL request."
-    PERSISTED_QUERY_NOT_SUPPORTED = "The server keeps no documents by their hash; send the query itself."
+    PERSISTED_QUERY_NOT_SUPPORTED = "The server stores no documents by their hash; send the query itself."
     PARSE_FAILED = "The document is not GraphQL."
     VALIDATION_FAILED = "The document or its variables do not fit the schema."
-    VALIDATION_ERROR = "Arguments contradict each other or lie outside their range."
-    MISSING_REQUIRED_FIELDS = "An argument needs another one beside it."
-    INVALID_FIELDS = "A field path names nothing that can be used there."
+    VALIDATION_ERROR = "Arguments contradict each other or are outside their range."
+    MISSING_REQUIRED_FIELDS = "An argument needs another argument."
+    INVALID_FIELDS = "A field path names no field that can be used there."
     FIELDS_VALUE_ERROR = "A value can't be read, or can't be used here."
     INVALID_REGEX_ERROR = "The database refuses the regular expression."
     BAD_CURSOR = "The cursor or token is damaged or too old, or the cursor belongs to another filter, order or viewer."
-    INVALID_TASK_ID = "There is no such task, or it is not the viewer's to see."
-    INVALID_QUEUE_ID = "There is no such queue in the viewer's company."
-    INVALID_MODEL_ID = "There is no such model, or it is not the viewer's to change."
-    INVALID_PROJECT_ID = "There is no such project in the viewer's company."
-    INVALID_TASK_STATUS = "The task's status does not allow this; the error tells which would, and whether force helps."
-    FAILED_CHANGING_TASK_STATUS = "The task has another status than expectedStatus; somebody was faster."
+    INVALID_TASK_ID = "No task has this id, or you may not see it."
+    INVALID_QUEUE_ID = "No queue of your company has this id."
+    INVALID_MODEL_ID = "No model has this id, or you may not change it."
+    INVALID_PROJECT_ID = "No project has this id, or you may not see it."
+    INVALID_TASK_STATUS = (
+        "The status of the task does not allow this; the error names those that do, and whether force helps."
+    )
+    FAILED_CHANGING_TASK_STATUS = "The task has another status than expectedStatus; another client was faster."
     TASK_VALIDATION_ERROR = (
-        "The task lacks something that this needs, or its parent or destination is not as the rules say."
+        "The task lacks something that the mutation needs, or its parent or destination breaks a rule."
     )
     MISSING_TASK_FIELDS = "The task has no script whose requirements could be set."
-    DATA_VALIDATION_ERROR = "A value can't be stored: a name is too short, a key empty, something given twice."
+    DATA_VALIDATION_ERROR = "A value can't be stored: a name is too short, a key is empty, an item is repeated."
     EXPECTED_UNIQUE_DATA = "Another task, project or queue has this name."
-    TASK_CANNOT_BE_DELETED = "The task's status, models or children forbid to delete or reset it without force."
-    TASK_ALREADY_QUEUED = "The task is in that queue already."
-    NO_DEFAULT_QUEUE = "No queue was named, and the company has no default queue."
-    MULTIPLE_DEFAULT_QUEUES = "No queue was named, and the company has several default queues."
-    NO_WRITE_PERMISSION = "The task or project is public: everybody may read it and only its owner change it."
-    IDEMPOTENCY_KEY_REUSED = "The idempotencyKey was given before, with another request."
-    REPLICA_SET_REQUIRED = "Changes need transactions, which this MongoDB, a standalone server, does not have."
-    LIMIT_EXCEEDED = "More was asked for than this server gives at once."
-    TIMEOUT = "The request took longer than this server allows."
+    TASK_CANNOT_BE_DELETED = (
+        "The task's status, models or children forbid to delete or reset it; pass force: true to do it anyway."
+    )
+    TASK_ALREADY_QUEUED = "The task is in this queue already."
+    NO_DEFAULT_QUEUE = "The input names no queue, and the company has no default queue."
+    MULTIPLE_DEFAULT_QUEUES = "The input names no queue, and the company has several default queues."
+    NO_WRITE_PERMISSION = "The task or project is public: everybody may read it, only its owner may change it."
+    IDEMPOTENCY_KEY_REUSED = "Another request has used this idempotencyKey."
+    REPLICA_SET_REQUIRED = "Mutations and subscriptions need a replica set, and this MongoDB is a standalone server."
+    LIMIT_EXCEEDED = "The request asks for more than the server allows at once."
+    TIMEOUT = "The request takes longer than the server allows."
     DATABASE_UNAVAILABLE = "The database can't be reached; the same request may succeed later."
-    INTERNAL_ERROR = "A fault of the server; the id in the message finds it in the log."
+    INTERNAL_ERROR = "The server failed; its log has the details under the number in the message."
 
 
 class ApiError(Exception):
-    """An error shown as it is: a sentence, a code, and what a program needs to react."""
+    """An error that clients see as it is: a sentence, a code, and details by which a program can react."""
 
     def __init__(self, code: ErrorCode, message: str, **details: Any) -> None:
         super().__init__(message)
@@ -116,7 +130,7 @@ class ServiceError(ApiError):
 
 
 def not_found(collection: str, id_: str, *, field: str | None = None, message: str | None = None) -> InputError:
-    """The error for an id that no document has which the viewer sees; `field` is the argument that holds the id."""
+    """The error for an id without a document that the viewer may see; `field` is the argument with the id."""
     code = ErrorCode[f"INVALID_{collection.upper()}_ID"]
     message = message or f"No {collection} has the id {id_!r}."
     return InputError(code, message, field=field or collection, **{collection: id_})
@@ -137,72 +151,82 @@ def limit_exceeded(
 
 
 def document_too_large() -> LimitError:
-    return limit_exceeded("MongoDB keeps at most 16 MB in one document or query.", limit="document")
+    return limit_exceeded("MongoDB takes at most 16 MB in one document or query; send less.", limit="document")
 
 
 # -- translation -----------------------------------------------------------------------------------
 
 
-def coded(error: BaseException) -> ApiError | None:
-    """The coded error at the bottom of this one, a driver's error translated; None for our own faults."""
-    from_driver: list[ApiError] = []
-    for cause in _causes(error):
+def find_api_error(error: BaseException) -> ApiError | None:
+    """The ApiError that an error wraps, or that stands for an error of the driver; None for a fault of the server."""
+    translations: list[ApiError] = []
+    for cause in _walk_causes(error):
         if isinstance(cause, ApiError):
             return cause
         if isinstance(cause, StandaloneError):
             return ServiceError(ErrorCode.REPLICA_SET_REQUIRED, str(cause))
         if isinstance(cause, PyMongoError | DocumentTooLarge):
-            from_driver += filter(None, [_from_driver(cause)])
-    # whatever made a transaction try again until its time was up stands behind that
-    return next((found for found in from_driver if found.code != ErrorCode.TIMEOUT), [None, *from_driver][-1])
+            translations += filter(None, [_translate_driver_error(cause)])
+    # a transaction that is tried again until its time is up ends with a timeout, whose cause says more
+    for translation in translations:
+        if translation.code != ErrorCode.TIMEOUT:
+            return translation
+    return translations[-1] if translations else None
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def _walk_causes(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause is not None:
         yield cause
         cause = getattr(cause, "original_error", None) or cause.__cause__
 
 
-def _from_driver(error: PyMongoError | DocumentTooLarge) -> ApiError | None:
+def _translate_driver_error(error: PyMongoError | DocumentTooLarge) -> ApiError | None:
     if isinstance(error, DocumentTooLarge):
         return document_too_large()
     if isinstance(error, ExecutionTimeout | NetworkTimeout):
-        message = "The database took too long; ask for less, or filter by an indexed field."
+        message = "The query took longer than the database may take. Narrow it, or filter by an indexed field."
         return ServiceError(ErrorCode.TIMEOUT, message)
     if isinstance(error, ConnectionFailure):
         return ServiceError(ErrorCode.DATABASE_UNAVAILABLE, "The database can't be reached.")
     if error.has_error_label("TransientTransactionError"):
-        return ServiceError(ErrorCode.TIMEOUT, "Others kept changing the same; nothing was done. Try again.")
-    return _from_failure(error) if isinstance(error, OperationFailure) else None
+        message = "Aborted after repeated write conflicts; nothing was changed. Try again."
+        return ServiceError(ErrorCode.TIMEOUT, message)
+    return _translate_failure(error) if isinstance(error, OperationFailure) else None
 
 
-def _is_too_large(failure: OperationFailure) -> bool:
-    """Whether something outgrew what MongoDB keeps; that of a plain bad value is only in its words."""
-    details: Mapping[str, Any] = failure.details or {}
-    return any(
-        said.get("code") in TOO_LARGE
-        or (said.get("code") == BAD_VALUE and any(words in str(said.get("errmsg")) for words in TOO_LARGE_WORDS))
-        for said in (details, *details.get("writeErrors", ()))
-    )
-
-
-def _from_failure(failure: OperationFailure) -> ApiError | None:
-    said = str((failure.details or {}).get("errmsg", ""))
+def _translate_failure(failure: OperationFailure) -> ApiError | None:
     if failure.code in BAD_REGEX:
-        reason = BEFORE_REASON.split(said)[-1] or "malformed"
+        reason = BEFORE_REASON.split(_read_message(failure.details))[-1] or "malformed"
         return InputError(ErrorCode.INVALID_REGEX_ERROR, f"The regular expression is invalid: {reason}.")
     if failure.code == RUNAWAY_REGEX:
         message = (
-            "The regular expression can't be tried on all stored texts: it takes too many steps, or one is broken."
+            "The regular expression can't be tried on all stored texts: it takes too many steps, or a text is broken."
         )
         return InputError(ErrorCode.INVALID_REGEX_ERROR, message)
     if _is_too_large(failure):
         return document_too_large()
     if failure.code == SNAPSHOT_TOO_OLD:
-        message = "This took longer than the database remembers how things were; ask for less."
+        message = "The query outlived the database's snapshot (about five minutes). Narrow it and try again."
         return ServiceError(ErrorCode.TIMEOUT, message)
     if failure.code == INDEX_NOT_FOUND:
-        message = "Text search needs a text index, and this database has none; `taskql init` creates it."
+        message = "searchText needs a text index, and this database has none; `taskql init` creates it."
         return InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field="searchText")
     return None
+
+
+def _is_too_large(failure: OperationFailure) -> bool:
+    details = failure.details or {}
+    return any(map(_reports_size, [details, *details.get("writeErrors", ())]))
+
+
+def _reports_size(details: Any) -> bool:
+    """Whether a reply of MongoDB reports an excess of its maximum size; some replies do so only in their message."""
+    if details.get("code") in TOO_LARGE:
+        return True
+    message = _read_message(details)
+    return details.get("code") == BAD_VALUE and any(words in message for words in TOO_LARGE_WORDS)
+
+
+def _read_message(details: Any) -> str:
+    return str((details or {}).get("errmsg", ""))

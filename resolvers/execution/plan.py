@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from models.types import Document
-from resolvers.errors import ErrorCode, InputError, coded
+from resolvers.errors import ErrorCode, InputError, find_api_error
 from resolvers.execution.context import Context
 from resolvers.execution.selection import (
     LoadedField,
@@ -75,7 +75,7 @@ async def _name_pattern(patterned: Collection[str], work: Awaitable[Any]) -> Any
     try:
         return await work
     except PyMongoError as error:
-        api_error = coded(error)
+        api_error = find_api_error(error)
         is_pattern_error = api_error is not None and api_error.code is ErrorCode.INVALID_REGEX_ERROR
         if api_error is None or not is_pattern_error or len(patterned) != 1:
             raise
@@ -89,7 +89,7 @@ async def read_or_null(
     try:
         return await work
     except Exception as error:
-        api_error = coded(error)
+        api_error = find_api_error(error)
         if api_error is None or api_error.code not in codes:
             raise
         for field in selection.fields:

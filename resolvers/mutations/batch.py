@@ -5,7 +5,7 @@ from typing import Any
 
 import strawberry
 
-from resolvers.errors import ApiError, ErrorCode, coded, limit_exceeded
+from resolvers.errors import ApiError, ErrorCode, find_api_error, limit_exceeded
 from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, ReportError, build_answers
@@ -71,7 +71,7 @@ async def perform_each(
 
 
 def _build_failure(id_: str, error: Exception, report: ReportError) -> Payload:
-    known = coded(error)
+    known = find_api_error(error)
     if known is None:
         report(error, "results")
         details = {"code": ErrorCode.INTERNAL_ERROR.name, "message": "A fault of the server.", "details": {}}

@@ -30,7 +30,7 @@ from models.store.change_stream import (
     build_change_batch,
 )
 from models.store.changes import Listener, SharedChangeStream
-from resolvers.errors import ErrorCode, ServiceError, coded, limit_exceeded
+from resolvers.errors import ErrorCode, ServiceError, find_api_error, limit_exceeded
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, ReportError, build_answers
 from resolvers.execution.selection import Selection
@@ -285,7 +285,7 @@ async def _build_events(source: EventSource, context: Context, changes: ChangeBa
 
 
 def _has_code(error: Exception, codes: Collection[ErrorCode]) -> bool:
-    coded_error = coded(error)
+    coded_error = find_api_error(error)
     return coded_error is not None and coded_error.code in codes
 
 

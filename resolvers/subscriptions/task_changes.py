@@ -12,7 +12,7 @@ from models.types import Document, Query
 from resolvers.criteria.filter_nodes import AllOf
 from resolvers.criteria.filters import FilterType, join_conditions, read_filter_type
 from resolvers.criteria.list_query import read_list_query
-from resolvers.errors import ErrorCode, coded
+from resolvers.errors import ErrorCode, find_api_error
 from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context
 from resolvers.subscriptions.resume_token import ResumeToken, read_resume_token
@@ -101,7 +101,7 @@ async def _find_matching(context: Context, query: Query, ids: Sequence[str]) -> 
     try:
         tasks = await context.reader.read_all("task", join_conditions(query, {"_id": {"$in": ids}}), {"_id": 1})
     except PyMongoError as error:
-        coded_error = coded(error)
+        coded_error = find_api_error(error)
         if coded_error is None or coded_error.code is not ErrorCode.INVALID_REGEX_ERROR:
             raise
         if len(ids) == 1:
