@@ -177,7 +177,7 @@ def test_every_line_of_the_example_of_errors_is_an_error(server: Served) -> None
 
 def test_the_example_of_reports_does_what_it_says_when_it_is_run_twice(server: Served) -> None:
     """The curve keeps its three points, and the last metrics count both reports."""
-    query = next(example.query for example in EXAMPLES if example.title == "Reports")
+    query = next(example.query for example in EXAMPLES if example.title == "Report metrics")
     counts = []
     for _ in range(2):
         [result] = server.data(query)["metricsReport"]["results"]
