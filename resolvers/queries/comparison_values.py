@@ -9,8 +9,8 @@ from resolvers.execution import scalars
 from resolvers.texts import values
 from resolvers.texts.budget import Budget
 from resolvers.texts.configuration import read_configuration
-from resolvers.texts.requirement_lines import lines_of, read_requirements
-from resolvers.texts.values import Path, Scalar
+from resolvers.texts.requirement_lines import join_lines, read_requirements
+from resolvers.texts.values import NamePath, ScalarValue
 
 SCRIPT_FIELDS = {
     "binary": "binary",
@@ -37,7 +37,7 @@ class ValuePath(NamedTuple):
     """A section and the path in it. Tasks that spell a name differently have the same path."""
 
     section: str
-    path: Path
+    path: NamePath
 
 
 class ComparisonValue(NamedTuple):
@@ -45,12 +45,12 @@ class ComparisonValue(NamedTuple):
 
     key: str
     text: str
-    path: Path
+    path: NamePath
 
 
 ComparisonValues = dict[ValuePath, ComparisonValue]
-PathsAndValues = Iterator[tuple[Path, ComparisonValue]]
-ReadTexts = dict[str, Mapping[Path, Scalar] | None]  # None for a text that no format reads
+PathsAndValues = Iterator[tuple[NamePath, ComparisonValue]]
+ReadTexts = dict[str, Mapping[NamePath, ScalarValue] | None]  # None for a text that no format reads
 
 
 def collect_values(tasks: Sequence[Document], budget: Budget) -> list[ComparisonValues]:
@@ -86,7 +86,7 @@ def _collect_configurations(tasks: Sequence[Document], budget: Budget) -> list[C
                     leaves = {(): _build_whole_text(text, leaves)}
                 for path, leaf in leaves.items():
                     full_path = (name, *path)
-                    value = ComparisonValue(leaf.key, leaf.shown, full_path)
+                    value = ComparisonValue(leaf.key, leaf.text, full_path)
                     of_task[ValuePath("configuration", full_path)] = value
     return collected
 
@@ -111,12 +111,12 @@ def _read_each_text(texts: Iterable[tuple[str, str]], budget: Budget) -> ReadTex
     return read_texts
 
 
-def _build_whole_text(text: str, leaves: Mapping[Path, Scalar] | None) -> Scalar:
+def _build_whole_text(text: str, leaves: Mapping[NamePath, ScalarValue] | None) -> ScalarValue:
     """A text as one value; two texts that can be read are equal when their values are."""
     key = f"text {text}"
     if leaves is not None:
         key = f"values {sorted((path, leaf.key) for path, leaf in leaves.items())}"
-    return Scalar(key, text, text)
+    return ScalarValue(key, text, text)
 
 
 # -- the other sections ----------------------------------------------------------------------------
@@ -142,11 +142,11 @@ def _read_requirement_values(task: Document, budget: Budget) -> PathsAndValues:
     for manager, stored in layout.read_object(task, "script.requirements").items():
         lines: Iterable[str] = ()
         if isinstance(stored, str):
-            lines = lines_of(stored, budget)
+            lines = join_lines(stored, budget)
         elif isinstance(stored, list):
             lines = stored
         for required in read_requirements(filter(scalars.serialize_text, lines), budget):
-            value = ComparisonValue(required.key, required.shown, (manager, required.name))
+            value = ComparisonValue(required.key, required.text, (manager, required.name))
             yield (manager, required.package), value
 
 
@@ -164,11 +164,11 @@ def _read_statistics(event: Document) -> PathsAndValues:
     for stored_name, name in STATISTICS.items():
         number = scalars.serialize_float(event.get(stored_name))
         if number is not None:
-            path, scalar = (metric, variant, name), values.number(number)
-            yield path, ComparisonValue(scalar.key, scalar.shown, path)
+            path, scalar = (metric, variant, name), values.make_number(number)
+            yield path, ComparisonValue(scalar.key, scalar.text, path)
 
 
-def _build_text_value(path: Path, text: str) -> tuple[Path, ComparisonValue]:
+def _build_text_value(path: NamePath, text: str) -> tuple[NamePath, ComparisonValue]:
     return path, ComparisonValue(text, text, path)
 
 

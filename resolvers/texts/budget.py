@@ -1,4 +1,4 @@
-"""How much one comparison may read, and until when."""
+"""Limits of one comparison: characters, nodes and time."""
 
 import threading
 import time
@@ -8,38 +8,38 @@ MAX_CHARACTERS = 4_000_000  # of all texts of a comparison
 MAX_TEXT_NODES = 100_000  # keys, values and levels of one text
 MAX_NODES = 500_000  # of all texts of a comparison
 MAX_DEPTH = 100  # of objects and lists in a text
-OFTEN = 1000  # nodes between two looks at the clock
+NODES_PER_CLOCK_CHECK = 1000
 
 
 class UnreadError(Exception):
-    """A text that a reader does not fully understand."""
+    """The reader does not fully understand the text."""
 
 
 class RepeatedError(UnreadError):
-    """A text of the reader's format that names a key twice, which readers of other formats might take for theirs."""
+    """A text in the reader's format repeats a key; readers of other formats must not try it."""
 
 
 class SpentError(UnreadError):
-    """A text that costs more than the budget holds."""
+    """The text costs more than the budget has left."""
 
 
 class OverdueError(Exception):
-    """A comparison that lasts too long, or that nobody waits for."""
+    """The comparison takes too long, or its client has left."""
 
 
 class Budget:
-    """Characters and nodes that are left, and seconds until the end."""
+    """The characters, nodes and seconds that a comparison has left."""
 
     def __init__(self, seconds: float, *, characters: int = MAX_CHARACTERS, nodes: int = MAX_NODES) -> None:
         self._end = time.monotonic() + seconds
         self._characters = characters
         self._nodes = nodes
         self._floor = 0
-        self._look = nodes - OFTEN
+        self._next_check = nodes - NODES_PER_CLOCK_CHECK
         self._stopped = threading.Event()
 
     def spend_text(self, text: str) -> None:
-        """Raises SpentError for a text that is too long, and OverdueError."""
+        """Spend the characters of a text; raises SpentError when it is too long, and OverdueError."""
         self.check_time()
         if len(text) > min(MAX_TEXT, self._characters):
             raise SpentError
@@ -47,10 +47,10 @@ class Budget:
         self._floor = max(0, self._nodes - MAX_TEXT_NODES)
 
     def spend(self, nodes: int = 1) -> None:
-        """Raises SpentError when the text or the comparison has no nodes left, and OverdueError."""
+        """Spend nodes; raises SpentError when the text or the comparison has none left, and OverdueError."""
         self._nodes -= nodes
-        if self._nodes < self._look:
-            self._look = self._nodes - OFTEN
+        if self._nodes < self._next_check:
+            self._next_check = self._nodes - NODES_PER_CLOCK_CHECK
             self.check_time()
         if self._nodes < self._floor:
             raise SpentError
@@ -60,5 +60,5 @@ class Budget:
             raise OverdueError
 
     def stop(self) -> None:
-        """End the work at its next step, from another thread."""
+        """Stop the comparison at its next step, from another thread."""
         self._stopped.set()

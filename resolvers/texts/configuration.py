@@ -1,24 +1,24 @@
-"""The text of a configuration item → its values by path. The item's type decides the format, then the text."""
+"""The text of a configuration item → its values by path. The item's type decides the format first, then its text."""
 
 from collections.abc import Callable, Mapping
 
 from resolvers.texts.budget import Budget, RepeatedError, SpentError, UnreadError
 from resolvers.texts.hocon_text import read_hocon
 from resolvers.texts.json_text import read_json
-from resolvers.texts.values import Path, Scalar, Value, leaves
+from resolvers.texts.values import NamePath, ParsedValue, ScalarValue, walk_leaves
 from resolvers.texts.yaml_text import read_yaml
 
-Read = Callable[[str, Budget], Value]
+ReadText = Callable[[str, Budget], ParsedValue]
 
 
-def _guess_yaml(text: str, budget: Budget) -> Value:
+def _read_uncertain_yaml(text: str, budget: Budget) -> ParsedValue:
     return read_yaml(text, budget, is_certain=False)
 
 
-GUESSED: tuple[Read, ...] = (read_json, _guess_yaml, read_hocon)
-HOCON_FIRST: tuple[Read, ...] = (read_hocon, read_json, _guess_yaml)
-# by the words of a type such as "OmegaConf YAML"; "dictionary" is what ClearML writes of a Python dictionary
-BY_TYPE: Mapping[str, tuple[Read, ...]] = {
+GUESSED: tuple[ReadText, ...] = (read_json, _read_uncertain_yaml, read_hocon)
+HOCON_FIRST: tuple[ReadText, ...] = (read_hocon, read_json, _read_uncertain_yaml)
+# word of a type such as "OmegaConf YAML" → readers; ClearML writes "dictionary" for a Python dictionary
+BY_TYPE: Mapping[str, tuple[ReadText, ...]] = {
     "json": GUESSED,
     "yaml": (read_json, read_yaml),
     "yml": (read_json, read_yaml),
@@ -29,14 +29,14 @@ BY_TYPE: Mapping[str, tuple[Read, ...]] = {
 }
 
 
-def read_configuration(text: str, type_: str, budget: Budget) -> dict[Path, Scalar] | None:
-    """Every value by its path; None when the text is one: no format reads it, or reading it costs too much."""
-    for read in _readers(type_):
+def read_configuration(text: str, type_: str, budget: Budget) -> dict[NamePath, ScalarValue] | None:
+    """Read every value by its path; None when no format reads the text, or reading it costs too much."""
+    for read in _choose_readers(type_):
         try:
             value = read(text, budget)
-            if isinstance(value, Scalar) and value.is_text:
+            if isinstance(value, ScalarValue) and value.is_string:
                 continue
-            return dict(leaves(value, budget))
+            return dict(walk_leaves(value, budget))
         except (RepeatedError, SpentError):
             return None
         except UnreadError:
@@ -44,6 +44,6 @@ def read_configuration(text: str, type_: str, budget: Budget) -> dict[Path, Scal
     return None
 
 
-def _readers(type_: str) -> tuple[Read, ...]:
+def _choose_readers(type_: str) -> tuple[ReadText, ...]:
     words = "".join(letter if letter.isalnum() else " " for letter in type_.lower()).split()
     return next((BY_TYPE[word] for word in reversed(words) if word in BY_TYPE), GUESSED)

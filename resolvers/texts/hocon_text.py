@@ -1,7 +1,7 @@
-"""HOCON → values, as far as it needs nothing but the text: no includes, no substitutions, one pass.
+"""HOCON → values in one pass, without includes and substitutions.
 
-A value with `${…}` is its source text. What this reader does not fully understand (an include, `+=`, a value that is
-set twice, objects put together) it does not read at all.
+A value with `${…}` stays its source text. The reader refuses a text that it does not fully understand: one with an
+include, `+=`, a value that is set twice, or concatenated objects.
 """
 
 import re
@@ -9,180 +9,193 @@ import re
 import orjson
 
 from resolvers.texts.budget import MAX_DEPTH, Budget, UnreadError
-from resolvers.texts.values import CONSTANTS, Fields, Items, Scalar, Value, constant, plain, quoted, text_of, verbatim
+from resolvers.texts.values import (
+    CONSTANTS,
+    ListValue,
+    ObjectValue,
+    ParsedValue,
+    ScalarValue,
+    make_constant,
+    make_string,
+    make_verbatim,
+    parse_plain,
+    quote_json,
+)
 
 STRING = r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"'
 BLANKS = re.compile(r"(?:[ \t\r\ufeff]|#[^\n]*+|//[^\n]*+)*+")
 GAP = re.compile(r"(?:[ \t\r\ufeff\n]|#[^\n]*+|//[^\n]*+)*+")
 NAME = re.compile(rf"({STRING})|(?!')[^\s\"{{}}\[\]():=,+#`^?!@*&\\$.]+")
-PART = re.compile(rf"({STRING})|(\$\{{[^}}\n]*\}})|[^\s\"{{}}\[\],=$#/:]+|[$#/]|:(?!\s)|[ \t\r]+(?!\s|[}},\]]|#|//|\Z)")
-LONG = '"""'
+TOKEN = re.compile(
+    rf"({STRING})|(\$\{{[^}}\n]*\}})|[^\s\"{{}}\[\],=$#/:]+|[$#/]|:(?!\s)|[ \t\r]+(?!\s|[}},\]]|#|//|\Z)"
+)
+LONG_QUOTES = '"""'
 
 
-def read_hocon(text: str, budget: Budget) -> Value:
-    """Raises UnreadError for what is not HOCON or needs more than the text."""
+def read_hocon(text: str, budget: Budget) -> ParsedValue:
+    """Read a HOCON text; raises UnreadError when it is not HOCON or needs more than the text itself."""
     budget.spend_text(text)
-    return _Reader(text, budget).read()
+    return _HoconReader(text, budget).read()
 
 
-class _Reader:
+class _HoconReader:
     def __init__(self, text: str, budget: Budget) -> None:
         self._text = text
         self._budget = budget
-        self._at = 0
+        self._position = 0
 
-    def read(self) -> Value:
+    def read(self) -> ParsedValue:
         self._skip(GAP)
-        if self._next() and self._next() in "{[":
-            root = self._collection(1)
+        if self._peek() and self._peek() in "{[":
+            root = self._read_collection(1)
             self._skip(GAP)
             self._expect("")
             return root
-        fields = self._fields(1, "")
+        fields = self._read_fields(1, "")
         if not fields.values:
             raise UnreadError
         return fields
 
     # -- collections -------------------------------------------------------------------------------
 
-    def _collection(self, depth: int) -> Value:
+    def _read_collection(self, depth: int) -> ParsedValue:
         if depth > MAX_DEPTH:
             raise UnreadError
-        opening = self._next()
-        self._at += 1
-        found = self._fields(depth, "}") if opening == "{" else self._items(depth)
-        self._at += 1
-        return found
+        opening = self._peek()
+        self._position += 1
+        collection = self._read_fields(depth, "}") if opening == "{" else self._read_items(depth)
+        self._position += 1
+        return collection
 
-    def _fields(self, depth: int, end: str) -> Fields:
-        found = Fields()
+    def _read_fields(self, depth: int, end: str) -> ObjectValue:
+        fields = ObjectValue()
         self._skip(GAP)
-        while self._next() != end:
+        while self._peek() != end:
             self._budget.spend()
-            path = self._path()
+            path = self._read_path()
             if depth + len(path) > MAX_DEPTH:
                 raise UnreadError
             self._skip(BLANKS)
-            if self._next() != "{":
+            if self._peek() != "{":
                 self._expect("=", ":")
-                self._at += 1
-            self._put(found, path, self._value(depth + len(path)))
+                self._position += 1
+            self._set_field(fields, path, self._read_value(depth + len(path)))
             self._end_value()
-        return found
+        return fields
 
-    def _items(self, depth: int) -> Items:
-        found = Items()
+    def _read_items(self, depth: int) -> ListValue:
+        items = ListValue()
         self._skip(GAP)
-        while self._next() != "]":
+        while self._peek() != "]":
             self._budget.spend()
-            found.values.append(self._value(depth + 1))
+            items.values.append(self._read_value(depth + 1))
             self._end_value()
-        return found
+        return items
 
-    def _path(self) -> list[str]:
-        path = [self._name()]
-        while self._next() == ".":
-            self._at += 1
-            path.append(self._name())
+    def _read_path(self) -> list[str]:
+        path = [self._read_name()]
+        while self._peek() == ".":
+            self._position += 1
+            path.append(self._read_name())
         return path
 
-    def _name(self) -> str:
-        found = NAME.match(self._text, self._at)
-        if not found:
+    def _read_name(self) -> str:
+        name = NAME.match(self._text, self._position)
+        if not name:
             raise UnreadError
-        self._at = found.end()
-        return _unquoted(found[1]) if found[1] else found[0]
+        self._position = name.end()
+        return _decode_string(name[1]) if name[1] else name[0]
 
-    def _put(self, fields: Fields, path: list[str], value: Value) -> None:
-        *outer, name = path
-        for part in outer:
-            inner = fields.values.setdefault(part, Fields())
-            if not isinstance(inner, Fields):
+    def _set_field(self, fields: ObjectValue, path: list[str], value: ParsedValue) -> None:
+        *outer_names, name = path
+        for outer_name in outer_names:
+            inner = fields.values.setdefault(outer_name, ObjectValue())
+            if not isinstance(inner, ObjectValue):
                 raise UnreadError
             fields = inner
-        known = fields.values.get(name)
-        if known is None:
+        previous = fields.values.get(name)
+        if previous is None:
             fields.values[name] = value
-        elif isinstance(known, Fields) and isinstance(value, Fields):
+        elif isinstance(previous, ObjectValue) and isinstance(value, ObjectValue):
             for inner_name, inner_value in value.values.items():
                 self._budget.spend()
-                self._put(known, [inner_name], inner_value)
+                self._set_field(previous, [inner_name], inner_value)
         else:
             raise UnreadError
 
     # -- values ------------------------------------------------------------------------------------
 
-    def _value(self, depth: int) -> Value:
+    def _read_value(self, depth: int) -> ParsedValue:
         self._skip(BLANKS)
-        if self._next() and self._next() in "{[":
-            return self._collection(depth + 1)
-        if self._text.startswith(LONG, self._at):
-            return self._long_text()
-        return self._line()
+        if self._peek() and self._peek() in "{[":
+            return self._read_collection(depth + 1)
+        if self._text.startswith(LONG_QUOTES, self._position):
+            return self._read_long_string()
+        return self._read_line()
 
-    def _long_text(self) -> Scalar:
-        start = self._at + len(LONG)
-        end = self._text.find(LONG, start)
+    def _read_long_string(self) -> ScalarValue:
+        start = self._position + len(LONG_QUOTES)
+        end = self._text.find(LONG_QUOTES, start)
         if end < 0:
             raise UnreadError
-        while self._text.startswith(LONG, end + 1):  # further quotes at the end belong to the text
+        while self._text.startswith(LONG_QUOTES, end + 1):  # further quotes at the end belong to the string
             end += 1
-        self._at = end + len(LONG)
-        return _text(self._text[start:end])
+        self._position = end + len(LONG_QUOTES)
+        return _make_hocon_string(self._text[start:end])
 
-    def _line(self) -> Scalar:
-        start, parts = self._at, []
-        while part := PART.match(self._text, self._at):
-            parts.append(part)
-            self._at = part.end()
-        source = self._text[start : self._at].strip()
-        if not source or " /*" in f" {source}":  # a comment of another format
+    def _read_line(self) -> ScalarValue:
+        start, tokens = self._position, []
+        while token := TOKEN.match(self._text, self._position):
+            tokens.append(token)
+            self._position = token.end()
+        source = self._text[start : self._position].strip()
+        if not source or " /*" in f" {source}":  # another format has this comment
             raise UnreadError
-        if len(parts) == 1 and parts[0][1]:
-            return _text(_unquoted(source))
-        is_open = any(part[1] or part[2] for part in parts)
-        return verbatim("hocon", source) if is_open else _without_quotes(source)
+        if len(tokens) == 1 and tokens[0][1]:
+            return _make_hocon_string(_decode_string(source))
+        has_string_or_substitution = any(token[1] or token[2] for token in tokens)
+        return make_verbatim("hocon", source) if has_string_or_substitution else _parse_unquoted(source)
 
     def _end_value(self) -> None:
-        """Skip what separates a value from the next one: the end of the line, a comma, or both."""
+        """Skip the end of the line, the comma or both that separate a value from the next one."""
         self._skip(BLANKS)
         self._expect("\n", ",", "}", "]", "")
         self._skip(GAP)
-        if self._next() == ",":
-            self._at += 1
+        if self._peek() == ",":
+            self._position += 1
             self._skip(GAP)
 
     # -- characters --------------------------------------------------------------------------------
 
-    def _next(self) -> str:
-        """The next character, "" at the end."""
-        return self._text[self._at : self._at + 1]
+    def _peek(self) -> str:
+        """Look at the next character; "" at the end."""
+        return self._text[self._position : self._position + 1]
 
     def _skip(self, pattern: re.Pattern[str]) -> None:
-        if found := pattern.match(self._text, self._at):
-            self._at = found.end()
+        if gap := pattern.match(self._text, self._position):
+            self._position = gap.end()
 
     def _expect(self, *characters: str) -> None:
-        if self._next() not in characters:
+        if self._peek() not in characters:
             raise UnreadError
 
 
-def _without_quotes(source: str) -> Scalar:
-    """A value without quotes. `NaN` is a number of JSON that Python wrote; `~`, which is null in YAML, is a text."""
+def _parse_unquoted(source: str) -> ScalarValue:
+    """Parse a value without quotes. `NaN` is a number that Python wrote as JSON; `~`, null in YAML, is a string."""
     if source in CONSTANTS:
-        return constant(source)
-    return text_of(source) if source == "~" else plain(source)
+        return make_constant(source)
+    return make_string(source) if source == "~" else parse_plain(source)
 
 
-def _text(text: str) -> Scalar:
-    """In quotes `${…}` is a text, without them a substitution: the quotes stay."""
-    return text_of(text, in_quotes="${" in text)
+def _make_hocon_string(text: str) -> ScalarValue:
+    """Make a string that keeps its quotes around `${…}`, which is a substitution without them."""
+    return make_string(text, in_quotes="${" in text)
 
 
-def _unquoted(source: str) -> str:
+def _decode_string(source: str) -> str:
     try:
         text: str = orjson.loads(source)
     except orjson.JSONDecodeError as error:
         raise UnreadError from error
-    quoted(text)
+    quote_json(text)
     return text

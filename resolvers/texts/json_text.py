@@ -1,48 +1,61 @@
-"""JSON → values. Numbers stay as they are written; a text that names a key twice is not read."""
+"""JSON → values. Numbers stay as they are written; a text with a repeated key is not read."""
 
 import json
 from typing import Any
 
 from resolvers.texts.budget import MAX_DEPTH, Budget, RepeatedError, UnreadError
-from resolvers.texts.values import Fields, Items, Scalar, Value, constant, plain, text_of, verbatim
+from resolvers.texts.values import (
+    ListValue,
+    ObjectValue,
+    ParsedValue,
+    ScalarValue,
+    make_constant,
+    make_string,
+    make_verbatim,
+    parse_plain,
+)
 
 
-def read_json(text: str, budget: Budget) -> Value:
-    """Raises RepeatedError, and UnreadError for what is not JSON."""
+def read_json(text: str, budget: Budget) -> ParsedValue:
+    """Read a JSON text; raises RepeatedError, and UnreadError when it is not JSON."""
     budget.spend_text(text)
     try:
-        found = json.loads(
-            text, parse_int=_number, parse_float=_number, parse_constant=constant, object_pairs_hook=_unique
+        tree = json.loads(
+            text,
+            parse_int=_parse_json_number,
+            parse_float=_parse_json_number,
+            parse_constant=make_constant,
+            object_pairs_hook=_refuse_repeats,
         )
     except (ValueError, RecursionError) as error:
         raise UnreadError from error
-    return _value(found, budget, 0)
+    return _convert_json(tree, budget, 0)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         raise RepeatedError
-    return found
+    return fields
 
 
-def _number(source: str) -> Scalar:
-    """The number; one whose exponent is beyond all measure stays as it is written."""
-    number = plain(source)
-    return verbatim("number", source) if number.is_text else number
+def _parse_json_number(source: str) -> ScalarValue:
+    """Parse a number; one whose exponent has more than 18 digits stays as it is written."""
+    number = parse_plain(source)
+    return make_verbatim("number", source) if number.is_string else number
 
 
-def _value(found: Any, budget: Budget, depth: int) -> Value:
+def _convert_json(tree: Any, budget: Budget, depth: int) -> ParsedValue:
     budget.spend()
     if depth > MAX_DEPTH:
         raise UnreadError
-    match found:
-        case Scalar():
-            return found
+    match tree:
+        case ScalarValue():
+            return tree
         case str():
-            return text_of(found)
+            return make_string(tree)
         case list():
-            return Items([_value(item, budget, depth + 1) for item in found])
+            return ListValue([_convert_json(item, budget, depth + 1) for item in tree])
         case dict():
-            return Fields({name: _value(inner, budget, depth + 1) for name, inner in found.items()})
-    return plain(json.dumps(found))
+            return ObjectValue({name: _convert_json(inner, budget, depth + 1) for name, inner in tree.items()})
+    return parse_plain(json.dumps(tree))

@@ -1,4 +1,4 @@
-"""Lines of requirements → what each package is required to be, and the other lines as they stand."""
+"""Lines of requirements → one requirement for each package; lines without a package stay as they are."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -8,76 +8,82 @@ from packaging.utils import canonicalize_name
 
 from resolvers.texts.budget import Budget
 
-MAX_LINE = 1000  # characters of a requirement that is taken apart, without its options
+MAX_LINE = 1000  # characters of a requirement that is parsed, without its options
 OPTION = " --"  # before each option of a requirement, such as --hash
 
 
-class Required(NamedTuple):
-    """`package` is the same for all spellings of a name; `key` for all layouts of a requirement."""
+class RequiredPackage(NamedTuple):
+    """A requirement: `package` is equal for all spellings of its name, `key` for all layouts of its text."""
 
     package: str
     name: str
     key: str
-    shown: str
+    text: str
 
 
-def lines_of(text: str, budget: Budget) -> Iterator[str]:
-    """The lines of requirements; one that ends with a backslash, which is in no comment, goes on in the next."""
-    parts: list[str] = []
+def join_lines(text: str, budget: Budget) -> Iterator[str]:
+    """Yield the lines of a text, joining one that ends with a backslash outside a comment with the next."""
+    pieces: list[str] = []
     for line in text.removeprefix("\ufeff").splitlines():
         budget.check_time()
-        goes_on = line.endswith("\\") and _without_comment(line) == line.strip()
-        parts.append(line[:-1] if goes_on else line)
-        if not goes_on:
-            yield "".join(parts)
-            parts.clear()
-    yield "".join(parts)
+        is_continued = line.endswith("\\") and _strip_comment(line) == line.strip()
+        pieces.append(line[:-1] if is_continued else line)
+        if not is_continued:
+            yield "".join(pieces)
+            pieces.clear()
+    yield "".join(pieces)
 
 
-def read_requirements(lines: Iterable[str], budget: Budget) -> Iterator[Required]:
-    """One for each package, its lines together, and one for each line that names none. Raises OverdueError."""
-    packages: dict[str, list[Required]] = {}
-    for line in filter(None, map(_without_comment, lines)):
+def read_requirements(lines: Iterable[str], budget: Budget) -> Iterator[RequiredPackage]:
+    """Yield one requirement for each package, and one for each line without a package; raises OverdueError."""
+    packages: dict[str, list[RequiredPackage]] = {}
+    for line in filter(None, map(_strip_comment, lines)):
         budget.check_time()
-        required = _requirement(line) or _conda(line) or _unknown(line)
+        required = _parse_requirement(line) or _parse_conda(line) or _read_unknown_line(line)
         packages.setdefault(required.package, []).append(required)
-    for package, together in packages.items():
-        key = "\n".join(sorted({each.key for each in together}))
-        shown = "\n".join(dict.fromkeys(each.shown for each in together))
-        yield Required(package, together[0].name, key, shown)
+    for package, requirements in packages.items():
+        key = "\n".join(sorted({each.key for each in requirements}))
+        text = "\n".join(dict.fromkeys(each.text for each in requirements))
+        yield RequiredPackage(package, requirements[0].name, key, text)
 
 
-def _unknown(line: str) -> Required:
+def _read_unknown_line(line: str) -> RequiredPackage:
     words = " ".join(line.split())
-    return Required(words, words, words, line)
+    return RequiredPackage(words, words, words, line)
 
 
-def _without_blanks(options: Iterable[str]) -> list[str]:
-    """The options in one order and layout."""
+def _normalize_options(options: Iterable[str]) -> list[str]:
+    """Bring options into one order and layout."""
     return sorted(" ".join(option.split()) for option in options)
 
 
-def _without_comment(line: str) -> str:
-    """The line up to a `#` that begins it or stands after a blank, as pip reads it."""
+def _strip_comment(line: str) -> str:
+    """Cut a line at a `#` that begins it or stands after a blank, as pip does."""
     ends = [end for mark in (" #", "\t#") if (end := line.find(mark)) >= 0]
     return "" if line.startswith("#") else line[: min(ends, default=None)].strip()
 
 
-def _requirement(line: str) -> Required | None:
-    required, *options = line.split(OPTION)
-    if len(required) > MAX_LINE:
+def _parse_requirement(line: str) -> RequiredPackage | None:
+    source, *options = line.split(OPTION)
+    if len(source) > MAX_LINE:
         return None
     try:
-        found = Requirement(required)
+        requirement = Requirement(source)
     except (InvalidRequirement, RecursionError):
         return None
-    key = f"{sorted(found.extras)} {found.specifier} {found.url or ''} {found.marker or ''} {_without_blanks(options)}"
-    return Required(canonicalize_name(found.name), found.name, key, line[len(found.name) :].strip())
+    name = requirement.name
+    specifier, url, marker = requirement.specifier, requirement.url or "", requirement.marker or ""
+    key = f"{sorted(requirement.extras)} {specifier} {url} {marker} {_normalize_options(options)}"
+    return RequiredPackage(canonicalize_name(name), name, key, line[len(name) :].strip())
 
 
-def _conda(line: str) -> Required | None:
-    """`scipy=1.0` or `scipy=1.0=py39_0`."""
+def _parse_conda(line: str) -> RequiredPackage | None:
+    """Parse a requirement of conda, such as `scipy=1.0` or `scipy=1.0=py39_0`."""
     name, equals, version = line.partition("=")
-    if not equals or len(version.split()) != 1 or (found := _requirement(name)) is None or found.shown:
+    if not equals or len(version.split()) != 1:
         return None
-    return found._replace(key=equals + version.strip(), shown=equals + version.strip())
+    required = _parse_requirement(name)
+    if required is None or required.text:
+        return None
+    text = equals + version.strip()
+    return required._replace(key=text, text=text)

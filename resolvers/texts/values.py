@@ -1,4 +1,4 @@
-"""Values of a text, each with a key that is the same for equal values, and as it is shown."""
+"""Values that a text holds. Values that are equal have equal keys."""
 
 import re
 from collections.abc import Iterator
@@ -14,106 +14,108 @@ from resolvers.texts.budget import MAX_DEPTH, Budget, UnreadError
 NUMBER = re.compile(r"([-+]?)(0|[1-9][0-9]*|(?=\.[0-9]))(?:\.([0-9]*))?(?:[eE]([-+]?[0-9]{1,18}))?", re.ASCII)
 NULLS = {"", "~", "null", "Null", "NULL"}
 BOOLEANS = {"true", "True", "TRUE", "false", "False", "FALSE"}
-CONSTANTS = {"NaN": ".nan", "Infinity": ".inf", "-Infinity": "-.inf"}  # as Python writes them into JSON
+CONSTANTS = {"NaN": ".nan", "Infinity": ".inf", "-Infinity": "-.inf"}  # as Python writes them in JSON
 INFINITE = {".inf", "-.inf", "+.inf", ".nan"}
-PYTHON = {"None", "nan", "inf", "-inf"}  # what a dictionary of Python has without quotes
+PYTHON = {"None", "nan", "inf", "-inf"}  # constants of Python, which a Python dictionary holds without quotes
 STR = "tag:yaml.org,2002:str"
 YAML_1_1 = Resolver()
 
-Path = tuple[str, ...]
+NamePath = tuple[str, ...]
 
 
-class Scalar(NamedTuple):
-    """`shown` stands alone, `inner` inside a list. The key of a text is the text in JSON quotes."""
+class ScalarValue(NamedTuple):
+    """One value with its key: `text` where it stands alone, `text_in_list` inside a list.
+
+    The key of a string is the string in JSON quotes.
+    """
 
     key: str
-    shown: str
-    inner: str
+    text: str
+    text_in_list: str
 
     @property
-    def is_text(self) -> bool:
+    def is_string(self) -> bool:
         return self.key.startswith('"')
 
     @property
-    def name(self) -> str:
-        """The scalar as a key of an object."""
-        name: str = orjson.loads(self.key) if self.is_text else self.shown
-        return name
+    def field_name(self) -> str:
+        """The scalar as the name of a field of an object."""
+        field_name: str = orjson.loads(self.key) if self.is_string else self.text
+        return field_name
 
 
 @dataclass(slots=True)
-class Items:
-    values: list["Value"] = field(default_factory=list)
+class ListValue:
+    values: list["ParsedValue"] = field(default_factory=list)
     tag: str = ""
 
 
 @dataclass(slots=True)
-class Fields:
-    """`kinds` has the key of each name that is not a text."""
+class ObjectValue:
+    """`name_keys` holds a key for each name that is not a string, such as the number 1."""
 
-    values: dict[str, "Value"] = field(default_factory=dict)
+    values: dict[str, "ParsedValue"] = field(default_factory=dict)
     tag: str = ""
-    kinds: dict[str, str] = field(default_factory=dict)
+    name_keys: dict[str, str] = field(default_factory=dict)
 
 
-Value = Scalar | Items | Fields
+ParsedValue = ScalarValue | ListValue | ObjectValue
 
 
 # -- scalars ---------------------------------------------------------------------------------------
 
 
-def quoted(text: str) -> str:
-    """The text as JSON; raises UnreadError for half a surrogate pair."""
+def quote_json(text: str) -> str:
+    """Quote a text as JSON does; raises UnreadError for half a surrogate pair."""
     try:
         return orjson.dumps(text).decode()
     except TypeError as error:
         raise UnreadError from error
 
 
-def text_of(text: str, *, in_quotes: bool = False) -> Scalar:
-    """A text is shown in JSON quotes where it would read as something else without them."""
-    key = quoted(text)
-    shown = key if in_quotes or _reads_otherwise(text) else text
-    return Scalar(key, shown, key)
+def make_string(text: str, *, in_quotes: bool = False) -> ScalarValue:
+    """Make a string, with JSON quotes around its text where it would read as something else without them."""
+    quoted = quote_json(text)
+    return ScalarValue(quoted, quoted if in_quotes or _needs_quotes(text) else text, quoted)
 
 
-def plain(source: str) -> Scalar:
-    """What stands without quotes: a number, true, false, null, another scalar of YAML, or a text."""
-    if found := NUMBER.fullmatch(source):
-        return _same(_canonical(found), source)
+def parse_plain(source: str) -> ScalarValue:
+    """Parse a source without quotes: a number, true, false, null, another scalar of YAML, or a string."""
+    if number := NUMBER.fullmatch(source):
+        return _make_scalar(_normalize_number(number), source)
     if source in BOOLEANS:
-        return _same(source.lower(), source)
+        return _make_scalar(source.lower(), source)
     if source in NULLS:
-        return _same("null", source or "null")
-    if _is_infinite(source):
-        return _same(source.lower().lstrip("+"), source)
-    return _same(f"plain {source}", source) if _is_older_scalar(source) else text_of(source)
+        return _make_scalar("null", source or "null")
+    if _is_older_infinity(source):
+        return _make_scalar(source.lower().lstrip("+"), source)
+    return _make_scalar(f"plain {source}", source) if _is_older_scalar(source) else make_string(source)
 
 
-def constant(source: str) -> Scalar:
-    """NaN, Infinity or -Infinity of JSON."""
-    return _same(CONSTANTS[source], source)
+def make_constant(source: str) -> ScalarValue:
+    """Make NaN, Infinity or -Infinity of JSON."""
+    return _make_scalar(CONSTANTS[source], source)
 
 
-def number(value: float) -> Scalar:
-    """A stored number; an integer and a float of the same value have one key."""
+def make_number(value: float) -> ScalarValue:
+    """Make a number that is stored as one; an integer and a float of the same value have the same key."""
     source = orjson.dumps(value).decode()
-    return plain(str(int(value)) if value == int(value) else source)._replace(shown=source, inner=source)
+    return parse_plain(str(int(value)) if value == int(value) else source)._replace(text=source, text_in_list=source)
 
 
-def verbatim(kind: str, source: str) -> Scalar:
-    """A source text whose meaning is left open, equal to none of another kind."""
-    return _same(f"{kind} {quoted(source)}", source)
+def make_verbatim(kind: str, source: str) -> ScalarValue:
+    """Make a scalar of a source that is not interpreted; it never equals one of another kind."""
+    return _make_scalar(f"{kind} {quote_json(source)}", source)
 
 
-def _same(key: str, shown: str) -> Scalar:
-    return Scalar(key, shown, shown)
+def _make_scalar(key: str, text: str) -> ScalarValue:
+    return ScalarValue(key, text, text)
 
 
-def _canonical(found: re.Match[str]) -> str:
-    """Sign, digits without zeros at either end, and exponent: exact at any length."""
-    sign, whole, fraction, exponent = (part or "" for part in found.groups())
-    digits = (whole + fraction).lstrip("0")
+def _normalize_number(number: re.Match[str]) -> str:
+    """Write sign, digits without zeros at either end, and exponent; exact at any length."""
+    sign, integer, fraction, exponent = (group or "" for group in number.groups())
+    digits = (integer + fraction).lstrip("0")
     if not digits:
         return "0"
     significant = digits.rstrip("0")
@@ -121,16 +123,16 @@ def _canonical(found: re.Match[str]) -> str:
     return f"{sign.strip('+')}{significant}e{shift}"
 
 
-def _is_infinite(source: str) -> bool:
+def _is_older_infinity(source: str) -> bool:
     return source.lower() in INFINITE and _is_older_scalar(source)
 
 
 def _is_older_scalar(source: str) -> bool:
-    """Whether YAML 1.1 reads yes, 2026-01-01, 0x1F and the like as something else than a text."""
+    """Whether YAML 1.1 reads a source as another scalar than a string, such as yes, 2026-01-01 and 0x1F."""
     return bool(YAML_1_1.resolve(ScalarNode, source, (True, False)) != STR)
 
 
-def _reads_otherwise(text: str) -> bool:
+def _needs_quotes(text: str) -> bool:
     if not text:
         return False
     return text[0] in '"[{' or text in NULLS or text in CONSTANTS or not _is_plain_text(text)
@@ -143,37 +145,41 @@ def _is_plain_text(text: str) -> bool:
 # -- trees -----------------------------------------------------------------------------------------
 
 
-def leaves(root: Value, budget: Budget) -> Iterator[tuple[Path, Scalar]]:
-    """Every value inside objects by its path; a list is one value. Raises UnreadError beyond MAX_DEPTH."""
-    waiting: list[tuple[Path, str, Value]] = [((), "", root)]
+def walk_leaves(root: ParsedValue, budget: Budget) -> Iterator[tuple[NamePath, ScalarValue]]:
+    """Yield each value inside objects with its path; a list is one value. Raises UnreadError beyond MAX_DEPTH."""
+    waiting: list[tuple[NamePath, str, ParsedValue]] = [((), "", root)]
     while waiting:
-        path, mark, value = waiting.pop()
+        path, key_prefix, value = waiting.pop()
         budget.spend(1 + len(path))
         if len(path) > MAX_DEPTH:
             raise UnreadError
-        if isinstance(value, Fields) and value.values:
+        if isinstance(value, ObjectValue) and value.values:
             if value.tag:
-                yield path, _same(mark + value.tag, value.tag)
+                yield path, _make_scalar(key_prefix + value.tag, value.tag)
             for name, inner in value.values.items():
-                waiting.append(((*path, name), mark + value.kinds.get(name, ""), inner))
+                waiting.append(((*path, name), key_prefix + value.name_keys.get(name, ""), inner))
         else:
-            leaf = written(value, budget)
-            yield path, leaf._replace(key=mark + leaf.key)
+            leaf = write_json_line(value, budget)
+            yield path, leaf._replace(key=key_prefix + leaf.key)
 
 
-def written(value: Value, budget: Budget, depth: int = 0) -> Scalar:
-    """A value as one line of JSON, its scalars as they are stored."""
+def write_json_line(value: ParsedValue, budget: Budget, depth: int = 0) -> ScalarValue:
+    """Write a value as one line of JSON, its scalars as the text has them."""
     budget.spend()
-    if isinstance(value, Scalar):
+    if isinstance(value, ScalarValue):
         return value
     if depth > MAX_DEPTH:
         raise UnreadError
     tag = value.tag and f"{value.tag} "
-    if isinstance(value, Items):
-        lines = [written(item, budget, depth + 1) for item in value.values]
-        keys, shown = [line.key for line in lines], [line.inner for line in lines]
-        return Scalar(f"{tag}[{','.join(keys)}]", *[f"{tag}[{','.join(shown)}]"] * 2)
-    named = [(quoted(name), name, written(inner, budget, depth + 1)) for name, inner in value.values.items()]
-    keys = sorted(f"{value.kinds.get(name, '')}{key}:{line.key}" for key, name, line in named)
-    shown = [f"{key}:{line.inner}" for key, _, line in named]
-    return Scalar(f"{tag}{{{','.join(keys)}}}", *[f"{tag}{{{','.join(shown)}}}"] * 2)
+    if isinstance(value, ListValue):
+        lines = [write_json_line(item, budget, depth + 1) for item in value.values]
+        keys = ",".join(line.key for line in lines)
+        texts = ",".join(line.text_in_list for line in lines)
+        return _make_scalar(f"{tag}[{keys}]", f"{tag}[{texts}]")
+    field_keys: list[str] = []
+    field_texts: list[str] = []
+    for name, inner in value.values.items():
+        quoted, line = quote_json(name), write_json_line(inner, budget, depth + 1)
+        field_keys.append(f"{value.name_keys.get(name, '')}{quoted}:{line.key}")
+        field_texts.append(f"{quoted}:{line.text_in_list}")
+    return _make_scalar(f"{tag}{{{','.join(sorted(field_keys))}}}", f"{tag}{{{','.join(field_texts)}}}")

@@ -36,7 +36,7 @@ WORST: dict[str, list[tuple[str, str]]] = {
     "resolvers.texts.hocon_text.BLANKS": [("", " "), ("", "#"), ("", "/"), ("", "\t\r"), ("", "//")],
     "resolvers.texts.hocon_text.GAP": [("", "\n"), ("", ","), ("", "#\n"), ("", "//\n"), ("", " /")],
     "resolvers.texts.hocon_text.NAME": [("", "a"), ('"', "a"), ('"', '\\"'), ('"', "\\")],
-    "resolvers.texts.hocon_text.PART": [
+    "resolvers.texts.hocon_text.TOKEN": [
         ("", "a"),
         ("", " "),
         ("", ":"),
