@@ -1,7 +1,7 @@
-"""The program on one screen: lifespan, middleware, routes."""
+"""The program on one screen: lifespan, routes, middleware."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
@@ -13,36 +13,36 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
-from api.about import about
-from api.errors import RefusedError, shown
-from api.export import ExportView, export_context
-from api.graphiql.serving import find_built, graphiql_routes
+from api.answers import answer_refusal
+from api.contexts import build_context, open_export_context
+from api.errors import RefusedError
+from api.export import ExportView
+from api.graphiql.serving import build_graphiql_routes, find_built_files
 from api.graphql import GraphQLView
-from api.lingering import Lingering
-from api.middleware import AcceptedGzip, MaskedFaults, OneShape
+from api.lingering_close import LingeringCloseMiddleware
+from api.middleware import AcceptEncodingMiddleware, MaskFaultsMiddleware, UniformAnswersMiddleware
 from api.requests import METHODS
+from api.server_info import describe_server
 from api.settings import Settings
 from api.start import open_database
-from api.streams import Sockets
-from models.types import Viewer
-from resolvers.criteria.pages import Rows
+from api.streams import WebSocketView
 from resolvers.errors import ErrorCode
 from resolvers.execution.context import Context
 from resolvers.queries.export import ExportContext
-from resolvers.root import RELATED_FIELDS, build_schema
+from resolvers.root import build_schema
 from schema.load import load
 
-GZIP_FROM = 1400  # bytes: less fits into one packet as it is
+MIN_COMPRESSED = 1400  # bytes: less fits into one packet as it is
 GZIP_LEVEL = 1  # of a 500 KB answer: 29 % in 2.7 ms of CPU; Starlette's level 9 takes 20 ms for 24 %
-# what a front end in a browser may read beside the headers that all may
-EXPOSED = ("Retry-After", "Content-Disposition", "Allow", "Accept-Post")
+# headers that a front end in a browser may read, beside those that are always readable
+READABLE_HEADERS = ("Retry-After", "Content-Disposition", "Allow", "Accept-Post")
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The ASGI application; `settings.mongodb_uri` says where its database is."""
+    """Create the ASGI application; its database is at `settings.mongodb_uri`."""
     spec = load()
-    schema = build_schema(spec, settings.limits, introspection=settings.introspection, about=about(settings))
-    viewer = Viewer(user=settings.user, company=settings.company, role="admin")
+    server_info = describe_server(settings)
+    schema = build_schema(spec, settings.limits, introspection=settings.introspection, about=server_info)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -50,69 +50,67 @@ def create_app(settings: Settings) -> Starlette:
             app.state.database = database
             yield
 
-    def new_context(asked: HTTPConnection) -> Context:
-        database, max_time_ms = asked.app.state.database, settings.max_time_ms
-        reader = database.create_reader(viewer, max_time_ms, settings.max_commands)
-        writer = database.create_writer(viewer, max_time_ms)
-        return Context(
-            viewer, reader, writer, database.changes, spec, settings.max_page, settings.rules, settings.storages,
-            Rows(settings.max_rows, settings.max_rows_sorted),
-            related_fields=RELATED_FIELDS,
-        )  # fmt: skip
+    def new_context(connection: HTTPConnection) -> Context:
+        return build_context(connection.app.state.database, settings, spec)
 
-    @asynccontextmanager
-    async def new_export(request: Request) -> AsyncIterator[ExportContext]:
-        async with export_context(request.app.state.database, viewer, settings, spec) as context:
-            yield context
+    def new_export_context(request: Request) -> AbstractAsyncContextManager[ExportContext]:
+        return open_export_context(request.app.state.database, settings, spec)
 
     graphql = GraphQLView(schema, new_context, settings)
+    sockets = WebSocketView(graphql.stream, new_context, settings.allowed_origins)
+    export = ExportView(schema, new_export_context, settings, graphql.slots)
     app = Starlette(
         lifespan=lifespan,
         routes=[
-            *(graphiql_routes(find_built()) if settings.graphiql else ()),
+            *(build_graphiql_routes(find_built_files()) if settings.graphiql else ()),
             Route("/graphql", graphql),
-            WebSocketRoute("/graphql", Sockets(graphql.stream, new_context, settings.allowed_origins)),
-            Route("/export", ExportView(schema, new_export, settings, graphql.at_once)),
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
+            WebSocketRoute("/graphql", sockets),
+            Route("/export", export),
+            Route("/healthz", check_health),
+            Route("/readyz", check_readiness),
         ],
-        middleware=middleware(settings),
+        middleware=build_middleware(settings),
     )
     app.state.stopping = graphql.stopping
     return app
 
 
-def middleware(settings: Settings) -> list[Middleware]:
-    """What every request goes through, from the outside in."""
-    own = f"[{settings.host}]" if ":" in settings.host else settings.host
+def build_middleware(settings: Settings) -> list[Middleware]:
+    """List the steps before and after every route, from the outside in."""
+    listening_host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return [
-        Middleware(Lingering),
-        Middleware(OneShape),
-        Middleware(TrustedHostMiddleware, allowed_hosts=[*settings.allowed_hosts, own], www_redirect=False),
+        # The client gets to see an answer that comes before the end of its body.
+        Middleware(LingeringCloseMiddleware),
+        # Errors have one shape, answers have safe headers.
+        Middleware(UniformAnswersMiddleware),
+        # Foreign hosts and origins are refused.
+        Middleware(TrustedHostMiddleware, allowed_hosts=[*settings.allowed_hosts, listening_host], www_redirect=False),
         Middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
             allow_methods=METHODS.split(", "),
             allow_headers=["*"],
             allow_private_network=True,
-            expose_headers=EXPOSED,
+            expose_headers=READABLE_HEADERS,
         ),
-        Middleware(AcceptedGzip),
-        Middleware(GZipMiddleware, minimum_size=GZIP_FROM, compresslevel=GZIP_LEVEL),
-        Middleware(MaskedFaults),
+        # Long answers are compressed for clients that accept it.
+        Middleware(AcceptEncodingMiddleware),
+        Middleware(GZipMiddleware, minimum_size=MIN_COMPRESSED, compresslevel=GZIP_LEVEL),
+        # Faults are masked.
+        Middleware(MaskFaultsMiddleware),
     ]
 
 
-async def healthz(_request: Request) -> Response:
-    """The process is there."""
+async def check_health(_request: Request) -> Response:
+    """Answer 200 while the process runs."""
     return JSONResponse({"status": "ok"})
 
 
-async def readyz(request: Request) -> Response:
-    """Queries will be answered: 200, or 503 while the database does not answer."""
+async def check_readiness(request: Request) -> Response:
+    """Answer 200 while the database answers, else 503."""
     try:
         await request.app.state.database.ping()
     except PyMongoError:
         refusal = RefusedError(503, "The database does not answer.", ErrorCode.DATABASE_UNAVAILABLE)
-        return JSONResponse({"errors": [shown(refusal)]}, refusal.status)
+        return answer_refusal(refusal).to_response()
     return JSONResponse({"status": "ready"})

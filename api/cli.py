@@ -3,35 +3,31 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, BinaryIO
 
 import typer
-import uvicorn
-from pydantic import SecretStr
 from pymongo.errors import PyMongoError
 
-from api.about import VERSION
 from api.app import create_app
-from api.errors import shown
-from api.export import Format, NotExportedError, export, export_context
-from api.imports import SAMPLE, import_with_progress, print_report
+from api.contexts import open_export_context
+from api.errors import format_error
+from api.export import Format, NotExportedError, open_export
+from api.import_command import SAMPLE, import_with_progress, print_report
 from api.logs import log_to_stderr
 from api.mongod import MongodError
 from api.options import with_settings
-from api.protocol import Protocol
-from api.requests import Asked, asked_for, strict_json
+from api.requests import GraphQLRequest, build_graphql_request, parse_strict_json
+from api.server import open_listener, run_server
+from api.server_info import VERSION
 from api.settings import Settings
-from api.start import with_mongodb
+from api.start import connect_to_database, with_mongodb
 from api.terminal import CommandError, err, fail, out, say
-from models.store.database import DatabaseError, connect
-from models.types import Viewer
+from models.store.database import DatabaseError
 from resolvers.errors import ApiError
 from resolvers.root import build_schema
 from resolvers.validation.limits import Limits
@@ -41,6 +37,10 @@ from schema.sources import SchemaError
 cli = typer.Typer(no_args_is_help=True, invoke_without_command=True, add_completion=False)
 schema = typer.Typer(help="The GraphQL schema that the HOCON files give.", no_args_is_help=True)
 cli.add_typer(schema, name="schema")
+
+DATABASE_SETTINGS = ("data_dir", "mongodb_uri", "mongodb_database", "company", "user")
+LIMIT_SETTINGS = (*(f"max_{field.name}" for field in fields(Limits)), "max_time_ms")
+FORMAT_HELP = "Format of the output. Default: jsonl for a file whose name ends so, else csv."
 
 
 def main() -> None:
@@ -59,13 +59,9 @@ def main() -> None:
         fail(f"MongoDB failed: {error}")
 
 
-DATABASE = ("data_dir", "mongodb_uri", "mongodb_database", "company", "user")
-LIMITS = (*(f"max_{field.name}" for field in fields(Limits)), "max_time_ms")
-
-
 @cli.callback()
-def about(
-    version: Annotated[bool, typer.Option("--version", help="Say which version this is.")] = False,
+def print_version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """A GraphQL API over machine-learning task data."""
     if version:
@@ -73,82 +69,30 @@ def about(
         raise typer.Exit
 
 
+# -- serve -----------------------------------------------------------------------------------------
+
+
 @cli.command()
 @with_settings(*Settings.model_fields)
 def serve(settings: Settings) -> None:
     """Serve GraphQL at /graphql until Ctrl-C. Starts an embedded MongoDB unless given the address of one."""
-    with _listening(settings) as listener, with_mongodb(settings) as found:
+    with open_listener(settings) as listener, with_mongodb(settings) as connected:
         if settings.mongodb_uri:
-            asyncio.run(_check(settings))
-        host, port = listener.getsockname()[:2]
-        app = create_app(found)
-        config = uvicorn.Config(
-            app, http=Protocol, ws="websockets-sansio", ws_max_size=found.max_body_bytes,
-            ws_per_message_deflate=False, log_config=None, log_level="warning", lifespan="on", server_header=False,
-        )  # fmt: skip
-        try:
-            address = f"http://{f'[{host}]' if ':' in host else host}:{port}/graphql"
-            _Server(config, address, app.state.stopping).run(sockets=[listener])
-        except KeyboardInterrupt:
-            say(out, "Stopped.")
+            asyncio.run(_check_connection(settings))
+        run_server(create_app(connected), listener, connected.max_body_bytes)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's server, which says once that it is ready, and stops in order even at a second Ctrl-C."""
-
-    def __init__(self, config: uvicorn.Config, address: str, stopping: asyncio.Event) -> None:
-        super().__init__(config)
-        self._address = address
-        self._stopping = stopping
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if not self.should_exit:
-            say(out, f"taskql answers at {self._address}  (Ctrl-C stops it)")
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stopping.set()
-        await super().shutdown(sockets)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal waits for what is being answered, the next hangs up; uvicorn would print what it cancels."""
-        if self.should_exit:
-            asyncio.get_running_loop().call_soon_threadsafe(self._hang_up)
-        else:
-            super().handle_exit(sig, frame)
-
-    def _hang_up(self) -> None:
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-
-
-@contextmanager
-def _listening(settings: Settings) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listener = socket.create_server((settings.host, settings.port), family=family)
-    except OSError as error:
-        raise CommandError(
-            f"Can't listen on {settings.host} port {settings.port}: {os.strerror(error.errno or 0)}. Stop the program "
-            "that does, or take another port with --port or TASKQL_PORT (0 takes a free one)."
-        ) from None
-    with listener:
-        yield listener
-
-
-async def _check(settings: Settings) -> None:
-    async with connect(_uri(settings), settings.mongodb_database):
+async def _check_connection(settings: Settings) -> None:
+    async with connect_to_database(settings):
         pass
 
 
-def _uri(settings: Settings) -> str:
-    assert isinstance(settings.mongodb_uri, SecretStr)
-    return settings.mongodb_uri.get_secret_value()
+# -- import ----------------------------------------------------------------------------------------
 
 
 @cli.command("import")
-@with_settings(*DATABASE)
-def import_(
+@with_settings(*DATABASE_SETTINGS)
+def run_import(
     settings: Settings,
     paths: Annotated[list[Path] | None, typer.Argument(help="Session zips, dump folders, or folders of them.")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Import the sample that comes with taskql.")] = False,
@@ -162,103 +106,115 @@ def import_(
     """
     if not paths and not sample:
         raise CommandError("Say what to import: paths of session zips and dump folders, or --sample.")
-    with with_mongodb(settings) as found:
-        report = asyncio.run(import_with_progress(found, [*(paths or []), *([SAMPLE] if sample else [])], out))
+    sources = [*(paths or []), *([SAMPLE] if sample else [])]
+    with with_mongodb(settings) as connected:
+        report = asyncio.run(import_with_progress(connected, sources, out))
     print_report(report, out)
     if report.problems:
         sys.exit(1)
 
 
-FORMAT_HELP = "What to write; csv when omitted, or jsonl for a file whose name ends so."
+# -- export ----------------------------------------------------------------------------------------
 
 
 @cli.command("export")
-@with_settings(*DATABASE, *LIMITS)
-def export_(
+@with_settings(*DATABASE_SETTINGS, *LIMIT_SETTINGS)
+def run_export(
     settings: Settings,
     query: Annotated[str, typer.Argument(help="A GraphQL query of one list with nodes, or @ and a file with one.")],
     variables: Annotated[str, typer.Option(help="Its variables: a JSON object, or @ and a file with one.")] = "{}",
-    form: Annotated[Format | None, typer.Option("--format", help=FORMAT_HELP)] = None,
+    format_: Annotated[Format | None, typer.Option("--format", help=FORMAT_HELP)] = None,
     output: Annotated[Path | None, typer.Option(help="File to write, standard output otherwise.")] = None,
 ) -> None:
     """Export all that a query such as '{ tasks { nodes { id name } } }' lists, as CSV or JSON lines.
 
-    Works while taskql serves the same data folder. A file is there only once it is whole; whatever was written to
-    standard output is all of it only when the exit status is 0.
+    Works while taskql serves the same data folder. A file appears only once it is complete; standard output is complete
+    only when the exit status is 0.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        values = strict_json(_text_or_file(variables).encode(), "variables")
-        asked = asked_for({"query": _text_or_file(query), "variables": values})
-        with with_mongodb(settings) as found, _whole(output) as file:
-            asyncio.run(_export(found, asked, form or _format_of(output), file))
-    except (NotExportedError, ApiError) as refused:
-        errors = refused.errors if isinstance(refused, NotExportedError) else [refused]
-        told = [shown(error) for error in errors]
-        raise CommandError(" ".join(f"{error['extensions']['code']}: {error['message']}" for error in told)) from None
+        values = parse_strict_json(_read_text_or_file(variables).encode(), "variables")
+        request = build_graphql_request({"query": _read_text_or_file(query), "variables": values})
+        with with_mongodb(settings) as connected, _open_output(output) as file:
+            asyncio.run(_write_export(connected, request, format_ or _choose_format(output), file))
+    except NotExportedError as error:
+        raise CommandError(_describe_errors(error.errors)) from None
+    except ApiError as error:
+        raise CommandError(_describe_errors([error])) from None
 
 
-def _format_of(output: Path | None) -> Format:
+def _read_text_or_file(argument: str) -> str:
+    if not argument.startswith("@"):
+        return argument
+    path = argument[1:]
+    try:
+        return Path(path).read_text("utf-8")
+    except OSError as error:
+        raise CommandError(f"Can't read {path}: {os.strerror(error.errno or 0)}.") from None
+    except UnicodeDecodeError as error:
+        raise CommandError(f"Can't read {path}: {error}.") from None
+
+
+def _choose_format(output: Path | None) -> Format:
     return Format.JSONL if output and output.suffix == ".jsonl" else Format.CSV
 
 
-async def _export(settings: Settings, asked: Asked, form: Format, file: BinaryIO) -> None:
-    spec = load()
-    viewer = Viewer(user=settings.user, company=settings.company, role="admin")
-    async with (
-        connect(_uri(settings), settings.mongodb_database) as database,
-        export_context(database, viewer, settings, spec) as context,
-    ):
-        _, parts = await export(build_schema(spec, settings.limits), asked, context, form)
-        async for part in parts:
-            file.write(part)
-
-
-def _text_or_file(given: str) -> str:
-    try:
-        return Path(given[1:]).read_text("utf-8") if given.startswith("@") else given
-    except OSError as error:
-        raise CommandError(f"Can't read {given[1:]}: {os.strerror(error.errno or 0)}.") from None
-    except UnicodeDecodeError as error:
-        raise CommandError(f"Can't read {given[1:]}: {error}.") from None
-
-
 @contextmanager
-def _whole(output: Path | None) -> Iterator[BinaryIO]:
-    """Standard output, or a file that takes its place only once all is in it."""
+def _open_output(output: Path | None) -> Iterator[BinaryIO]:
+    """Yield standard output, or a file beside the output that replaces it once it is complete."""
     if output is None:
         yield sys.stdout.buffer
         sys.stdout.flush()
         return
-    place = output.resolve()
-    if not place.parent.exists():
+    target = output.resolve()
+    if not target.parent.exists():
         raise CommandError(f"Can't write {output}: There is no folder {output.parent}.")
-    partial = place.with_name(f".{place.name}.{os.getpid()}") if place.is_file() or not place.exists() else place
+    is_replaceable = target.is_file() or not target.exists()
+    partial = target.with_name(f".{target.name}.{os.getpid()}") if is_replaceable else target
     try:
         with partial.open("wb") as file:
             yield file
-        partial.replace(place)
+        partial.replace(target)
     except OSError as error:
         raise CommandError(f"Can't write {output}: {os.strerror(error.errno or 0)}.") from None
     finally:
-        if partial != place:
+        if partial != target:
             partial.unlink(missing_ok=True)
 
 
+async def _write_export(settings: Settings, request: GraphQLRequest, format_: Format, file: BinaryIO) -> None:
+    spec = load()
+    async with (
+        connect_to_database(settings) as database,
+        open_export_context(database, settings, spec) as context,
+    ):
+        export = await open_export(build_schema(spec, settings.limits), request, context, format_)
+        async for chunk in export.chunks:
+            file.write(chunk)
+
+
+def _describe_errors(errors: Sequence[Exception]) -> str:
+    formatted = [format_error(error) for error in errors]
+    return " ".join(f"{error['extensions']['code']}: {error['message']}" for error in formatted)
+
+
+# -- init and schema -------------------------------------------------------------------------------
+
+
 @cli.command()
-@with_settings(*DATABASE)
+@with_settings(*DATABASE_SETTINGS)
 def init(settings: Settings) -> None:
     """Create the indexes and the default queue in a database that another program set up."""
-
-    async def prepare(found: Settings) -> list[str]:
-        async with connect(_uri(found), found.mongodb_database) as database:
-            return await database.prepare(found.company, found.user)
-
-    with with_mongodb(settings) as found:
-        failed = asyncio.run(prepare(found))
-    for failure in failed:
+    with with_mongodb(settings) as connected:
+        failures = asyncio.run(_prepare_database(connected))
+    for failure in failures:
         say(err, f"index not created: {failure}")
-    say(out, "The default queue is there, and all other indexes." if failed else "Indexes and default queue are there.")
+    say(out, "The default queue and all other indexes exist." if failures else "Indexes and default queue exist.")
+
+
+async def _prepare_database(settings: Settings) -> list[str]:
+    async with connect_to_database(settings) as database:
+        return await database.prepare(settings.company, settings.user)
 
 
 @schema.command("print")

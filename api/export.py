@@ -1,10 +1,10 @@
-"""A query as a stream of CSV or JSON lines: all of a list, never more of it in memory than a batch."""
+"""A query as a stream of CSV or JSON lines: a whole list, never more of it in memory than a batch."""
 
 import csv
 import io
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -12,28 +12,26 @@ import orjson
 import strawberry
 from pymongo.errors import PyMongoError
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.accepts import accept_of
-from api.errors import RefusedError, masked, shown
-from api.graphql import READS, RequestLimits, one_operation, received
-from api.requests import JSON_TYPE, Asked, check_method, read_request
-from api.settings import Settings
-from api.working import AtOnce, while_connected
-from models.store.database import Database
-from models.types import Viewer
+from api.accepts import read_accept
+from api.answers import answer_failures, answer_refusal
+from api.concurrency import RequestSlots, run_while_connected
+from api.errors import RefusedError, mask_fault
+from api.graphql import READS, RequestLimits, refuse_operation, translate_request
+from api.requests import GraphQLRequest, check_method, read_graphql_request
 from resolvers.errors import find_api_error
 from resolvers.execution.selection import LoadedField, ObjectField, Selection
 from resolvers.queries.export import Export, ExportContext, exported
-from resolvers.root import RELATED_FIELDS
-from schema.spec import ListOf, Spec
+from schema.spec import ListOf
 
 log = logging.getLogger("taskql")
 
-Way = tuple[str, ...]
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - spreadsheets take wide ones as well
-SERVER_ERRORS = {"INTERNAL_ERROR": 500, "TIMEOUT": 503, "DATABASE_UNAVAILABLE": 503}
+ColumnPath = tuple[str, ...]
+Row = dict[str, Any]
+RowsToBytes = Callable[[Iterable[Row]], bytes]
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - spreadsheets take wide ones as well
 
 
 class Format(StrEnum):
@@ -55,116 +53,104 @@ class NotExportedError(Exception):
         self.errors = errors
 
 
-@asynccontextmanager
-async def export_context(
-    database: Database, viewer: Viewer, settings: Settings, spec: Spec
-) -> AsyncIterator[ExportContext]:
-    """The context of one export; what others change meanwhile is not in it."""
-    async with database.open_snapshot(viewer, settings.max_time_ms, settings.max_commands) as reader:
-        writer = database.create_writer(viewer, settings.max_time_ms)
-        yield ExportContext(
-            viewer,
-            reader,
-            writer,
-            database.changes,
-            spec,
-            settings.max_page,
-            settings.rules,
-            settings.storages,
-            related_fields=RELATED_FIELDS,
-        )
-
-
 # -- from a query to bytes -------------------------------------------------------------------------
 
 
-class Exported(NamedTuple):
-    """An export with the bytes that it comes to; the first of them are there already."""
+class ExportFile(NamedTuple):
+    """The name of an export, and its bytes; the first of them are read already."""
 
     name: str
-    parts: AsyncIterator[bytes]
+    chunks: AsyncIterator[bytes]
 
 
-async def export(schema: strawberry.Schema, asked: Asked, context: ExportContext, form: Format) -> Exported:
-    """The list that is asked for, once its beginning has been read; raises RefusedError and NotExportedError."""
-    with one_operation("POST", "Only a query can be exported."):
+async def open_export(
+    schema: strawberry.Schema, request: GraphQLRequest, context: ExportContext, format_: Format
+) -> ExportFile:
+    """Execute the query and read the first batch of its list; raises RefusedError and NotExportedError."""
+    with refuse_operation(RefusedError(400, "Only a query can be exported.")):
         result = await schema.execute(
-            asked.query,
-            variable_values=asked.variables,
-            operation_name=asked.operation_name,
+            request.query,
+            variable_values=request.variables,
+            operation_name=request.operation_name,
             context_value=context,
             allowed_operation_types=READS,
         )
     if result.errors:
         raise NotExportedError(result.errors)
     try:
-        found = exported(context, result.data or {})
-        parts = written(found, form)
-        first = await anext(parts)
+        export = exported(context, result.data or {})
+        chunks = write_chunks(export, format_)
+        first = await anext(chunks)
     except Exception as error:
         raise NotExportedError([error]) from error
-    return Exported(f"{found.collection}s.{form}", _behind(first, parts))
+    return ExportFile(f"{export.collection}s.{format_}", _prepend(first, chunks))
 
 
-async def _behind(first: bytes, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _prepend(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
-    async for part in parts:
-        yield part
+    async for chunk in chunks:
+        yield chunk
 
 
-async def written(export: Export, form: Format) -> AsyncIterator[bytes]:
-    """The head with the first batch, then the others."""
-    head, write = WRITERS[form](export.selection)
+async def write_chunks(export: Export, format_: Format) -> AsyncIterator[bytes]:
+    """Yield the head with the first batch, then a chunk for each further batch."""
+    head, write_rows = WRITERS[format_](export.selection)
     batches = aiter(export.batches)
-    yield head + write(await anext(batches, []))
+    yield head + write_rows(await anext(batches, []))
     async for batch in batches:
-        yield write(batch)
+        yield write_rows(batch)
 
 
-Write = Callable[[Iterable[dict[str, Any]]], bytes]
+def prepare_jsonl(_selection: Selection) -> tuple[bytes, RowsToBytes]:
+    """Return no head, and the writer of the lines."""
+
+    def write_rows(rows: Iterable[Row]) -> bytes:
+        return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+    return b"", write_rows
 
 
-def as_jsonl(_selection: Selection) -> tuple[bytes, Write]:
-    return b"", lambda rows: b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+def prepare_csv(selection: Selection) -> tuple[bytes, RowsToBytes]:
+    """Return a line with the names of the columns, and the writer of the lines below it."""
+    paths = list(iter_columns(selection))
+
+    def write_rows(rows: Iterable[Row]) -> bytes:
+        return _write_csv([write_cell(row, path) for path in paths] for row in rows)
+
+    return _write_csv([map(".".join, paths)]), write_rows
 
 
-def as_csv(selection: Selection) -> tuple[bytes, Write]:
-    """A line of names, and what writes the lines below it."""
-    paths = list(columns(selection))
-    return _lines([map(".".join, paths)]), lambda rows: _lines([cell(row, path) for path in paths] for row in rows)
+WRITERS: dict[Format, Callable[[Selection], tuple[bytes, RowsToBytes]]] = {
+    Format.CSV: prepare_csv,
+    Format.JSONL: prepare_jsonl,
+}
 
 
-def _lines(rows: Iterable[Iterable[str]]) -> bytes:
-    written = io.StringIO(newline="")
-    csv.writer(written).writerows(rows)
-    return written.getvalue().encode()
+def _write_csv(lines: Iterable[Iterable[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(lines)
+    return text.getvalue().encode()
 
 
-WRITERS: dict[Format, Callable[[Selection], tuple[bytes, Write]]] = {Format.CSV: as_csv, Format.JSONL: as_jsonl}
-
-
-# -- cells -----------------------------------------------------------------------------------------
-
-
-def columns(selection: Selection, at: Way = ()) -> Iterator[Way]:
-    """The ways to all plain values and lists: each is a column."""
+def iter_columns(selection: Selection, parent: ColumnPath = ()) -> Iterator[ColumnPath]:
+    """Yield the path of each plain value and each list: each is a column."""
     for field in selection.fields:
-        way = (*at, field.key)
+        path = (*parent, field.key)
         if isinstance(field, ObjectField | LoadedField) and not isinstance(field.output_field.type, ListOf):
-            yield from columns(field.selection, way)
+            yield from iter_columns(field.selection, path)
         else:
-            yield way
+            yield path
 
 
-def cell(row: dict[str, Any], path: Way) -> str:
-    """The text of a value. A text that a spreadsheet would take for a formula gets an apostrophe."""
+def write_cell(row: Row, path: ColumnPath) -> str:
+    """Write a value as text; a text that a spreadsheet would take for a formula gets an apostrophe."""
     value: Any = row
     for key in path:
         value = value[key] if value is not None else None
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
+        return f"'{value}" if value.startswith(FORMULA_STARTS) else value
     return orjson.dumps(value).decode()
 
 
@@ -172,66 +158,64 @@ def cell(row: dict[str, Any], path: Way) -> str:
 
 
 class ExportView:
-    """The ASGI application at /export; its exports are among the requests that are worked on at once."""
+    """The ASGI application at /export; an export occupies a slot among the requests that are worked on at once."""
 
     def __init__(
-        self, schema: strawberry.Schema, new_context: Callable[[Request], AbstractAsyncContextManager[ExportContext]],
-        limits: RequestLimits, at_once: AtOnce,
-    ) -> None:  # fmt: skip
+        self,
+        schema: strawberry.Schema,
+        new_context: Callable[[Request], AbstractAsyncContextManager[ExportContext]],
+        limits: RequestLimits,
+        slots: RequestSlots,
+    ) -> None:
         self._schema = schema
         self._new_context = new_context
         self._limits = limits
-        self._at_once = at_once
+        self._slots = slots
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
             check_method(request.method)
-            form = wanted(request)
-            asked = await read_request(received(request, self._limits), ["format"])
-            with self._at_once.one_more():
-                await while_connected(receive, self._send(request, asked, form, send))
+            format_ = choose_format(request)
+            http_request = translate_request(request, self._limits)
+            graphql_request = await read_graphql_request(http_request, url_parameters=["format"])
+            with self._slots.occupy():
+                await run_while_connected(receive, self._send(request, graphql_request, format_, send))
         except ClientDisconnect:
             return
         except RefusedError as refusal:
-            await _refused([refusal], refusal.status, **refusal.headers)(scope, receive, send)
+            await answer_refusal(refusal).to_response()(scope, receive, send)
         except NotExportedError as error:
-            await _refused(error.errors)(scope, receive, send)
+            await answer_failures(error.errors).to_response()(scope, receive, send)
         except PyMongoError as error:
-            await _refused([error])(scope, receive, send)
+            await answer_failures([error]).to_response()(scope, receive, send)
 
-    async def _send(self, request: Request, asked: Asked, form: Format, send: Send) -> None:
+    async def _send(self, request: Request, graphql_request: GraphQLRequest, format_: Format, send: Send) -> None:
         async with self._new_context(request) as context:
-            name, parts = await export(self._schema, asked, context, form)
-            headers = {
-                "content-type": f"{form.media_type}; charset=utf-8",
-                "content-disposition": f'attachment; filename="{name}"',
-            }
-            raw = [(key.encode(), value.encode()) for key, value in headers.items()]
-            await send({"type": "http.response.start", "status": 200, "headers": raw})
+            name, chunks = await open_export(self._schema, graphql_request, context, format_)
+            headers = [
+                (b"content-type", f"{format_.media_type}; charset=utf-8".encode()),
+                (b"content-disposition", f'attachment; filename="{name}"'.encode()),
+            ]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             try:
-                async for part in parts:
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
-            except Exception as error:  # noqa: BLE001 - whatever it is, the client must not take this for all
-                log.error("an export ended early: %s", find_api_error(error) or masked(error))  # noqa: TRY400 - masked logs the rest
+                async for chunk in chunks:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            except Exception as error:  # noqa: BLE001 - after any error the client must not take this for the whole
+                log.error("an export ended early: %s", find_api_error(error) or mask_fault(error))  # noqa: TRY400 - mask_fault logs the rest
                 return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def wanted(request: Request) -> Format:
-    """The format that the address names, else the one that the client likes best; raises RefusedError."""
-    if (named := request.query_params.get("format")) is not None:
-        if named not in list(Format):
-            raise RefusedError(400, f"format is {' or '.join(Format)}.")
-        return Format(named)
-    kinds = {form.media_type: form for form in Format}
-    if (kind := accept_of(request.headers).best(*kinds)) is None:
-        raise RefusedError(406, f"Exports are {' or '.join(kinds)}; the Accept header allows neither.")
-    return kinds[kind]
-
-
-def _refused(errors: Sequence[Exception], status: int | None = None, **headers: str) -> Response:
-    told = [shown(error) for error in errors]
-    of_server = [SERVER_ERRORS[code] for error in told if (code := error["extensions"]["code"]) in SERVER_ERRORS]
-    headers["content-type"] = f"{JSON_TYPE}; charset=utf-8"
-    return Response(orjson.dumps({"errors": told}), status or max(of_server, default=400), headers)
+def choose_format(request: Request) -> Format:
+    """Return the format in the address, else the one that the client ranks highest; raises RefusedError."""
+    name = request.query_params.get("format")
+    if name is not None:
+        if name not in list(Format):
+            raise RefusedError(400, f"format must be {' or '.join(Format)}.")
+        return Format(name)
+    formats = {format_.media_type: format_ for format_ in Format}
+    media_type = read_accept(request.headers).choose(*formats)
+    if media_type is None:
+        raise RefusedError(406, f"Exports are {' or '.join(formats)}; the Accept header allows neither.")
+    return formats[media_type]

@@ -1,21 +1,18 @@
-"""What all answers have in common: one shape of errors, no text of a fault, and safe headers."""
+"""Properties that all answers share: one shape of errors, no text of a fault, and safe headers."""
 
-from typing import Any
-
-import orjson
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.accepts import allows_gzip
-from api.errors import RefusedError, masked, shown
+from api.accepts import is_gzip_allowed
+from api.answers import answer_failures, answer_refusal
+from api.errors import RefusedError, mask_fault
 
-JSON = "application/json; charset=utf-8"
-SAFE = {
+SAFE_HEADERS = {
     "x-content-type-options": "nosniff",
-    "cache-control": "no-store",  # an answer is one person's, and old at once
+    "cache-control": "no-store",  # an answer is one viewer's, and old at once
 }
-# where Starlette's own words would leave somebody at a loss
+LOWEST_ERROR_STATUS = 400
+# sentences for Starlette's own words, which lack the advice
 SENTENCES = {
     "Not Found": "There is nothing at this address; GraphQL is at /graphql.",
     "Method Not Allowed": "That method is not served at this address.",
@@ -24,8 +21,8 @@ SENTENCES = {
 }
 
 
-class OneShape:
-    """Gives the plain-text errors of Starlette and its middleware the shape of ours, and every answer safe headers."""
+class UniformAnswersMiddleware:
+    """Gives every answer safe headers, and the plain-text errors of Starlette and its middleware our shape."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -34,54 +31,60 @@ class OneShape:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        held: list[Message] = []
+        text_error: list[Message] = []  # the messages of a plain-text error, held until they are complete
 
-        async def shaped(message: Message) -> None:
+        async def send_uniform(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SAFE.items():
-                    headers.setdefault(name, value)
-                if message["status"] >= 400 and headers.get("content-type", "").startswith("text/plain"):  # noqa: PLR2004
-                    held.append(message)
+                _add_safe_headers(message)
+                if _is_text_error(message):
+                    text_error.append(message)
                     return
-            elif held:
-                held.append(message)
-                if message.get("more_body"):
-                    return
-                for one in _reshaped(held):
-                    await send(one)
+            elif text_error:
+                text_error.append(message)
+                if not message.get("more_body"):
+                    await _send_in_our_shape(text_error, send)
                 return
             await send(message)
 
-        await self.app(scope, receive, shaped)
+        await self.app(scope, receive, send_uniform)
 
 
-def _reshaped(messages: list[Message]) -> list[Message]:
-    start, *parts = messages
-    text = b"".join(part.get("body", b"") for part in parts).decode()
-    body = _error(start["status"], SENTENCES.get(text, f"{text}."))
+def _add_safe_headers(start: Message) -> None:
     headers = MutableHeaders(scope=start)
-    headers["content-type"] = JSON
-    headers["content-length"] = str(len(body))
-    return [start, {"type": "http.response.body", "body": body}]
+    for name, value in SAFE_HEADERS.items():
+        headers.setdefault(name, value)
 
 
-class AcceptedGzip:
-    """Says gzip or identity to Starlette's GZipMiddleware, which takes `gzip;q=0` for leave to compress."""
+def _is_text_error(start: Message) -> bool:
+    media_type = Headers(scope=start).get("content-type", "")
+    return start["status"] >= LOWEST_ERROR_STATUS and media_type.startswith("text/plain")
+
+
+async def _send_in_our_shape(text_error: list[Message], send: Send) -> None:
+    start, *chunks = text_error
+    text = b"".join(chunk.get("body", b"") for chunk in chunks).decode()
+    answer = answer_refusal(RefusedError(start["status"], SENTENCES.get(text, f"{text}.")))
+    MutableHeaders(scope=start).update({**answer.headers, "content-length": str(len(answer.body))})
+    await send(start)
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+class AcceptEncodingMiddleware:
+    """Says gzip or identity to Starlette's GZipMiddleware, which compresses for `gzip;q=0` as well."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            coding = b"gzip" if allows_gzip(Headers(scope=scope)) else b"identity"
-            others = [header for header in scope["headers"] if header[0] != b"accept-encoding"]
-            scope = {**scope, "headers": [*others, (b"accept-encoding", coding)]}
+            coding = b"gzip" if is_gzip_allowed(Headers(scope=scope)) else b"identity"
+            headers = [header for header in scope["headers"] if header[0] != b"accept-encoding"]
+            scope = {**scope, "headers": [*headers, (b"accept-encoding", coding)]}
         await self.app(scope, receive, send)
 
 
-class MaskedFaults:
-    """Answers a fault that nothing else met with its number; the rest of it stays in the log."""
+class MaskFaultsMiddleware:
+    """Answers a fault that no one else caught with its number in the log, and nothing else of it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -92,20 +95,15 @@ class MaskedFaults:
             return
         has_begun = False
 
-        async def watched(message: Message) -> None:
+        async def send_watched(message: Message) -> None:
             nonlocal has_begun
             has_begun = True
             await send(message)
 
         try:
-            await self.app(scope, receive, watched)
+            await self.app(scope, receive, send_watched)
         except Exception as fault:
             if has_begun:
                 raise
-            body = orjson.dumps({"errors": [shown(masked(fault))]})
-            await Response(body, 500, {"content-type": JSON})(scope, receive, send)
-
-
-def _error(status: int, message: str) -> bytes:
-    body: dict[str, Any] = {"errors": [shown(RefusedError(status, message))]}
-    return orjson.dumps(body)
+            response = answer_failures([mask_fault(fault)]).to_response()
+            await response(scope, receive, send)

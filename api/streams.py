@@ -1,4 +1,4 @@
-"""Answers that come one after the other: subscriptions, over a WebSocket (graphql-transport-ws) or as events (SSE)."""
+"""Streams of answers: subscriptions, over a WebSocket (graphql-transport-ws) or as server-sent events (SSE)."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -18,26 +18,25 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message, SubscribeMessage
 
-from api.errors import RefusedError, shown
-from api.requests import Asked, asked_for, strict_json
+from api.errors import RefusedError, format_error
+from api.requests import GraphQLRequest, build_graphql_request, parse_strict_json
 from resolvers.errors import limit_exceeded
 from resolvers.execution.context import Context
 
 MAX_OPERATIONS = 100  # on one socket
-GREETING = timedelta(seconds=10)  # in which a client has to begin
-KEEP_ALIVE = 15.0  # seconds; proxies cut off what is silent for long
+INIT_TIMEOUT = timedelta(seconds=10)  # for the first message of a client
+KEEP_ALIVE = 15.0  # seconds; proxies cut off a connection that is silent for long
+MAX_CLOSE_REASON = 123  # bytes that a close frame holds beside its code
 
-MAX_REASON = 123  # bytes: as many as a close frame holds beside its code
-
-Body = Mapping[str, Any]  # an answer as JSON, as over HTTP: without `data` nothing was executed
-Bodies = AsyncGenerator[Body, None]
-Stream = Callable[[Asked, Context], Bodies]
+ResultBody = Mapping[str, Any]  # the JSON of a result, as over HTTP; without `data` nothing was executed
+ResultBodies = AsyncGenerator[ResultBody, None]
+Stream = Callable[[GraphQLRequest, Context], ResultBodies]
 
 
 # -- WebSockets ------------------------------------------------------------------------------------
 
 
-class _Socket(ASGIWebSocketAdapter):
+class _SocketAdapter(ASGIWebSocketAdapter):
     """A socket that either side may have closed."""
 
     async def send_json(self, message: Mapping[str, object]) -> None:
@@ -46,11 +45,11 @@ class _Socket(ASGIWebSocketAdapter):
 
     async def close(self, code: int, reason: str) -> None:
         with suppress(WebSocketDisconnect):
-            await super().close(code, reason.encode()[:MAX_REASON].decode(errors="ignore"))
+            await super().close(code, reason.encode()[:MAX_CLOSE_REASON].decode(errors="ignore"))
 
 
-class _Handler(BaseGraphQLTransportWSHandler[Context, None]):
-    """graphql-transport-ws. Operations are answered here: Strawberry drops their extensions and our errors' shape."""
+class _SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
+    """Speaks graphql-transport-ws, and answers operations itself: Strawberry drops extensions and our error shape."""
 
     async def handle_message(self, message: Message) -> None:
         if not _is_well_formed(message):
@@ -67,20 +66,21 @@ class _Handler(BaseGraphQLTransportWSHandler[Context, None]):
         elif id_ in self.operations:
             await self.websocket.close(4409, f"Subscriber for {id_} already exists")
         elif len(self.operations) >= MAX_OPERATIONS:
-            said = f"One socket has at most {MAX_OPERATIONS} operations at once."
-            error = limit_exceeded(said, limit="operations", maximum=MAX_OPERATIONS)
-            await self.websocket.send_json({"id": id_, "type": "error", "payload": [shown(error)]})
+            text = f"One socket has a maximum of {MAX_OPERATIONS} operations at once."
+            error = limit_exceeded(text, limit="operations", maximum=MAX_OPERATIONS)
+            await self.websocket.send_json({"id": id_, "type": "error", "payload": [format_error(error)]})
         else:
-            payload = message["payload"]
-            operation = Operation(
-                self, id_, payload.get("query", ""), payload.get("variables"), payload.get("operationName")
-            )
-            operation.task = asyncio.create_task(self._answer(operation, payload))
-            self.operations[id_] = operation
+            self._start_operation(id_, message["payload"])
 
-    async def _answer(self, operation: Operation[Context, None], payload: Body) -> None:
+    def _start_operation(self, id_: str, payload: Mapping[str, Any]) -> None:
+        query, variables, name = payload.get("query", ""), payload.get("variables"), payload.get("operationName")
+        operation = Operation(self, id_, query, variables, name)
+        operation.task = asyncio.create_task(self._answer(operation, payload))
+        self.operations[id_] = operation
+
+    async def _answer(self, operation: Operation[Context, None], payload: Mapping[str, Any]) -> None:
         """Send the operation's results and its end: an error where a result has no data."""
-        async with aclosing(self._bodies(payload)) as bodies:
+        async with aclosing(self._stream_bodies(payload)) as bodies:
             async for body in bodies:
                 if "data" not in body:
                     await operation.send_operation_message(
@@ -90,30 +90,33 @@ class _Handler(BaseGraphQLTransportWSHandler[Context, None]):
                 await operation.send_operation_message({"id": operation.id, "type": "next", "payload": cast(Any, body)})
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
-    async def _bodies(self, payload: Body) -> Bodies:
+    async def _stream_bodies(self, payload: Mapping[str, Any]) -> ResultBodies:
         try:
-            asked = asked_for(payload)
-            async with aclosing(cast(Sockets, self.view).stream(asked, self.context.renew())) as bodies:
+            request = build_graphql_request(payload)
+            async with aclosing(cast(WebSocketView, self.view).stream(request, self.context.renew())) as bodies:
                 async for body in bodies:
                     yield body
-        except Exception as error:  # noqa: BLE001 - a refusal, or a fault, which is logged there
-            yield {"errors": [shown(error)]}
+        except Exception as error:  # noqa: BLE001 - a refusal, or a fault, which format_error logs
+            yield {"errors": [format_error(error)]}
 
 
-class Sockets(GraphQL[Context, None]):
-    """The ASGI application behind WebSockets at /graphql."""
+class WebSocketView(GraphQL[Context, None]):
+    """The ASGI application for WebSockets at /graphql."""
 
-    graphql_transport_ws_handler_class = _Handler
-    websocket_adapter_class = _Socket
+    graphql_transport_ws_handler_class = _SocketHandler
+    websocket_adapter_class = _SocketAdapter
 
     def __init__(
-        self, stream: Stream, new_context: Callable[[HTTPConnection], Context], allowed_origins: Sequence[str]
-    ) -> None:  # fmt: skip
+        self,
+        stream: Stream,
+        new_context: Callable[[HTTPConnection], Context],
+        allowed_origins: Sequence[str],
+    ) -> None:
         super().__init__(
             cast(BaseSchema, None),  # the stream has its own
             graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
-            connection_init_wait_timeout=GREETING,
+            connection_init_wait_timeout=INIT_TIMEOUT,
             max_subscriptions_per_connection=None,
             allowed_origins=allowed_origins,
         )
@@ -127,16 +130,16 @@ class Sockets(GraphQL[Context, None]):
         return orjson.dumps(data).decode()
 
     def decode_json(self, data: str | bytes) -> dict[str, Any]:
-        """A message of the protocol; raises JSONDecodeError, which closes the socket with 4400."""
-        text = data.encode() if isinstance(data, str) else data
+        """Parse a message of the protocol; raises JSONDecodeError, which closes the socket with 4400."""
+        encoded = data.encode() if isinstance(data, str) else data
         try:
-            return cast(dict[str, Any], strict_json(text, "The message"))
+            return cast(dict[str, Any], parse_strict_json(encoded, "The message"))
         except RefusedError as refusal:
             raise JSONDecodeError(str(refusal), "", 0) from None
 
 
 def _is_well_formed(message: Any) -> bool:
-    """Whether the id is text, and the payload an object: null where nothing needs it, with a query where it asks."""
+    """Return whether the id is text and the payload an object: with a query in subscribe, optional elsewhere."""
     if not isinstance(message, dict) or not isinstance(message.get("id", ""), str):
         return False
     payload = message.get("payload")
@@ -148,7 +151,7 @@ def _is_well_formed(message: Any) -> bool:
 # -- events ----------------------------------------------------------------------------------------
 
 
-def refuse_foreign(headers: Mapping[str, str], allowed_origins: Sequence[str]) -> None:
+def refuse_foreign_origin(headers: Mapping[str, str], allowed_origins: Sequence[str]) -> None:
     """Raises RefusedError for a page of an origin that may not subscribe."""
     origin = headers.get("origin")
     if origin is None or "*" in allowed_origins or is_same_origin(origin, headers.get("host")):
@@ -157,32 +160,32 @@ def refuse_foreign(headers: Mapping[str, str], allowed_origins: Sequence[str]) -
         raise RefusedError(403, "This origin is not allowed. Add it to TASKQL_ALLOWED_ORIGINS.")
 
 
-async def events(bodies: Bodies, stopping: asyncio.Event) -> AsyncIterator[bytes]:
-    """The answers as server-sent events, as graphql-sse's distinct connections mode has them.
+async def encode_events(bodies: ResultBodies, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+    """Yield the results as server-sent events, as graphql-sse's distinct connections mode has them.
 
-    When the server stops, the stream just ends: a client that would not come back at `complete` will then.
+    When the server stops, the stream ends without `complete`: after `complete` a client would not connect again.
     """
     stopped: asyncio.Future[Any] = asyncio.ensure_future(stopping.wait())
-    following: asyncio.Future[Body] | None = None
+    next_body: asyncio.Future[ResultBody] | None = None
     try:
         while not stopped.done():
-            following = following or asyncio.ensure_future(anext(bodies))
-            both: set[asyncio.Future[Any]] = {following, stopped}
+            next_body = next_body or asyncio.ensure_future(anext(bodies))
+            both: set[asyncio.Future[Any]] = {next_body, stopped}
             done, _ = await asyncio.wait(both, timeout=KEEP_ALIVE, return_when=asyncio.FIRST_COMPLETED)
-            if following in done:
+            if next_body in done:
                 try:
-                    body = following.result()
+                    body = next_body.result()
                 except StopAsyncIteration:
                     yield b"event: complete\ndata:\n\n"
                     return
-                following = None
+                next_body = None
                 yield b"event: next\ndata: " + orjson.dumps(body) + b"\n\n"
             elif not done:
                 yield b":\n\n"
     finally:
         stopped.cancel()
-        if following:
-            following.cancel()
+        if next_body:
+            next_body.cancel()
             with suppress(BaseException):
-                await following
+                await next_body
         await bodies.aclose()

@@ -11,8 +11,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 
-from api.accepts import Accept, allows_gzip
-from api.requests import EVENTS_TYPE, JSON_TYPE, RESPONSE_TYPE
+from api.accepts import Accept, is_gzip_allowed
+from api.answers import EVENTS_TYPE, JSON_TYPE, RESPONSE_TYPE
 from tests.support.client import Client
 from tests.support.live import listening
 
@@ -245,7 +245,7 @@ async def test_a_page_of_another_origin_gets_no_events_that_it_ranks_lower(addre
     ],
 )
 def test_an_answer_is_compressed_only_for_who_allows_gzip(lines: list[str], is_allowed: bool) -> None:
-    assert allows_gzip(Headers(raw=[(b"accept-encoding", line.encode()) for line in lines])) is is_allowed
+    assert is_gzip_allowed(Headers(raw=[(b"accept-encoding", line.encode()) for line in lines])) is is_allowed
 
 
 @pytest.mark.parametrize(("coding", "expected"), [("gzip;q=0", None), ("br, gzip", "gzip"), ("*;q=0", None)])

@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 
 from api.accepts import Accept
 from api.graphiql import serving
-from api.graphiql.serving import Example, examples, find_built, graphiql_routes
+from api.graphiql.serving import Example, build_graphiql_routes, find_built_files, read_examples
 from tests.support.servers import HTTP, Served, run, served
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -31,7 +31,7 @@ SWITCHES = [
     "--disable-sync",
 ]
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-EVERY = list(examples())
+EVERY = list(read_examples())
 EXAMPLES = [example for example in EVERY if "\nsubscription " not in example.query]
 LIVE, LIVE_METRICS = [example for example in EVERY if example not in EXAMPLES]
 
@@ -126,7 +126,7 @@ def test_it_can_be_turned_off(tmp_path: Path) -> None:
 
 
 async def test_without_its_files_the_page_says_what_is_missing_and_how_to_get_it() -> None:
-    bare = Starlette(routes=graphiql_routes(find_built("no_such_package")))
+    bare = Starlette(routes=build_graphiql_routes(find_built_files("no_such_package")))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(bare), base_url="http://test") as client:
         page = (await client.get("/graphql", headers=BROWSER)).text
         assert "GraphiQL is missing" in page
@@ -135,7 +135,7 @@ async def test_without_its_files_the_page_says_what_is_missing_and_how_to_get_it
 
 
 def test_the_licences_of_all_that_browsers_are_sent_come_with_it() -> None:
-    built = find_built()
+    built = find_built_files()
     assert built
     said = (built / "licences.txt").read_text("utf-8")
     lock = json.loads((Path(serving.__file__).parent / "package-lock.json").read_text("utf-8"))

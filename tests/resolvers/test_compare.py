@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymongo.asynchronous.database import AsyncDatabase
 
-from api.imports import SAMPLE
+from api.import_command import SAMPLE
 from api.settings import Settings
 from models.imports.importer import import_files
 from tests.support.client import Client

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 from starlette.applications import Starlette
 
-from api.about import VERSION, about
 from api.app import create_app
+from api.server_info import VERSION, describe_server
 from api.settings import Settings
 from schema.load import load
 from schema.spec import EnumSpec
@@ -83,7 +83,7 @@ async def test_aliases_and_typenames_are_answered_as_everywhere(client: Client) 
 
 
 def test_hocon_names_what_is_told_and_the_settings_know_the_rules() -> None:
-    known = about(Settings())
+    known = describe_server(Settings())
     assert known.keys() | {"schema_hash", "mongodb"} == {
         field.name for field in load().get_object("server_info").fields
     }

@@ -1,4 +1,4 @@
-"""Answers that come before the end of a request's body: the rest is read, so that the client gets to see them."""
+"""Close a connection only after its body is read, so that the client gets to see an early answer."""
 
 import asyncio
 from contextlib import suppress
@@ -7,12 +7,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_DRAINED = 64_000_000  # bytes of a refused body that are read
-MAX_SECONDS = 10.0  # in which they must have come
-MAX_SILENCE = 2.0  # seconds between two parts of them
+MAX_DRAIN_SECONDS = 10.0
+MAX_SILENCE = 2.0  # seconds between two chunks
 
 
-class Lingering:
-    """Reads on for a bounded while behind an early answer, then closes the connection.
+class LingeringCloseMiddleware:
+    """Reads on within bounds after an early answer, then closes the connection.
 
     A connection that is closed while the client still sends is reset, and the client loses the answer with it.
     """
@@ -26,13 +26,13 @@ class Lingering:
             return
         has_ended = False
 
-        async def receive_part() -> Message:
+        async def receive_watched() -> Message:
             nonlocal has_ended
             message = await receive()
             has_ended = has_ended or not message.get("more_body")
             return message
 
-        async def send_part(message: Message) -> None:
+        async def send_and_drain(message: Message) -> None:
             if has_ended:
                 await send(message)
             elif message["type"] == "http.response.start":
@@ -42,21 +42,21 @@ class Lingering:
                 await send(message)
             else:
                 await send({**message, "more_body": True})
-                await _drain(receive_part)
+                await _drain_body(receive_watched)
                 await send({"type": "http.response.body"})
 
-        await self.app(scope, receive_part, send_part)
+        await self.app(scope, receive_watched, send_and_drain)
 
 
 def _has_body(headers: Headers) -> bool:
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
-async def _drain(receive: Receive) -> None:
-    """Receive the rest of the body, or as much of it as the bounds allow."""
+async def _drain_body(receive: Receive) -> None:
+    """Receive the rest of the body, up to the bounds."""
     size, has_more = 0, True
     with suppress(TimeoutError):
-        async with asyncio.timeout(MAX_SECONDS):
+        async with asyncio.timeout(MAX_DRAIN_SECONDS):
             while has_more and size < MAX_DRAINED:
                 async with asyncio.timeout(MAX_SILENCE):
                     message = await receive()

@@ -1,4 +1,4 @@
-"""What `serverInfo` tells, from the settings in force."""
+"""Describe the server for `serverInfo`, from the settings in force."""
 
 import importlib.metadata
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from resolvers.criteria.subprojects import MAX_SUBPROJECTS
 VERSION = importlib.metadata.version("taskql")
 
 
-def about(settings: Settings) -> Mapping[str, Any]:
-    """By the names that HOCON gives to the parts of `server_info`; a limit is called as its setting, less `max_`."""
+def describe_server(settings: Settings) -> Mapping[str, Any]:
+    """Return the fields of `server_info` by their names in HOCON; a limit has its setting's name less `max_`."""
     limits = {name.removeprefix("max_"): value for name, value in settings if name.startswith("max_")}
     features = {"cost": True, "graphiql": settings.graphiql, "introspection": settings.introspection}
     return {
