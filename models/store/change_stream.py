@@ -1,7 +1,7 @@
-"""MongoDB's change stream: what one change is, and many in one."""
+"""MongoDB's change stream: its events become records of changes, and records become batches."""
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,81 +13,48 @@ from pymongo.errors import OperationFailure
 from models.codecs import TOLERANT
 from models.documents.block import SERIES
 from models.documents.transition import TRANSITIONS
+from models.store.change_pipeline import COLLECTION_OPERATIONS, DOCUMENT_OPERATIONS, PIPELINE, TASKS
 from models.types import Document
 
-WINDOW_MS = 50  # what changes within it is told at once
-MAX_STEPS = 100  # of the history of one task, told at once
+WINDOW_MS = 50  # the changes within it form one batch
+MAX_TRANSITIONS = 100  # of one task in one batch
 NO_REPLICA_SET = 40573
-# where to go on is not in the oplog any more, or can't be gone on from, such as an event of more than 16 MB
-FORGOTTEN = {280, 286, 10334}
-MAX_ID = 10_000  # bytes of an id with its name; an event holds it three times
-MAX_STEP = 16_000_000  # bytes of a step, which leave room for the rest of its event
-TASKS = "task"
+# The oplog lacks the position, or can't continue there, such as at an event of more than 16 MB.
+LOST_POSITIONS = {280, 286, 10334}
+LOST = "is too old: MongoDB no longer has the changes after it"
 EVERY_BLOCK = ""  # instead of the id of a block
 CREATED, CHANGED, DELETED = "created", "changed", "deleted"
-KINDS: Mapping[str, str] = {"insert": CREATED, "update": CHANGED, "replace": CHANGED, "delete": DELETED}
-WRITTEN = "$updateDescription.updatedFields"
-REPLACING = ("drop", "rename")  # what happens to a collection, its own documents or those of another in its place
-IS_STEP: Mapping[str, Any] = {
-    "$and": [{"$eq": ["$ns.coll", TRANSITIONS]}, {"$lte": [{"$bsonSize": "$fullDocument"}, MAX_STEP]}]
-}
-PIPELINE: Sequence[Mapping[str, Any]] = (
-    {"$match": {
-        "$or": [{"ns.coll": {"$in": [TASKS, TRANSITIONS, SERIES]}}, {"to.coll": {"$in": [TASKS, SERIES]}}],
-        "operationType": {"$in": [*KINDS, *REPLACING]},
-    }},
-    # a document whose id is not text can't be named; one whose id is too long would make the stream fail
-    {"$match": {"$or": [
-        {"operationType": {"$in": REPLACING}},
-        {"documentKey._id": {"$type": "string"}, "$expr": {"$lte": [{"$bsonSize": "$documentKey"}, MAX_ID]}},
-    ]}},
-    # values stay where they are: a configuration may be long, and who is told reads what they may see; of the paths
-    # only where they begin is asked for, and one report of metrics writes thousands
-    {"$project": {
-        "operationType": 1, "clusterTime": 1, "ns.coll": 1, "to.coll": 1, "documentKey._id": 1,
-        "fields": {"$setUnion": {"$map": {
-            "input": {"$concatArrays": [
-                {"$ifNull": [{"$map": {"input": {"$objectToArray": WRITTEN}, "in": "$$this.k"}}, []]},
-                {"$ifNull": ["$updateDescription.removedFields", []]},
-                {"$ifNull": ["$updateDescription.truncatedArrays.field", []]},
-            ]},
-            "in": {"$first": {"$split": ["$$this", "."]}},
-        }}},
-        "step": {"$cond": [IS_STEP, "$fullDocument", "$$REMOVE"]},
-    }},
-)  # fmt: skip
+KINDS = dict(zip(DOCUMENT_OPERATIONS, (CREATED, CHANGED, CHANGED, DELETED), strict=True))
 
-FORGOTTEN_SAID = "is so old that what came after it is not known any more"
-
-# The database's own time, and how many changes of that time were seen, as hexadecimal text that sorts. MongoDB's resume
-# tokens hold ids of documents, and who is told may not see those of others.
+# The database's own time and the count of the changes at that time, as hexadecimal text that sorts. MongoDB's resume
+# tokens hold ids of documents, and a subscriber may not read those of other companies.
 OplogPosition = str
 
 
 class NoChangeStreamError(Exception):
-    """The MongoDB is no replica set, so it does not tell what changes."""
+    """The MongoDB is not a replica set, so it has no change stream."""
 
 
 class OplogPositionError(Exception):
-    """A position in the future, or so old that what came after it is not known any more."""
+    """An oplog position is in the future, or too old; the message continues "the position …"."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentChange:
-    """What happened to one task: the fields that were written, and the steps of its history, each in order."""
+    """The change of one task or block: the fields that were written, and the transitions of a task, each in order."""
 
     kind: str
     fields: tuple[str, ...] = ()
-    steps: tuple[Document, ...] = ()
+    transitions: tuple[Document, ...] = ()
 
-    def then(self, later: "DocumentChange") -> "DocumentChange":
+    def merge(self, later: "DocumentChange") -> "DocumentChange":
         kind = {(CREATED, CHANGED): CREATED, (DELETED, CREATED): CHANGED}.get((self.kind, later.kind), later.kind)
         fields = tuple(dict.fromkeys([*self.fields, *later.fields]))
-        return DocumentChange(kind, fields, (*self.steps, *later.steps)[-MAX_STEPS:])
+        return DocumentChange(kind, fields, (*self.transitions, *later.transitions)[-MAX_TRANSITIONS:])
 
 
 class ChangeRecord(NamedTuple):
-    """One change as the stream brings it. `key` is the id of a task, of a block of its curves, or EVERY_BLOCK."""
+    """One change of the stream. `key` is the id of a task or of a block, or EVERY_BLOCK."""
 
     position: OplogPosition
     is_task: bool
@@ -101,67 +68,72 @@ class ChangeRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChangeBatch:
-    """What changed behind `after`, up to and with `upto`: tasks by their ids, and blocks of curves by theirs.
+    """The changes after one oplog position until another: of tasks and of blocks, each by id.
 
-    `removed` has the blocks that were removed, also those that were made anew since.
+    `removed` has the ids of removed blocks, also of those that were inserted again.
     """
 
     after: OplogPosition
-    upto: OplogPosition
+    until: OplogPosition
     tasks: Mapping[str, DocumentChange]
     blocks: Mapping[str, DocumentChange]
     removed: frozenset[str] = frozenset()
 
-    def then(self, later: "ChangeBatch") -> "ChangeBatch":
-        """Both in one."""
+    def merge(self, later: "ChangeBatch") -> "ChangeBatch":
         tasks, blocks = dict(self.tasks), dict(self.blocks)
-        for into, changes in ((tasks, later.tasks), (blocks, later.blocks)):
+        for merged, changes in ((tasks, later.tasks), (blocks, later.blocks)):
             for key, change in changes.items():
-                into[key] = into[key].then(change) if key in into else change
-        return ChangeBatch(self.after, later.upto, tasks, blocks, self.removed | later.removed)
+                _add_change(merged, key, change)
+        return ChangeBatch(self.after, later.until, tasks, blocks, self.removed | later.removed)
 
 
-def build_change_batch(after: OplogPosition, upto: OplogPosition, records: Iterable[ChangeRecord]) -> ChangeBatch:
+def build_change_batch(after: OplogPosition, until: OplogPosition, records: Iterable[ChangeRecord]) -> ChangeBatch:
     tasks: dict[str, DocumentChange] = {}
     blocks: dict[str, DocumentChange] = {}
     removed = set()
-    for _, is_task, key, change in records:
-        into = tasks if is_task else blocks
-        into[key] = into[key].then(change) if key in into else change
-        if not is_task and change.kind == DELETED:
-            removed.add(key)
-    return ChangeBatch(after, upto, tasks, blocks, frozenset(removed))
+    for record in records:
+        _add_change(tasks if record.is_task else blocks, record.key, record.change)
+        if not record.is_task and record.change.kind == DELETED:
+            removed.add(record.key)
+    return ChangeBatch(after, until, tasks, blocks, frozenset(removed))
+
+
+def _add_change(changes: dict[str, DocumentChange], key: str, change: DocumentChange) -> None:
+    changes[key] = changes[key].merge(change) if key in changes else change
 
 
 class ChangeStream:
-    """MongoDB's change stream from a position on, or from now."""
+    """MongoDB's change stream after an oplog position, or from now on."""
 
     def __init__(self, stream: AsyncDatabaseChangeStream[Document], after: OplogPosition | None) -> None:
         self._stream = stream
-        self._after = self.position = after or self._here()
+        self._after = self.position = after or self._read_position()
         self._time, self._count = Timestamp(0, 0), 0
 
     @classmethod
     async def open(cls, database: AsyncDatabase[Document], after: OplogPosition | None) -> "ChangeStream":
         """Raises NoChangeStreamError, OplogPositionError, PyMongoError."""
-        at = Timestamp(int(after[:8], 16), int(after[8:16], 16)) if after else None
-        watched = database.with_options(codec_options=TOLERANT).watch(
-            list(PIPELINE), start_at_operation_time=at, max_await_time_ms=WINDOW_MS
+        time = Timestamp(int(after[:8], 16), int(after[8:16], 16)) if after else None
+        opening = database.with_options(codec_options=TOLERANT).watch(
+            list(PIPELINE), start_at_operation_time=time, max_await_time_ms=WINDOW_MS
         )
-        with _explained():
-            return cls(await watched, after)
+        with _translate_errors():
+            return cls(await opening, after)
 
     async def close(self) -> None:
         await self._stream.close()
 
-    async def next(self) -> Iterable[ChangeRecord] | None:
-        """The records of the next change; None after a while without one. Raises OplogPositionError, PyMongoError."""
+    async def read_next(self) -> Iterable[ChangeRecord] | None:
+        """Read the records of the next change; None after WINDOW_MS without one.
+
+        Raises OplogPositionError, PyMongoError.
+        """
         if not self._stream.alive:  # the database was dropped, and had no tasks
-            raise OplogPositionError(FORGOTTEN_SAID)
-        with _explained():
+            raise OplogPositionError(LOST)
+        with _translate_errors():
             event = await self._stream.try_next()
         if event is None:
-            self.position = max(self.position, self._here())
+            self.position = max(self.position, self._read_position())
             return None
         time = event["clusterTime"]
         self._time, self._count = time, self._count + 1 if time == self._time else 1
@@ -169,24 +141,24 @@ class ChangeStream:
         if position <= self._after:
             return ()
         self.position = position
-        return _records(position, event)
+        return _read_event(position, event)
 
-    def _here(self) -> OplogPosition:
-        """Where MongoDB has come to; more of that very time may come."""
+    def _read_position(self) -> OplogPosition:
+        """Read how far MongoDB has read the oplog; more changes of that very time may follow."""
         token = self._stream.resume_token
         assert token
         return f"{token['_data'][2:18].lower()}{0:06x}"
 
 
 @contextlib.contextmanager
-def _explained() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except OperationFailure as error:
         if error.code == NO_REPLICA_SET:
             raise NoChangeStreamError from error
-        if error.code in FORGOTTEN:
-            raise OplogPositionError(FORGOTTEN_SAID) from error
+        if error.code in LOST_POSITIONS:
+            raise OplogPositionError(LOST) from error
         raise
 
 
@@ -194,30 +166,30 @@ def build_oplog_position(time: Timestamp, count: int) -> OplogPosition:
     return f"{time.time:08x}{time.inc:08x}{count:06x}"
 
 
-def _records(position: OplogPosition, event: Mapping[str, Any]) -> Iterable[ChangeRecord]:
-    """The change in an event; none of what nobody can name. Raises OplogPositionError when all tasks are others now."""
+def _read_event(position: OplogPosition, event: Mapping[str, Any]) -> Iterable[ChangeRecord]:
+    """Read the change of an event; raises OplogPositionError when the whole collection of tasks was replaced."""
     operation, collection = event["operationType"], event["ns"]["coll"]
-    if operation in REPLACING:
-        return _of_collections(position, {collection, event.get("to", {}).get("coll")})
+    if operation in COLLECTION_OPERATIONS:
+        return _read_collection_event(position, {collection, event.get("to", {}).get("coll")})
     if collection == TRANSITIONS:
-        return _of_step(position, operation, event.get("step"))
+        return _read_transition_event(position, operation, event.get("transition"))
     change = DocumentChange(KINDS[operation], tuple(event["fields"]))
-    return _named(position, collection == TASKS, event["documentKey"]["_id"], change)
+    return _build_records(position, collection == TASKS, event["documentKey"]["_id"], change)
 
 
-def _of_collections(position: OplogPosition, collections: Collection[str | None]) -> Iterable[ChangeRecord]:
+def _read_collection_event(position: OplogPosition, collections: Collection[str | None]) -> Iterable[ChangeRecord]:
     if TASKS in collections:
-        raise OplogPositionError(FORGOTTEN_SAID)
+        raise OplogPositionError(LOST)
     return [ChangeRecord(position, False, EVERY_BLOCK, DocumentChange(DELETED))] if SERIES in collections else ()
 
 
-def _of_step(position: OplogPosition, operation: str, step: Any) -> Iterable[ChangeRecord]:
+def _read_transition_event(position: OplogPosition, operation: str, transition: Any) -> Iterable[ChangeRecord]:
     # a document with `$ref` and `$id` is decoded as a DBRef
-    if operation != "insert" or not isinstance(step, dict):
+    if operation != "insert" or not isinstance(transition, dict):
         return ()
-    return _named(position, True, step.get("task"), DocumentChange(CHANGED, (), (step,)))
+    return _build_records(position, True, transition.get("task"), DocumentChange(CHANGED, (), (transition,)))
 
 
-def _named(position: OplogPosition, is_task: bool, key: Any, change: DocumentChange) -> Iterable[ChangeRecord]:
-    # JavaScript is decoded as a kind of text that can't be a key
+def _build_records(position: OplogPosition, is_task: bool, key: Any, change: DocumentChange) -> Iterable[ChangeRecord]:
+    # JavaScript is decoded as a subclass of str that can't be a key
     return [ChangeRecord(position, is_task, key, change)] if type(key) is str else ()

@@ -22,9 +22,9 @@ from models.documents.task import Task
 from models.documents.transition import TRANSITIONS, Transition
 from models.documents.user import User
 from models.imports.placeholders import DEFAULT, build_placeholder_id, replace_placeholders
-from models.store.changes import SharedChangeStream
 from models.store.indexes import Indexes
 from models.store.reader import Reader
+from models.store.shared_change_stream import SharedChangeStream
 from models.store.turns import COMMANDS, Turns
 from models.store.writer import IDEMPOTENCY_KEYS, Writer, WriterState
 from models.types import Viewer

@@ -6,8 +6,8 @@ from typing import Any, Protocol, TypeVar
 from strawberry.dataloader import DataLoader
 
 from models.status import DOCUMENTED
-from models.store.changes import SharedChangeStream
 from models.store.reader import Reader
+from models.store.shared_change_stream import SharedChangeStream
 from models.store.writer import Writer
 from models.types import Document, Viewer
 from resolvers.criteria.pages import Page, Rows, parse_page, refuse_deep_page

@@ -29,7 +29,7 @@ from models.store.change_stream import (
     OplogPositionError,
     build_change_batch,
 )
-from models.store.changes import Listener, SharedChangeStream
+from models.store.shared_change_stream import Listener, SharedChangeStream
 from resolvers.errors import ErrorCode, ServiceError, find_api_error, limit_exceeded
 from resolvers.execution.context import Context
 from resolvers.execution.plan import Plan, ReportError, build_answers
@@ -152,7 +152,7 @@ class SubscriberGroup:
 
     def _collect(self, changes: ChangeBatch) -> None:
         if self.source.is_affected_by(changes):
-            self._inbox = self._inbox.then(changes) if self._inbox else changes
+            self._inbox = self._inbox.merge(changes) if self._inbox else changes
             self._has_changes.set()
 
     async def _deliver_inbox(self) -> None:

@@ -71,7 +71,7 @@ class PointEventSource(EventSource):
             end = counts.get(series, 0)
             if end > start or series in restarted:
                 events.append(Event(series, _limit_range(start, end)))
-        return build_event_batch(changes.after, changes.upto, events)
+        return build_event_batch(changes.after, changes.until, events)
 
     def _note_blocks(self, blocks: Sequence[Document]) -> set[SeriesName]:
         """Note the number of points of these blocks; returns the series that they belong to."""

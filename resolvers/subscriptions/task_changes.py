@@ -59,11 +59,11 @@ class TaskEventSource(EventSource):
         query = await self._build_query(context)
         matching = await _find_matching(context, query, existing) if existing else set()
         events = [_build_event(id_, changes.tasks[id_], is_matching=id_ in matching) for id_ in ids]
-        return build_event_batch(changes.after, changes.upto, events)
+        return build_event_batch(changes.after, changes.until, events)
 
     def merge_events(self, earlier: Event, later: Event) -> Event:
         # a client that has not got the creation of a task does not get its removal either
-        change: DocumentChange = earlier.content.then(later.content)
+        change: DocumentChange = earlier.content.merge(later.content)
         return Event(later.key, change, later.is_removal)
 
     async def load_documents(self, context: Context, event_batch: EventBatch) -> list[Document]:
@@ -77,7 +77,7 @@ class TaskEventSource(EventSource):
             "id": id_,
             "task": None if change.kind == DELETED else id_,
             "fields": self._name_fields(change),
-            "moves": [step for step in change.steps if context.viewer.can_read(TRANSITIONS, step)],
+            "moves": [move for move in change.transitions if context.viewer.can_read(TRANSITIONS, move)],
             "resume_token": ResumeToken(event_batch.after, event_batch.until, token_id).write(),
         }
 

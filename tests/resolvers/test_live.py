@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 
 from models.metrics.blocks import BLOCK_SIZE
 from models.store.change_stream import ChangeBatch, OplogPositionError
-from models.store.changes import Listener
+from models.store.shared_change_stream import Listener
 from resolvers.execution.context import Context
 from resolvers.root import build_schema
 from resolvers.subscriptions.request import SubscriptionRequest

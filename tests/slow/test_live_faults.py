@@ -196,7 +196,7 @@ async def test_a_token_with_more_changes_after_it_than_are_read_is_refused(
     """The whole oplog would have no room in memory."""
     token = await one_token(database, take, admin)
     admin[NAME]["task"].insert_many([task(_id=f"later {number}") for number in range(10)])
-    monkeypatch.setattr("models.store.changes.MAX_BEHIND", maximum)
+    monkeypatch.setattr("models.store.shared_change_stream.MAX_MISSED", maximum)
     subscription = taker(database)(PLAIN, after=token)
     result = await asyncio.wait_for(anext(subscription), SOON)
     if is_known:

@@ -14,8 +14,8 @@ from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 
 from models.store.change_stream import ChangeBatch
-from models.store.changes import Listener, SharedChangeStream
 from models.store.database import Database
+from models.store.shared_change_stream import Listener, SharedChangeStream
 from models.types import Viewer
 from resolvers.execution.context import Context
 from resolvers.root import RELATED_FIELDS, build_schema
@@ -71,7 +71,7 @@ async def _until(is_so: Callable[[], bool]) -> None:
 
 def groups_of(changes: SharedChangeStream) -> list[SubscriberGroup]:
     """The groups of subscribers that listen."""
-    owners = [getattr(listener.tell, "__self__", None) for listener in changes._listeners]
+    owners = [getattr(listener.deliver, "__self__", None) for listener in changes._listeners]
     return [owner for owner in owners if isinstance(owner, SubscriberGroup)]
 
 
