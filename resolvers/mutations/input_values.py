@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from models import layout
 from models.documents.base import OwnedDocument
 from models.documents.task import Task
-from models.rules import in_force, is_known_destination
+from models.rules import is_in_force, is_known_destination
 from models.status import COMPLETED
 from models.types import Document
 from resolvers.errors import ErrorCode, ForbiddenError, InputError, not_found
@@ -194,7 +194,7 @@ async def refuse_unfit_values(call: MutationCall, values: list[InputValue]) -> N
     for value in values:
         if value.collection and value.id is not None:
             await _refuse_reference(call, value.name, value.collection, value.id)
-        if value.path == DESTINATION and value.value is not None and in_force("output_dest_known", call.rules):
+        if value.path == DESTINATION and value.value is not None and is_in_force("output_dest_known", call.rules):
             _refuse_unknown_destination(call, value)
 
 
@@ -205,10 +205,10 @@ async def _refuse_reference(call: MutationCall, name: str, collection: str, id_:
     if collection == "project" and document and not is_own:
         message = "The project is public and read-only for you; choose a project of your company."
         raise ForbiddenError(ErrorCode.NO_WRITE_PERMISSION, message, field=name, project=id_)
-    can_be_missing = collection == "project" and not in_force("project_exists", call.rules)
+    can_be_missing = collection == "project" and not is_in_force("project_exists", call.rules)
     if not can_be_missing and (document is None or (collection == "queue" and not is_own)):
         raise not_found(collection, id_, field=name, message=_describe_deleted(collection, id_))
-    if document and collection == "task" and name == "parent" and in_force("parent_completed", call.rules):
+    if document and collection == "task" and name == "parent" and is_in_force("parent_completed", call.rules):
         _refuse_unfinished_parent(document)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.rules import in_force
+from models.rules import is_in_force
 from models.store.writer import HELD_NAME
 from resolvers.errors import ConflictError, ErrorCode
 from resolvers.mutations.transaction import MutationCall
@@ -39,4 +39,4 @@ async def refuse_taken_name(call: MutationCall, collection: str, name: str, id_:
 
 
 def _is_unique(call: MutationCall, collection: str) -> bool:
-    return collection != "task" or in_force("unique_name", call.rules)
+    return collection != "task" or is_in_force("unique_name", call.rules)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.layout import read_path
-from models.rules import RULES, in_force
+from models.rules import RULES, is_in_force
 from models.status import CLEARML, CREATED
 from models.types import Document, Viewer
 from resolvers.errors import ApiError, ConflictError, ErrorCode, ForbiddenError, InputError, not_found
@@ -48,7 +48,7 @@ def _describe_status(situation: Situation) -> str:
 
 
 def check_children(situation: Situation) -> ApiError | None:
-    if not in_force("delete_refused_with_children", situation.rules):
+    if not is_in_force("delete_refused_with_children", situation.rules):
         return check_published_children(situation)
     if children := situation.preconditions.children:
         return _refuse_removal(situation, "The task has child tasks.", children=children)
@@ -82,7 +82,7 @@ def check_last_model(situation: Situation) -> ApiError | None:
 
 def check_script(situation: Situation) -> ApiError | None:
     missing = [name for path, name in SCRIPT_FIELDS.items() if not read_path(situation.task, path)]
-    if not missing or not in_force("enqueue_needs_script", situation.rules):
+    if not missing or not is_in_force("enqueue_needs_script", situation.rules):
         return None
     message = RULES["enqueue_needs_script"]
     return InputError(ErrorCode.TASK_VALIDATION_ERROR, message, task=situation.task["_id"], missing=missing)

@@ -245,7 +245,12 @@ async def test_a_page_of_any_size_costs_three_commands_more(
 
 
 ODD: dict[str, tuple[dict[str, Any], str, bool, str]] = {
-    "no script": ({"status": "created", "script": {"repository": "r"}}, "taskEnqueue", False, "has a script with"),
+    "no script": (
+        {"status": "created", "script": {"repository": "r"}},
+        "taskEnqueue",
+        False,
+        "must have a script with",
+    ),
     "in the queue": ({"_id": "held", "status": "created"}, "taskEnqueue", False, "in this queue already"),
     "a child": ({"_id": "parent", "status": "created"}, "taskDelete", True, "has child tasks"),
     "a published child": ({"_id": "parent", "status": "stopped"}, "taskReset", True, "child task is published"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.rules import RULES, in_force, is_known_destination
+from models.rules import RULES, is_in_force, is_known_destination
 from models.status import CLEARML, DOCUMENTED
 from tests.support.asking import change, mutation, refusal
 from tests.support.client import Client
@@ -22,7 +22,7 @@ def lax(beside: ClientWith) -> Client:
 
 
 def test_every_rule_is_in_force_by_one_switch() -> None:
-    assert all(in_force(rule, DOCUMENTED) and not in_force(rule, CLEARML) for rule in RULES)
+    assert all(is_in_force(rule, DOCUMENTED) and not is_in_force(rule, CLEARML) for rule in RULES)
 
 
 # -- a parent is completed -------------------------------------------------------------------------
