@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.settings import Settings
-from resolvers.criteria.filter_nodes import MAX_CONDITIONS, MAX_NESTING
+from resolvers.criteria.filter_nodes import MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH
 from resolvers.criteria.filters import MAX_PATTERN, MAX_SEARCH
 from resolvers.criteria.ordering import MAX_KEYS
 from resolvers.criteria.subprojects import MAX_SUBPROJECTS
@@ -24,8 +24,8 @@ def describe_server(settings: Settings) -> Mapping[str, Any]:
             **limits,
             "pattern": MAX_PATTERN,
             "search": MAX_SEARCH,
-            "filter_depth": MAX_NESTING,
-            "conditions": MAX_CONDITIONS,
+            "filter_depth": MAX_FILTER_DEPTH,
+            "conditions": MAX_FILTER_CONDITIONS,
             "subprojects": MAX_SUBPROJECTS,
             "order_keys": MAX_KEYS,
         },

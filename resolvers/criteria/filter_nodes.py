@@ -7,8 +7,8 @@ from typing import Any
 from resolvers.errors import limit_exceeded
 from schema.spec import FieldSpec, ObjectSpec
 
-MAX_NESTING = 16
-MAX_CONDITIONS = 500
+MAX_FILTER_DEPTH = 16
+MAX_FILTER_CONDITIONS = 500
 VALUES_OF_ONE_CONDITION = 100
 # operators that write a condition for each item of their list
 ITEM_OPERATORS = {"is_set", "is_unset", "dates"}
@@ -123,8 +123,8 @@ def refuse_large_filter(filter_: AllOf) -> None:
     for inner in filters:
         conditions += sum(map(_count_conditions, inner.conditions))
     for limit, actual, maximum, things in (
-        ("filterDepth", max(depths), MAX_NESTING, "levels of filters inside it"),
-        ("conditions", conditions, MAX_CONDITIONS, "conditions"),
+        ("filterDepth", max(depths), MAX_FILTER_DEPTH, "levels of filters inside it"),
+        ("conditions", conditions, MAX_FILTER_CONDITIONS, "conditions"),
     ):
         if actual > maximum:
             message = f"filter has {actual} {things}; the maximum is {maximum}."

@@ -66,7 +66,7 @@ def join_conditions(*conditions: Query) -> Query:
 
 
 def _write_node(node: FilterNode, filter_type: FilterType, subprojects: Subprojects) -> list[Query]:
-    """The conditions of a node, all of which must match."""
+    """The conditions of a node. All must match."""
     match node:
         case AllOf():
             return [write_query(node, filter_type, subprojects)]
@@ -78,7 +78,7 @@ def _write_node(node: FilterNode, filter_type: FilterType, subprojects: Subproje
         case Not(inner):
             return [{"$nor": [write_query(inner, filter_type, subprojects)]}]
         case Condition(with_subprojects=True):
-            return _write_sides(node.path, widen_sides(split_sides(node.value), subprojects))
+            return _write_sides(node.path, _widen_sides(split_sides(node.value), subprojects))
         case Condition():
             return OPERATORS[str(node.field.filter_kind)](node, filter_type)
 
@@ -100,7 +100,7 @@ def split_sides(values: Sequence[str]) -> Sides:
     )
 
 
-def widen_sides(projects: Sides, subprojects: Subprojects) -> Sides:
+def _widen_sides(projects: Sides, subprojects: Subprojects) -> Sides:
     """Each project, followed by all projects inside it."""
     return Sides(_add_subprojects(projects.included, subprojects), _add_subprojects(projects.excluded, subprojects))
 
@@ -122,7 +122,7 @@ def _write_sides(path: str, sides: Sides) -> list[Query]:
     return conditions
 
 
-def _write_values(condition: Condition, _type: FilterType) -> list[Query]:
+def _write_listed(condition: Condition, _type: FilterType) -> list[Query]:
     return _write_sides(condition.path, split_sides(condition.value))
 
 
@@ -293,8 +293,8 @@ def _write_nothing(_condition: Condition, _type: FilterType) -> list[Query]:
 
 
 OPERATORS: Mapping[str, Operator] = {
-    "listed": _write_values,
-    "names": _write_values,
+    "listed": _write_listed,
+    "names": _write_listed,
     "types": _write_types,
     "statuses": _write_statuses,
     "equal": _write_equal,

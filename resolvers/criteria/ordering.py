@@ -3,8 +3,8 @@
 Values of the right kind come in their order. Everything else (null, missing, NaN, a wrong type) is one group, which
 `nulls` puts first or last and the next keys order. The id decides last, so every order is total.
 
-The first key splits the list into two segments, each of which an index can serve. MongoDB computes later keys, and
-those that no index can serve, for each document.
+The first key splits the list into two segments, and an index can serve each. MongoDB computes the later keys for each
+document, and also a first key that no index can serve.
 """
 
 from collections.abc import Mapping, Sequence

@@ -35,7 +35,7 @@ class Page:
     limit: int
     skip: int = 0
     cursor: str | None = None
-    backward: bool = False
+    is_backward: bool = False
 
 
 def parse_page(arguments: Mapping[str, Any], max_page: int) -> Page:
@@ -45,7 +45,7 @@ def parse_page(arguments: Mapping[str, Any], max_page: int) -> Page:
         return _parse_numbered_page(arguments, present, max_page)
     if present & {"last", "before"}:
         _refuse_mixture("last", "before", present & {"first", "after"})
-        return Page(_read_size(arguments, "last", max_page), cursor=arguments.get("before"), backward=True)
+        return Page(_read_size(arguments, "last", max_page), cursor=arguments.get("before"), is_backward=True)
     return Page(_read_size(arguments, "first", max_page), cursor=arguments.get("after"))
 
 
@@ -72,9 +72,9 @@ def refuse_deep_page(page: Page, rows: Rows, *, is_served: bool) -> None:
     raise limit_exceeded(message, field="page", limit=limit, maximum=maximum, actual=page.skip)
 
 
-def _refuse_mixture(name: str, partner: str, others: set[str]) -> None:
-    if others:
-        message = f"{name} and {partner} can't be combined with {', '.join(sorted(others))}; leave one kind out."
+def _refuse_mixture(name: str, partner: str, unexpected: set[str]) -> None:
+    if unexpected:
+        message = f"{name} and {partner} can't be combined with {', '.join(sorted(unexpected))}; leave one kind out."
         raise InputError(ErrorCode.VALIDATION_ERROR, message, field=name)
 
 

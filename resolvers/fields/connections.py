@@ -39,7 +39,7 @@ class ConnectionPage:
     @property
     def read_order(self) -> Order:
         """A backward page is read from the end of the list."""
-        return self._order.reverse() if self._page.backward else self._order
+        return self._order.reverse() if self._page.is_backward else self._order
 
     @property
     def read_limit(self) -> int:
@@ -73,7 +73,7 @@ class ConnectionPage:
     def build(self, documents: Sequence[Document], total: int | None) -> Document:
         """The connection; `documents` are those that were read, in the read order and up to the read limit."""
         nodes = list(documents[: self._page.limit])
-        if self._page.backward:
+        if self._page.is_backward:
             nodes.reverse()
         cursors: list[str | None] = [None] * len(nodes)
         if self._has_cursors:
@@ -87,7 +87,7 @@ class ConnectionPage:
 
     def _build_page_info(self, cursors: Sequence[str | None], *, has_more: bool) -> Document:
         has_next, has_previous = has_more, self._page.cursor is not None or self._page.skip > 0
-        if self._page.backward:
+        if self._page.is_backward:
             has_next, has_previous = has_previous, has_next
         return {
             "has_next_page": has_next,

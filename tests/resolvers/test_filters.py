@@ -46,52 +46,121 @@ async def found(client: Client, filter_: Filter | None) -> list[str]:
 # -- input → query ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("given", "expected"), [
-    ({}, {}),
-    ({"id": ["a", "b"]}, {"_id": {"$in": ["a", "b"]}}),
-    ({"id": ["-a"]}, {"_id": {"$nin": ["a"]}}),
-    ({"user": ["a", "-b"]}, {"$and": [{"user": {"$in": ["a"]}}, {"user": {"$nin": ["b"]}}]}),
-    ({"project": ["-a", "-b"]}, {"project": {"$nin": ["a", "b"]}}),
-    ({"tags": ["--a", ""]}, {"$and": [{"tags": {"$in": [""]}}, {"tags": {"$nin": ["-a"]}}]}),
-    ({"tags": ["-"]}, {"tags": {"$nin": [""]}}),
-    ({"system_tags": ["a.b", "$c"]}, {"system_tags": {"$in": ["a.b", "$c"]}}),
-    ({"type": ["Training", "-QC"]}, {"$and": [{"type": {"$in": ["training"]}}, {"type": {"$nin": ["qc"]}}]}),
-    ({"status": ["created", "failed"]}, {"status": {"$in": ["created", "failed"]}}),
-    ({"parent": "-a"}, {"parent": "-a"}),
-    ({"name": "a.b"}, {"name": {"$regex": "a.b"}}),
-    ({"search_text": '"two words" -third'}, {"$text": {"$search": '"two words" -third'}}),
-    ({"status_changed": [">=2026-01-01", "<2026-02-01T00:00:00Z"]},
-     {"$and": [{"status_changed": {"$gte": NEW_YEAR} | NO_LIST},
-               {"status_changed": {"$lt": utc(2026, 2, 1)} | NO_LIST}]}),
-    ({"_any_": {"pattern": "x", "fields": ["name", "script.entryPoint"]}},
-     {"$or": [{"name": {"$regex": "x", "$options": "i"}}, {"script.entry_point": {"$regex": "x", "$options": "i"}}]}),
-    ({"_all_": {"pattern": "x", "fields": ["id", "tags"]}},
-     {"$and": [{"_id": {"$regex": "x", "$options": "i"}}, {"tags": {"$regex": "x", "$options": "i"}}]}),
-    ({"_all_": {"pattern": "x", "fields": []}, "name": "y"}, {"name": {"$regex": "y"}}),
-    ({"name": "y", "parent": "p"}, {"$and": [{"name": {"$regex": "y"}}, {"parent": "p"}]}),
-    ({"created": {"gte": NEW_YEAR, "lt": None}}, {"created": {"$gte": NEW_YEAR, **NO_LIST}}),
-    ({"or": [{"name": "y"}, {"parent": "p", "id": ["a"]}]},
-     {"$or": [{"name": {"$regex": "y"}}, {"$and": [{"_id": {"$in": ["a"]}}, {"parent": "p"}]}]}),
-    ({"not": {"parent": "p"}}, {"$nor": [{"parent": "p"}]}),
-    ({"and": [{"parent": "p"}, {}, {"name": None}], "id": ["a"]}, {"$and": [{"_id": {"$in": ["a"]}}, {"parent": "p"}]}),
-    ({"not": {}}, {"$nor": [{}]}),
-    ({"or": [{}]}, {"$or": [{}]}),
-    ({"is_set": ["status"]}, {"status": {"$type": "string", **NO_LIST}}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {}),
+        ({"id": ["a", "b"]}, {"_id": {"$in": ["a", "b"]}}),
+        ({"id": ["-a"]}, {"_id": {"$nin": ["a"]}}),
+        ({"user": ["a", "-b"]}, {"$and": [{"user": {"$in": ["a"]}}, {"user": {"$nin": ["b"]}}]}),
+        ({"project": ["-a", "-b"]}, {"project": {"$nin": ["a", "b"]}}),
+        ({"tags": ["--a", ""]}, {"$and": [{"tags": {"$in": [""]}}, {"tags": {"$nin": ["-a"]}}]}),
+        ({"tags": ["-"]}, {"tags": {"$nin": [""]}}),
+        ({"system_tags": ["a.b", "$c"]}, {"system_tags": {"$in": ["a.b", "$c"]}}),
+        ({"type": ["Training", "-QC"]}, {"$and": [{"type": {"$in": ["training"]}}, {"type": {"$nin": ["qc"]}}]}),
+        ({"status": ["created", "failed"]}, {"status": {"$in": ["created", "failed"]}}),
+        ({"parent": "-a"}, {"parent": "-a"}),
+        ({"name": "a.b"}, {"name": {"$regex": "a.b"}}),
+        ({"search_text": '"two words" -third'}, {"$text": {"$search": '"two words" -third'}}),
+        (
+            {"status_changed": [">=2026-01-01", "<2026-02-01T00:00:00Z"]},
+            {
+                "$and": [
+                    {"status_changed": {"$gte": NEW_YEAR} | NO_LIST},
+                    {"status_changed": {"$lt": utc(2026, 2, 1)} | NO_LIST},
+                ]
+            },
+        ),
+        (
+            {"_any_": {"pattern": "x", "fields": ["name", "script.entryPoint"]}},
+            {
+                "$or": [
+                    {"name": {"$regex": "x", "$options": "i"}},
+                    {"script.entry_point": {"$regex": "x", "$options": "i"}},
+                ]
+            },
+        ),
+        (
+            {"_all_": {"pattern": "x", "fields": ["id", "tags"]}},
+            {"$and": [{"_id": {"$regex": "x", "$options": "i"}}, {"tags": {"$regex": "x", "$options": "i"}}]},
+        ),
+        ({"_all_": {"pattern": "x", "fields": []}, "name": "y"}, {"name": {"$regex": "y"}}),
+        ({"name": "y", "parent": "p"}, {"$and": [{"name": {"$regex": "y"}}, {"parent": "p"}]}),
+        ({"created": {"gte": NEW_YEAR, "lt": None}}, {"created": {"$gte": NEW_YEAR, **NO_LIST}}),
+        (
+            {"or": [{"name": "y"}, {"parent": "p", "id": ["a"]}]},
+            {"$or": [{"name": {"$regex": "y"}}, {"$and": [{"_id": {"$in": ["a"]}}, {"parent": "p"}]}]},
+        ),
+        ({"not": {"parent": "p"}}, {"$nor": [{"parent": "p"}]}),
+        (
+            {"and": [{"parent": "p"}, {}, {"name": None}], "id": ["a"]},
+            {"$and": [{"_id": {"$in": ["a"]}}, {"parent": "p"}]},
+        ),
+        ({"not": {}}, {"$nor": [{}]}),
+        ({"or": [{}]}, {"$or": [{}]}),
+        ({"is_set": ["status"]}, {"status": {"$type": "string", **NO_LIST}}),
+    ],
+)
 def test_a_filter_becomes_a_query(given: Filter, expected: Filter) -> None:
     assert build_query(given) == expected
 
 
 NOTHING: list[Filter] = [
-    *({name: None} for name in ("id", "name", "user", "project", "type", "tags", "systemTags", "status", "parent",
-                                "searchText", "statusChanged", "_all_", "_any_", "includeSubprojects", "created",
-                                "isSet", "isUnset", "metrics", "hyperparams", "and", "or", "not")),
-    *({name: []} for name in ("id", "user", "project", "type", "tags", "systemTags", "status", "statusChanged", "isSet",
-                              "isUnset", "metrics", "hyperparams", "and")),
-    {"name": ""}, {"searchText": ""}, {"created": {}}, {"includeSubprojects": True}, {"and": [{}, {"or": [{}]}]},
-    {"metrics": [{"metric": "m", "variant": "v"}]}, {"hyperparams": [{"section": "s", "name": "n", "matches": ""}]},
-    {"_any_": {"pattern": "x", "fields": []}}, {"_all_": {"pattern": "x", "fields": []}},
-]  # fmt: skip
+    *(
+        {name: None}
+        for name in (
+            "id",
+            "name",
+            "user",
+            "project",
+            "type",
+            "tags",
+            "systemTags",
+            "status",
+            "parent",
+            "searchText",
+            "statusChanged",
+            "_all_",
+            "_any_",
+            "includeSubprojects",
+            "created",
+            "isSet",
+            "isUnset",
+            "metrics",
+            "hyperparams",
+            "and",
+            "or",
+            "not",
+        )
+    ),
+    *(
+        {name: []}
+        for name in (
+            "id",
+            "user",
+            "project",
+            "type",
+            "tags",
+            "systemTags",
+            "status",
+            "statusChanged",
+            "isSet",
+            "isUnset",
+            "metrics",
+            "hyperparams",
+            "and",
+        )
+    ),
+    {"name": ""},
+    {"searchText": ""},
+    {"created": {}},
+    {"includeSubprojects": True},
+    {"and": [{}, {"or": [{}]}]},
+    {"metrics": [{"metric": "m", "variant": "v"}]},
+    {"hyperparams": [{"section": "s", "name": "n", "matches": ""}]},
+    {"_any_": {"pattern": "x", "fields": []}},
+    {"_all_": {"pattern": "x", "fields": []}},
+]
 
 
 async def test_what_is_null_or_empty_asks_for_nothing(client: Client, database: Database) -> None:
@@ -103,13 +172,27 @@ async def test_what_is_null_or_empty_asks_for_nothing(client: Client, database: 
 def test_patterns_reach_every_text_of_a_task_by_its_name_in_the_api() -> None:
     paths = FILTER_TYPE.text_fields
     expected = {
-        "id": "_id", "name": "name", "comment": "comment", "report": "report", "status": "status", "type": "type",
-        "statusReason": "status_reason", "statusMessage": "status_message", "lastWorker": "last_worker",
-        "projectId": "project", "userId": "user", "parentId": "parent", "tags": "tags", "systemTags": "system_tags",
-        "script.entryPoint": "script.entry_point", "script.versionNum": "script.version_num",
-        "execution.queueId": "execution.queue", "execution.framework": "execution.framework",
-        "output.destination": "output.destination", "output.error": "output.error",
-    }  # fmt: skip
+        "id": "_id",
+        "name": "name",
+        "comment": "comment",
+        "report": "report",
+        "status": "status",
+        "type": "type",
+        "statusReason": "status_reason",
+        "statusMessage": "status_message",
+        "lastWorker": "last_worker",
+        "projectId": "project",
+        "userId": "user",
+        "parentId": "parent",
+        "tags": "tags",
+        "systemTags": "system_tags",
+        "script.entryPoint": "script.entry_point",
+        "script.versionNum": "script.version_num",
+        "execution.queueId": "execution.queue",
+        "execution.framework": "execution.framework",
+        "output.destination": "output.destination",
+        "output.error": "output.error",
+    }
     assert {name: paths.get(name) for name in expected} == expected
     assert not {"created", "lastIteration", "execution", "runtime", "hyperparams", "script.requirements"} & paths.keys()
 
@@ -117,9 +200,18 @@ def test_patterns_reach_every_text_of_a_task_by_its_name_in_the_api() -> None:
 # -- includes and excludes -------------------------------------------------------------------------
 
 TAGGED = {
-    "a": ["x"], "b": ["y"], "c": ["x", "y"], "d": ["z"], "e": [], "f": None, "g": ABSENT, "h": ["-x"], "i": [""],
-    "j": "x", "k": [None, 5, {"x": "x"}],
-}  # fmt: skip
+    "a": ["x"],
+    "b": ["y"],
+    "c": ["x", "y"],
+    "d": ["z"],
+    "e": [],
+    "f": None,
+    "g": ABSENT,
+    "h": ["-x"],
+    "i": [""],
+    "j": "x",
+    "k": [None, 5, {"x": "x"}],
+}
 
 
 def has(tags: Any, tag: str) -> bool:
@@ -136,21 +228,25 @@ async def test_tags_include_one_of_them_and_exclude_all_behind_a_minus(
         includes = [tag for tag in asked if not tag.startswith("-")]
         excludes = [tag[1:] for tag in asked if tag.startswith("-")]
         expected = [
-            id_ for id_, tags in TAGGED.items()
+            id_
+            for id_, tags in TAGGED.items()
             if (not includes or any(has(tags, tag) for tag in includes)) and not any(has(tags, tag) for tag in excludes)
-        ]  # fmt: skip
+        ]
         assert await found(client, {name: list(asked)}) == expected, asked
 
 
-@pytest.mark.parametrize(("asked", "expected"), [
-    (["x", "z"], "acdj"),
-    (["-x"], "bdefghik"),
-    (["-x", "-y"], "defghik"),
-    (["x", "-y"], "aj"),
-    (["x", "-x"], ""),
-    (["--x"], "abcdefgijk"),
-    (["-"], "abcdefghjk"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (["x", "z"], "acdj"),
+        (["-x"], "bdefghik"),
+        (["-x", "-y"], "defghik"),
+        (["x", "-y"], "aj"),
+        (["x", "-x"], ""),
+        (["--x"], "abcdefgijk"),
+        (["-"], "abcdefghjk"),
+    ],
+)
 async def test_tags_follow_the_table_of_the_reference(
     client: Client, database: Database, asked: list[str], expected: str
 ) -> None:
@@ -159,10 +255,20 @@ async def test_tags_follow_the_table_of_the_reference(
 
 
 @pytest.mark.parametrize("name", ["user", "project"])
-@pytest.mark.parametrize(("asked", "expected"), [
-    (["x"], "a"), (["x", "y"], "ab"), (["-x"], "bcd"), (["-x", "-y"], "cd"), (["x", "-y"], "a"), (["x", "-x"], ""),
-    (["X"], ""), (["--x"], "abcd"), (["x", "-x", "y"], "b"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (["x"], "a"),
+        (["x", "y"], "ab"),
+        (["-x"], "bcd"),
+        (["-x", "-y"], "cd"),
+        (["x", "-y"], "a"),
+        (["x", "-x"], ""),
+        (["X"], ""),
+        (["--x"], "abcd"),
+        (["x", "-x", "y"], "b"),
+    ],
+)
 async def test_ids_of_users_and_projects_are_exact_and_a_minus_also_finds_tasks_without_one(
     client: Client, database: Database, name: str, asked: list[str], expected: str
 ) -> None:
@@ -171,19 +277,37 @@ async def test_ids_of_users_and_projects_are_exact_and_a_minus_also_finds_tasks_
     assert await found(client, {name: asked}) == list(expected)
 
 
-@pytest.mark.parametrize(("asked", "expected"), [
-    (["a"], "a"), (["b", "a", "b"], "ab"), (["-a"], "bc"), (["a", "-a"], ""), (["-a", "-c"], "b"),
-    (["a", "b", "-b"], "a"), (["A"], ""), (["a."], ""), (["missing"], ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (["a"], "a"),
+        (["b", "a", "b"], "ab"),
+        (["-a"], "bc"),
+        (["a", "-a"], ""),
+        (["-a", "-c"], "b"),
+        (["a", "b", "-b"], "a"),
+        (["A"], ""),
+        (["a."], ""),
+        (["missing"], ""),
+    ],
+)
 async def test_ids_are_exact(client: Client, database: Database, asked: list[str], expected: str) -> None:
     await database.task.insert_many([task(_id=id_) for id_ in "abc"])
     assert await found(client, {"id": asked}) == list(expected)
 
 
-@pytest.mark.parametrize(("asked", "expected"), [
-    (["training"], "a"), (["TRAINING", "Testing"], "ab"), (["-training"], "bcde"),
-    (["-Data_Processing", "-TESTING"], "ade"), (["hologram"], "e"), (["nothing"], ""), (["training", "-testing"], "a"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (["training"], "a"),
+        (["TRAINING", "Testing"], "ab"),
+        (["-training"], "bcde"),
+        (["-Data_Processing", "-TESTING"], "ade"),
+        (["hologram"], "e"),
+        (["nothing"], ""),
+        (["training", "-testing"], "a"),
+    ],
+)
 async def test_types_compare_in_upper_and_lower_case(
     client: Client, database: Database, asked: list[str], expected: str
 ) -> None:
@@ -192,9 +316,15 @@ async def test_types_compare_in_upper_and_lower_case(
     assert await found(client, {"type": asked}) == list(expected)
 
 
-@pytest.mark.parametrize(("asked", "expected"), [
-    (["CREATED"], "a"), (["CREATED", "IN_PROGRESS"], "ab"), (["PUBLISHED"], ""), (["CREATED", "CREATED"], "a"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (["CREATED"], "a"),
+        (["CREATED", "IN_PROGRESS"], "ab"),
+        (["PUBLISHED"], ""),
+        (["CREATED", "CREATED"], "a"),
+    ],
+)
 async def test_statuses_are_alternatives(client: Client, database: Database, asked: list[str], expected: str) -> None:
     statuses = {"a": "created", "b": "in_progress", "c": "melted", "d": ABSENT}
     await database.task.insert_many([task(_id=id_, status=status) for id_, status in statuses.items()])
@@ -221,11 +351,30 @@ async def test_one_value_stands_for_a_list_of_one(client: Client, database: Data
 NAMES = {"a": "Train digits", "b": "train letters", "c": "Über 100% (v1.2)", "d": "a\nb", "e": ABSENT, "f": 5}
 
 
-@pytest.mark.parametrize(("pattern", "expected"), [
-    ("rain", "ab"), ("Train", "a"), ("^train", "b"), ("s$", "ab"), ("(?i)TRAIN", "ab"), (".", "abcd"), ("v1.2", "c"),
-    (r"\(v1\.2\)", "c"), ("100%", "c"), ("^Ü", "c"), ("ü", ""), (" ", "abc"), ("digits|letters", "ab"), ("^b$", ""),
-    ("(?m)^b$", "d"), (r"\Qv1.2\E", "c"), ("t(?=rain)", "b"), ("$x", ""), ("rain ", "ab"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("rain", "ab"),
+        ("Train", "a"),
+        ("^train", "b"),
+        ("s$", "ab"),
+        ("(?i)TRAIN", "ab"),
+        (".", "abcd"),
+        ("v1.2", "c"),
+        (r"\(v1\.2\)", "c"),
+        ("100%", "c"),
+        ("^Ü", "c"),
+        ("ü", ""),
+        (" ", "abc"),
+        ("digits|letters", "ab"),
+        ("^b$", ""),
+        ("(?m)^b$", "d"),
+        (r"\Qv1.2\E", "c"),
+        ("t(?=rain)", "b"),
+        ("$x", ""),
+        ("rain ", "ab"),
+    ],
+)
 async def test_a_name_is_searched_for_a_pattern_anywhere_with_upper_and_lower_case_apart(
     client: Client, database: Database, pattern: str, expected: str
 ) -> None:
@@ -242,22 +391,25 @@ PATTERN_ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("pattern", "fields", "any_", "all_"), [
-    ("digits", ["name"], "a", "a"),
-    ("DIGITS", ["name", "comment"], "ab", ""),
-    ("digits", ["name", "comment", "tags"], "abce", ""),
-    ("gr", ["tags"], "a", "a"),
-    ("^green$", ["tags"], "a", "a"),
-    (r"\.py$", ["script.entryPoint"], "ab", "ab"),
-    ("i", ["name", "script.entryPoint", "comment"], "ab", "a"),
-    ("été", ["name"], "e", "e"),
-    ("", ["comment"], "ab", "ab"),
-    ("digits", ["execution.queueId"], "e", "e"),
-    ("^[a-d]$", ["id", "id"], "abcd", "abcd"),
-    ("(?-i)DIGITS", ["comment", "name"], "b", ""),
-    ("completed", ["status"], "abce", "abce"),
-    ("nothing", ["name", "tags"], "", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("pattern", "fields", "any_", "all_"),
+    [
+        ("digits", ["name"], "a", "a"),
+        ("DIGITS", ["name", "comment"], "ab", ""),
+        ("digits", ["name", "comment", "tags"], "abce", ""),
+        ("gr", ["tags"], "a", "a"),
+        ("^green$", ["tags"], "a", "a"),
+        (r"\.py$", ["script.entryPoint"], "ab", "ab"),
+        ("i", ["name", "script.entryPoint", "comment"], "ab", "a"),
+        ("été", ["name"], "e", "e"),
+        ("", ["comment"], "ab", "ab"),
+        ("digits", ["execution.queueId"], "e", "e"),
+        ("^[a-d]$", ["id", "id"], "abcd", "abcd"),
+        ("(?-i)DIGITS", ["comment", "name"], "b", ""),
+        ("completed", ["status"], "abce", "abce"),
+        ("nothing", ["name", "tags"], "", ""),
+    ],
+)
 async def test_any_and_all_try_a_pattern_on_dotted_fields_in_upper_and_lower_case(
     client: Client, database: Database, pattern: str, fields: list[str], any_: str, all_: str
 ) -> None:
@@ -270,47 +422,121 @@ async def test_any_and_all_try_a_pattern_on_dotted_fields_in_upper_and_lower_cas
 # -- dates -----------------------------------------------------------------------------------------
 
 SAME_MOMENT = [
-    "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:00+00:00", "2026-01-01T02:00:00+02:00",
-    "2025-12-31T18:30:00-05:30", "2026-01-01T00:00:00", "2026-01-01 00:00:00", "2026-01-01", "20260101",
-    "20260101T000000Z", "2026-01-01T00:00Z", "1767225600", "1767225600000", "1767225600.000",
-]  # fmt: skip
+    "2026-01-01T00:00:00Z",
+    "2026-01-01T00:00:00.000Z",
+    "2026-01-01T00:00:00+00:00",
+    "2026-01-01T02:00:00+02:00",
+    "2025-12-31T18:30:00-05:30",
+    "2026-01-01T00:00:00",
+    "2026-01-01 00:00:00",
+    "2026-01-01",
+    "20260101",
+    "20260101T000000Z",
+    "2026-01-01T00:00Z",
+    "1767225600",
+    "1767225600000",
+    "1767225600.000",
+]
 
 
 @pytest.mark.parametrize("text", SAME_MOMENT)
-@pytest.mark.parametrize(("operator", "expected"), [
-    (">=", {"$gte": NEW_YEAR}), (">", {"$gt": NEW_YEAR}), ("<=", {"$lte": NEW_YEAR}), ("<", {"$lt": NEW_YEAR}),
-    ("", {"$eq": NEW_YEAR}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("operator", "expected"),
+    [
+        (">=", {"$gte": NEW_YEAR}),
+        (">", {"$gt": NEW_YEAR}),
+        ("<=", {"$lte": NEW_YEAR}),
+        ("<", {"$lt": NEW_YEAR}),
+        ("", {"$eq": NEW_YEAR}),
+    ],
+)
 def test_a_date_can_be_written_in_many_ways(text: str, operator: str, expected: Filter) -> None:
     for around in ("{}{}", "{} {}", " {}{} ", "{}\t{}\n"):
         given = {"status_changed": [around.format(operator, text)]}
         assert build_query(given) == {"status_changed": expected | NO_LIST}
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("0", utc(1970, 1, 1)), ("-86400", utc(1969, 12, 31)), ("1.5", utc(1970, 1, 1, 0, 0, 1, 500_000)),
-    ("1767225600.123", NEW_YEAR + 123 * MILLISECOND), ("1767225600123", NEW_YEAR + 123 * MILLISECOND),
-    ("99999999999", utc(5138, 11, 16, 9, 46, 39)), ("100000000000", utc(1973, 3, 3, 9, 46, 40)),
-    ("2026-01-01T00:00:00.123Z", NEW_YEAR + 123 * MILLISECOND), ("2026-01-01T00:00:00.1", NEW_YEAR + 100 * MILLISECOND),
-    ("2026-01-01t00:00:00z", NEW_YEAR), ("2024-02-29", utc(2024, 2, 29)), ("0001-01-01", utc(1, 1, 1)),
-    ("9999-12-31T23:59:59.999Z", utc(9999, 12, 31, 23, 59, 59, 999_000)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", utc(1970, 1, 1)),
+        ("-86400", utc(1969, 12, 31)),
+        ("1.5", utc(1970, 1, 1, 0, 0, 1, 500_000)),
+        ("1767225600.123", NEW_YEAR + 123 * MILLISECOND),
+        ("1767225600123", NEW_YEAR + 123 * MILLISECOND),
+        ("99999999999", utc(5138, 11, 16, 9, 46, 39)),
+        ("100000000000", utc(1973, 3, 3, 9, 46, 40)),
+        ("2026-01-01T00:00:00.123Z", NEW_YEAR + 123 * MILLISECOND),
+        ("2026-01-01T00:00:00.1", NEW_YEAR + 100 * MILLISECOND),
+        ("2026-01-01t00:00:00z", NEW_YEAR),
+        ("2024-02-29", utc(2024, 2, 29)),
+        ("0001-01-01", utc(1, 1, 1)),
+        ("9999-12-31T23:59:59.999Z", utc(9999, 12, 31, 23, 59, 59, 999_000)),
+    ],
+)
 def test_a_date_is_read_to_the_millisecond(text: str, expected: datetime) -> None:
     query = build_query({"status_changed": [text]})
     assert query == {"status_changed": {"$eq": expected} | NO_LIST}
 
 
 NO_DATES = [
-    "", " ", ">=", "<", "=", "=2026-01-01", "==2026-01-01", "!=2026-01-01", "=>2026-01-01", ">>2026-01-01",
-    "<>2026-01-01", "> =2026-01-01", "yesterday", "now", "Feb 1 2020", "2026-13-01", "2026-02-30", "2026-1-1",
-    "2026-01-01T25:00:00Z", "01.02.2026", "2026/01/01", "2026-01-01T00:00:00+99:00", "2026-01-01T00:00:00 Z Z",
-    "10000-01-01", "0000-01-01", "20261301", "nan", "inf", "1e9", "0x10", "9" * 30, "9" * 400, "-" + "9" * 30, "1.2.3",
-    "1,5", "--5", ".", "null", "{}", "\0", "2026-01-01\0", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00",
-    "2026-W01-4", "2026W014", "2026-001", "2026-01", "2026-01-01T00", "2026-01-01T0000", "2026-01-01x00:00:00",
-    "2026-01-01T00:00:00,5Z", "2026-01-01T00:00:00+0000", "2026-01-01T00:00:00+00:00:01", "20260101T00Z",
+    "",
+    " ",
+    ">=",
+    "<",
+    "=",
+    "=2026-01-01",
+    "==2026-01-01",
+    "!=2026-01-01",
+    "=>2026-01-01",
+    ">>2026-01-01",
+    "<>2026-01-01",
+    "> =2026-01-01",
+    "yesterday",
+    "now",
+    "Feb 1 2020",
+    "2026-13-01",
+    "2026-02-30",
+    "2026-1-1",
+    "2026-01-01T25:00:00Z",
+    "01.02.2026",
+    "2026/01/01",
+    "2026-01-01T00:00:00+99:00",
+    "2026-01-01T00:00:00 Z Z",
+    "10000-01-01",
+    "0000-01-01",
+    "20261301",
+    "nan",
+    "inf",
+    "1e9",
+    "0x10",
+    "9" * 30,
+    "9" * 400,
+    "-" + "9" * 30,
+    "1.2.3",
+    "1,5",
+    "--5",
+    ".",
+    "null",
+    "{}",
+    "\0",
+    "2026-01-01\0",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-14:00",
+    "2026-W01-4",
+    "2026W014",
+    "2026-001",
+    "2026-01",
+    "2026-01-01T00",
+    "2026-01-01T0000",
+    "2026-01-01x00:00:00",
+    "2026-01-01T00:00:00,5Z",
+    "2026-01-01T00:00:00+0000",
+    "2026-01-01T00:00:00+00:00:01",
+    "20260101T00Z",
     "20260101T0000",
     "\u0661\u0667\u0666\u0667\u0662\u0662\u0665\u0666\u0660\u0660",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("text", NO_DATES)
@@ -321,26 +547,35 @@ def test_what_is_no_date_is_refused_by_name(text: str) -> None:
 
 
 CHANGED = {
-    "a": NEW_YEAR - MILLISECOND, "b": NEW_YEAR, "c": NEW_YEAR + MILLISECOND, "d": utc(2026, 6, 1),
-    "e": None, "f": ABSENT, "g": "2026-01-01T00:00:00Z", "h": 1767225600,
-}  # fmt: skip
+    "a": NEW_YEAR - MILLISECOND,
+    "b": NEW_YEAR,
+    "c": NEW_YEAR + MILLISECOND,
+    "d": utc(2026, 6, 1),
+    "e": None,
+    "f": ABSENT,
+    "g": "2026-01-01T00:00:00Z",
+    "h": 1767225600,
+}
 
 
-@pytest.mark.parametrize(("asked", "expected"), [
-    (["2026-01-01T00:00:00Z"], "b"),
-    ([">=2026-01-01T00:00:00Z"], "bcd"),
-    ([">2026-01-01T01:00:00+01:00"], "cd"),
-    (["<=1767225600"], "ab"),
-    (["<1767225600000"], "a"),
-    (["> 1767225600.001"], "d"),
-    (["1767225600001"], "c"),
-    ([">=2026-01-01", "<2026-06-01"], "bc"),
-    ([">=2026-01-01", "<2026-06-01", ">2026-01-01"], "c"),
-    ([">2026-01-01", ">=2026-05-31T23:59:59.999Z"], "d"),
-    ([">=2026-06-01", "<=2026-06-01", "2026-06-01"], "d"),
-    (["<2026-01-01", ">2026-01-01"], ""),
-    (["20260601"], "d"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (["2026-01-01T00:00:00Z"], "b"),
+        ([">=2026-01-01T00:00:00Z"], "bcd"),
+        ([">2026-01-01T01:00:00+01:00"], "cd"),
+        (["<=1767225600"], "ab"),
+        (["<1767225600000"], "a"),
+        (["> 1767225600.001"], "d"),
+        (["1767225600001"], "c"),
+        ([">=2026-01-01", "<2026-06-01"], "bc"),
+        ([">=2026-01-01", "<2026-06-01", ">2026-01-01"], "c"),
+        ([">2026-01-01", ">=2026-05-31T23:59:59.999Z"], "d"),
+        ([">=2026-06-01", "<=2026-06-01", "2026-06-01"], "d"),
+        (["<2026-01-01", ">2026-01-01"], ""),
+        (["20260601"], "d"),
+    ],
+)
 async def test_a_status_changed_within_all_of_the_bounds(
     client: Client, database: Database, asked: list[str], expected: str
 ) -> None:
@@ -354,19 +589,43 @@ BARE_SCRIPT = {"repository": "https://example.org/x.git", "entry_point": "x.py"}
 TEXT_ROWS = [
     task(_id="a", name="training networks", comment="the quick brown fox", script=BARE_SCRIPT, report=ABSENT),
     task(_id="b", name="evaluation", comment="a brown, quick dog; Caf\u00e9", script=BARE_SCRIPT, report=ABSENT),
-    task(_id="c", name="cleanup", comment=None, report="foxes everywhere",
-         script={"repository": "https://example.org/walrus.git", "entry_point": "tidy.py"}),
+    task(
+        _id="c",
+        name="cleanup",
+        comment=None,
+        report="foxes everywhere",
+        script={"repository": "https://example.org/walrus.git", "entry_point": "tidy.py"},
+    ),
     task(_id="d", name="nothing", comment=5, script=ABSENT, report=ABSENT),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("text", "expected"), [
-    ("quick", "ab"), ("Networks", "a"), ("network", "a"), ("trained", "a"), ("fox", "ac"), ("dog walrus", "bc"),
-    ('"quick brown"', "a"), ('"brown fox" walrus', "a"), ("brown -fox", "b"), ("-fox", ""), ("qui", ""), ("the", ""),
-    ("tidy", "c"), ("tidy.py", "abc"), ("cafe", "b"), ("CLEANUP", "c"), ("missing", ""), (" ", ""), ('"', ""),
-    ("$where", ""),
-    ("-", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("quick", "ab"),
+        ("Networks", "a"),
+        ("network", "a"),
+        ("trained", "a"),
+        ("fox", "ac"),
+        ("dog walrus", "bc"),
+        ('"quick brown"', "a"),
+        ('"brown fox" walrus', "a"),
+        ("brown -fox", "b"),
+        ("-fox", ""),
+        ("qui", ""),
+        ("the", ""),
+        ("tidy", "c"),
+        ("tidy.py", "abc"),
+        ("cafe", "b"),
+        ("CLEANUP", "c"),
+        ("missing", ""),
+        (" ", ""),
+        ('"', ""),
+        ("$where", ""),
+        ("-", ""),
+    ],
+)
 async def test_a_search_finds_whole_english_words(client: Client, database: Database, text: str, expected: str) -> None:
     await database.task.insert_many(TEXT_ROWS)
     assert await found(client, {"searchText": text}) == list(expected)
@@ -386,11 +645,14 @@ SEARCH = """query($text: String, $orderBy: [TaskOrder!], $first: Int, $after: St
 SCORED = [
     task(_id=f"{name} {comment}", name=name, comment=comment, script=ABSENT, report=ABSENT, status=status)
     for name, comment, status in [
-        ("zebra", "zebra", "created"), ("zebra", "lion", "created"), ("lion", "a zebra", "completed"),
-        ("zebra zebra", "zebra", "completed"), ("two words", "zebra and other animals here", "created"),
+        ("zebra", "zebra", "created"),
+        ("zebra", "lion", "created"),
+        ("lion", "a zebra", "completed"),
+        ("zebra zebra", "zebra", "completed"),
+        ("two words", "zebra and other animals here", "created"),
         ("lion", "lion", "created"),
     ]
-]  # fmt: skip
+]
 BEST_FIRST = [
     "zebra zebra zebra",
     "zebra zebra",
@@ -408,11 +670,12 @@ async def test_a_search_can_put_what_fits_best_first(client: Client, database: D
     assert ([node["id"] for node in tasks["nodes"]], tasks["totalCount"]) == (BEST_FIRST, 5)
     for size in (1, 2, 4):
         by_number = [
-            node["id"] for page in range(5)
-            for node in (
-                await client.data(SEARCH, text="zebra", orderBy=by_score, page=page, pageSize=size)
-            )["tasks"]["nodes"]
-        ]  # fmt: skip
+            node["id"]
+            for page in range(5)
+            for node in (await client.data(SEARCH, text="zebra", orderBy=by_score, page=page, pageSize=size))["tasks"][
+                "nodes"
+            ]
+        ]
         assert by_number == BEST_FIRST
         assert await by_cursor(client, size, by_score) == BEST_FIRST
 
@@ -476,9 +739,13 @@ async def test_projects_with_odd_paths_hold_no_others(client: Client, database: 
     for number, path in enumerate([None, ABSENT, "top", 5, [None, 5], {"top": 1}]):
         await database.project.insert_one(project(_id=f"{number}", path=path))
         await database.task.insert_one(task(_id=f"in {number}", project=f"{number}"))
-    await database.project.insert_many([
-        project(_id=777, path=["top"]), project(_id="-top", path=["top", {"a": 1}]), project(_id="in -", path=["-x"]),
-    ])  # fmt: skip
+    await database.project.insert_many(
+        [
+            project(_id=777, path=["top"]),
+            project(_id="-top", path=["top", {"a": 1}]),
+            project(_id="in -", path=["-x"]),
+        ]
+    )
     await database.task.insert_many([task(_id="in 777", project=777), task(_id="in -top", project="-top")])
     assert await found(client, {"project": ["top"], "includeSubprojects": True}) == ["in -top"]
     outside = await found(client, {"project": ["-top"], "includeSubprojects": True})
@@ -494,10 +761,16 @@ async def test_parameters_of_older_servers_are_found_and_sorted_as_they_are_show
     def old(id_: str, **parameters: Any) -> Document:
         return old_task(_id=id_, execution={"parameters": parameters})
 
-    await database.task.insert_many([
-        old("a", lr="0.5"), old("b", lr=0.25), old("c", lr="auto"), old("d", **{"TF_DEFINE/lr": "9"}), old("e"),
-        old_task(_id="f", execution={"parameters": {"lr": "1"}}, hyperparams=hyperparams(("Args", "lr", "0.125"))),
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [
+            old("a", lr="0.5"),
+            old("b", lr=0.25),
+            old("c", lr="auto"),
+            old("d", **{"TF_DEFINE/lr": "9"}),
+            old("e"),
+            old_task(_id="f", execution={"parameters": {"lr": "1"}}, hyperparams=hyperparams(("Args", "lr", "0.125"))),
+        ]
+    )
     lr = {"section": "Args", "name": "lr"}
     assert await found(client, {"hyperparams": [lr | {"lt": 0.5}]}) == ["b", "f"]
     assert await found(client, {"hyperparams": [lr | {"in": ["0.25", "0.5", "1"]}]}) == ["a", "b"]
@@ -512,9 +785,9 @@ async def test_a_pattern_looks_at_numbers_of_older_servers_as_they_are_shown(
     client: Client, database: Database
 ) -> None:
     stored = {"whole": 5, "long": 2**40, "double": 2.0, "large": 1e15, "broken": 0.25, "small": 1e-7, "huge": 1.5e300}
-    await database.task.insert_many([
-        old_task(_id=id_, execution={"parameters": {"lr": value}}) for id_, value in (stored | {"none": None}).items()
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [old_task(_id=id_, execution={"parameters": {"lr": value}}) for id_, value in (stored | {"none": None}).items()]
+    )
     for id_, value in stored.items():
         pattern = f"^{re.escape(str(value))}$"
         assert await found(client, {"hyperparams": [{"section": "Args", "name": "lr", "matches": pattern}]}) == [id_]
@@ -525,11 +798,13 @@ async def test_a_parameter_that_reads_like_a_path_of_mongodb_is_a_text(
     client: Client, database: Database, text: str
 ) -> None:
     """No field is looked up by it, though each task has a parameter that is its own name, and that of its company."""
-    await database.task.insert_many([
-        task(_id="it", name="other", hyperparams=hyperparams(("Args", "x", text))),
-        task(_id="named", name="name", hyperparams=hyperparams(("Args", "x", "name"))),
-        task(_id="owned", name="a", hyperparams=hyperparams(("Args", "x", COMPANY))),
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [
+            task(_id="it", name="other", hyperparams=hyperparams(("Args", "x", text))),
+            task(_id="named", name="name", hyperparams=hyperparams(("Args", "x", "name"))),
+            task(_id="owned", name="a", hyperparams=hyperparams(("Args", "x", COMPANY))),
+        ]
+    )
     x = {"section": "Args", "name": "x"}
     assert await found(client, {"hyperparams": [x | {"eq": text}]}) == ["it"]
     assert await found(client, {"hyperparams": [x | {"in": [text, "none"]}]}) == ["it"]
@@ -541,20 +816,46 @@ async def test_a_parameter_that_reads_like_a_path_of_mongodb_is_a_text(
 # -- together --------------------------------------------------------------------------------------
 
 MATCHING: Document = {
-    "_id": "it", "name": "train digits", "user": "u", "project": "p", "type": "training", "tags": ["x"],
-    "system_tags": ["s"], "status": "completed", "parent": "q", "comment": "zebra", "status_changed": NEW_YEAR,
-}  # fmt: skip
+    "_id": "it",
+    "name": "train digits",
+    "user": "u",
+    "project": "p",
+    "type": "training",
+    "tags": ["x"],
+    "system_tags": ["s"],
+    "status": "completed",
+    "parent": "q",
+    "comment": "zebra",
+    "status_changed": NEW_YEAR,
+}
 EVERYTHING: Filter = {
-    "id": ["it", "other", "-third"], "name": "^train", "user": ["u"], "project": ["p", "-r"], "type": ["Training"],
-    "tags": ["x", "-y"], "systemTags": ["s"], "status": ["COMPLETED", "CREATED"], "parent": "q", "searchText": "zebra",
-    "statusChanged": [">=2026-01-01", "<2026-01-02"], "_all_": {"pattern": "i", "fields": ["name", "type"]},
+    "id": ["it", "other", "-third"],
+    "name": "^train",
+    "user": ["u"],
+    "project": ["p", "-r"],
+    "type": ["Training"],
+    "tags": ["x", "-y"],
+    "systemTags": ["s"],
+    "status": ["COMPLETED", "CREATED"],
+    "parent": "q",
+    "searchText": "zebra",
+    "statusChanged": [">=2026-01-01", "<2026-01-02"],
+    "_all_": {"pattern": "i", "fields": ["name", "type"]},
     "_any_": {"pattern": "DIGITS", "fields": ["name", "comment"]},
-}  # fmt: skip
+}
 DIFFERENT: Document = {
-    "_id": "unasked", "name": "Train digits", "user": "v", "project": "r", "type": "testing", "tags": ["x", "y"],
-    "system_tags": [], "status": "failed", "parent": None, "comment": "lion",
+    "_id": "unasked",
+    "name": "Train digits",
+    "user": "v",
+    "project": "r",
+    "type": "testing",
+    "tags": ["x", "y"],
+    "system_tags": [],
+    "status": "failed",
+    "parent": None,
+    "comment": "lion",
     "status_changed": NEW_YEAR - MILLISECOND,
-}  # fmt: skip
+}
 
 
 async def test_everything_that_is_asked_for_must_hold(client: Client, database: Database) -> None:

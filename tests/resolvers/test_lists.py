@@ -72,13 +72,30 @@ STORED: Mapping[str, list[Document]] = {
     ],
     "model": [
         model(_id="m1", name="Digits net", project="p", task="t1", framework="PyTorch", uri="s3://b/1.pt", ready=True),
-        model(_id="m2", name="digits", project="p", task="t2", framework="Keras", uri="/models/2.h5", ready=False,
-              tags=["a", "b"]),
-        model(_id="m3", name="words", project="q", task=ABSENT, framework=None, uri=None, ready=ABSENT, tags=ABSENT,
-              system_tags=["archived"]),
+        model(
+            _id="m2",
+            name="digits",
+            project="p",
+            task="t2",
+            framework="Keras",
+            uri="/models/2.h5",
+            ready=False,
+            tags=["a", "b"],
+        ),
+        model(
+            _id="m3",
+            name="words",
+            project="q",
+            task=ABSENT,
+            framework=None,
+            uri=None,
+            ready=ABSENT,
+            tags=ABSENT,
+            system_tags=["archived"],
+        ),
     ],
     "user": [user(_id="u1", name="Ada Lovelace"), user(_id="u2", name="Émile Borel"), user(_id="u3", name="ada.bot")],
-}  # fmt: skip
+}
 FOUND: list[tuple[str, Filter, list[str]]] = [
     ("project", {"id": ["top", "low", "gone"]}, ["low", "top"]),
     ("project", {"id": ["-top", "-mid"]}, ["blank", "low", "old"]),
@@ -192,9 +209,11 @@ async def test_a_list_is_ordered_by_what_a_field_holds_and_then_by_id(
     values = {"a": second, "b": first, "c": second, "d": None, "e": ABSENT, "f": "B" if is_date else DAY, "g": third}
     await database[kind].insert_many([MAKERS[kind](_id=id_, **{field: value}) for id_, value in values.items()])
     for direction, nulls, expected in (
-        ("ASC", "LAST", "bacgdef"), ("ASC", "FIRST", "defbacg"),
-        ("DESC", "LAST", "gcabfed"), ("DESC", "FIRST", "fedgcab"),
-    ):  # fmt: skip
+        ("ASC", "LAST", "bacgdef"),
+        ("ASC", "FIRST", "defbacg"),
+        ("DESC", "LAST", "gcabfed"),
+        ("DESC", "FIRST", "fedgcab"),
+    ):
         order = {"field": field.upper(), "direction": direction, "nulls": nulls}
         assert await listed(client, kind, orderBy=[order]) == [*expected], order
 
@@ -254,11 +273,20 @@ async def test_a_list_is_one_command_with_only_what_is_selected(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("arguments", [
-    {}, {"first": 2}, {"last": 2}, {"page": 0, "pageSize": 2}, {"orderBy": [{"field": "CREATED"}]},
-    {"filter": {"id": ["own", "public", "foreign", "nobody"]}}, {"filter": {"id": ["-x"]}},
-    {"filter": {"name": "[AEIOU]"}},
-], ids=json.dumps)  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"first": 2},
+        {"last": 2},
+        {"page": 0, "pageSize": 2},
+        {"orderBy": [{"field": "CREATED"}]},
+        {"filter": {"id": ["own", "public", "foreign", "nobody"]}},
+        {"filter": {"id": ["-x"]}},
+        {"filter": {"name": "[AEIOU]"}},
+    ],
+    ids=json.dumps,
+)
 async def test_lists_and_counts_hold_only_the_own_and_the_public(
     client: Client, database: Database, kind: str, arguments: dict[str, Any]
 ) -> None:
@@ -312,10 +340,15 @@ async def test_a_cursor_of_one_kind_of_list_is_none_of_another(client: Client, d
 def nested(*names: str, **fields: Any) -> list[Document]:
     """Projects by their full names, in one another as the names say; each has its name for an id."""
     return [
-        project(_id=name, name=name, parent=name.rpartition("/")[0] or None,
-                path=["/".join(name.split("/")[:depth]) for depth in range(1, name.count("/") + 1)], **fields)
+        project(
+            _id=name,
+            name=name,
+            parent=name.rpartition("/")[0] or None,
+            path=["/".join(name.split("/")[:depth]) for depth in range(1, name.count("/") + 1)],
+            **fields,
+        )
         for name in names
-    ]  # fmt: skip
+    ]
 
 
 async def test_subprojects_are_those_directly_inside_by_name(client: Client, database: Database) -> None:
@@ -325,13 +358,18 @@ async def test_subprojects_are_those_directly_inside_by_name(client: Client, dat
       few: subprojects(first: 2) { id } one: subprojects(first: 1) { name }
     } } }""")
     assert data["projects"]["nodes"] == [
-        {"id": "a", "subprojects": [
-            {"id": "a/a", "name": "a/a", "subprojects": []},
-            {"id": "a/b", "name": "a/b", "subprojects": [{"id": "a/b/d"}]},
-            {"id": "a/c", "name": "a/c", "subprojects": []},
-        ], "few": [{"id": "a/a"}, {"id": "a/b"}], "one": [{"name": "a/a"}]},
+        {
+            "id": "a",
+            "subprojects": [
+                {"id": "a/a", "name": "a/a", "subprojects": []},
+                {"id": "a/b", "name": "a/b", "subprojects": [{"id": "a/b/d"}]},
+                {"id": "a/c", "name": "a/c", "subprojects": []},
+            ],
+            "few": [{"id": "a/a"}, {"id": "a/b"}],
+            "one": [{"name": "a/a"}],
+        },
         {"id": "e", "subprojects": [], "few": [], "one": []},
-    ]  # fmt: skip
+    ]
 
 
 async def test_each_project_has_its_own_first_subprojects(client: Client, database: Database) -> None:
@@ -369,10 +407,13 @@ async def test_a_project_may_lie_in_itself(client: Client, database: Database) -
 @pytest.mark.parametrize(
     ("first", "code"), [(0, "VALIDATION_ERROR"), (-1, "VALIDATION_ERROR"), (501, "LIMIT_EXCEEDED")]
 )
-@pytest.mark.parametrize("query", [
-    "{ projects { nodes { subprojects(first: $first) { id } } } }",
-    '{ task(id: "gone") { project { subprojects { subprojects(first: $first) { id } } } } }',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ projects { nodes { subprojects(first: $first) { id } } } }",
+        '{ task(id: "gone") { project { subprojects { subprojects(first: $first) { id } } } } }',
+    ],
+)
 async def test_a_size_that_can_not_be_is_refused_before_anything_is_read(
     client: Client, commands: Commands, query: str, first: int, code: str
 ) -> None:
@@ -399,9 +440,13 @@ async def counts(client: Client, id_: str, arguments: str = "") -> tuple[int, di
 
 async def test_tasks_are_counted_by_status_in_the_order_of_the_statuses(client: Client, database: Database) -> None:
     await database.project.insert_many(nested("a", "b", "c"))
-    await database.task.insert_many([
-        *tasks_of("a", "failed", "completed", "created", "completed"), *tasks_of("b", "queued"), task(project=None),
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [
+            *tasks_of("a", "failed", "completed", "created", "completed"),
+            *tasks_of("b", "queued"),
+            task(project=None),
+        ]
+    )
     assert await counts(client, "a") == (4, {"CREATED": 1, "COMPLETED": 2, "FAILED": 1})
     data = await client.data(f'{{ project(id: "a") {{ taskCounts {{ {COUNTS} }} }} }}')
     assert [row["status"] for row in data["project"]["taskCounts"]["byStatus"]] == ["CREATED", "FAILED", "COMPLETED"]
@@ -420,10 +465,14 @@ async def test_statuses_without_a_name_here_count_as_unknown_and_missing_ones_as
 
 async def test_tasks_of_the_projects_inside_count_when_asked_for(client: Client, database: Database) -> None:
     await database.project.insert_many(nested("a", "a/b", "a/b/c", "a/d", "e"))
-    await database.task.insert_many([
-        *tasks_of("a", "created"), *tasks_of("a/b", "failed", "failed"), *tasks_of("a/b/c", "created", "queued"),
-        *tasks_of("e", "stopped"),
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [
+            *tasks_of("a", "created"),
+            *tasks_of("a/b", "failed", "failed"),
+            *tasks_of("a/b/c", "created", "queued"),
+            *tasks_of("e", "stopped"),
+        ]
+    )
     deep = "(includeSubprojects: true)"
     assert await counts(client, "a") == await counts(client, "a", "(includeSubprojects: null)") == (1, {"CREATED": 1})
     assert await counts(client, "a", deep) == (5, {"CREATED": 2, "QUEUED": 1, "FAILED": 2})
@@ -431,16 +480,24 @@ async def test_tasks_of_the_projects_inside_count_when_asked_for(client: Client,
     assert await counts(client, "a/d", deep) == (0, {})
     data = await client.data(f"{{ projects {{ nodes {{ id taskCounts{deep} {{ total }} }} }} }}")
     assert {node["id"]: node["taskCounts"]["total"] for node in data["projects"]["nodes"]} == {
-        "a": 5, "a/b": 4, "a/b/c": 2, "a/d": 0, "e": 1,
-    }  # fmt: skip
+        "a": 5,
+        "a/b": 4,
+        "a/b/c": 2,
+        "a/d": 0,
+        "e": 1,
+    }
 
 
 async def test_archived_tasks_can_be_left_out_or_counted_alone(client: Client, database: Database) -> None:
     await database.project.insert_one(project(_id="p"))
-    await database.task.insert_many([
-        *tasks_of("p", "created", "failed", system_tags=["archived", "x"]), *tasks_of("p", "failed", system_tags=[]),
-        *tasks_of("p", "failed", system_tags=ABSENT), *tasks_of("p", "queued", system_tags=["development"]),
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [
+            *tasks_of("p", "created", "failed", system_tags=["archived", "x"]),
+            *tasks_of("p", "failed", system_tags=[]),
+            *tasks_of("p", "failed", system_tags=ABSENT),
+            *tasks_of("p", "queued", system_tags=["development"]),
+        ]
+    )
     assert await counts(client, "p", "(archived: false)") == (3, {"FAILED": 2, "QUEUED": 1})
     assert await counts(client, "p", "(archived: true)") == (2, {"CREATED": 1, "FAILED": 1})
     assert await counts(client, "p", "(archived: null)") == (5, {"CREATED": 1, "QUEUED": 1, "FAILED": 3})
@@ -450,10 +507,14 @@ async def test_archived_tasks_can_be_left_out_or_counted_alone(client: Client, d
 
 
 async def test_what_the_viewer_may_not_see_is_neither_shown_nor_counted(client: Client, database: Database) -> None:
-    await database.project.insert_many([
-        *nested("a", "a/own"), *nested("a/public", company=PUBLIC),
-        *nested("a/foreign", "a/foreign/x", company=OTHER_COMPANY), *nested("a/nobody", company=ABSENT),
-    ])  # fmt: skip
+    await database.project.insert_many(
+        [
+            *nested("a", "a/own"),
+            *nested("a/public", company=PUBLIC),
+            *nested("a/foreign", "a/foreign/x", company=OTHER_COMPANY),
+            *nested("a/nobody", company=ABSENT),
+        ]
+    )
     for company in (COMPANY, PUBLIC, OTHER_COMPANY, ABSENT, None):
         for id_ in ("a", "a/own", "a/public", "a/foreign/x"):
             await database.task.insert_one(task(project=id_, company=company))
@@ -461,9 +522,10 @@ async def test_what_the_viewer_may_not_see_is_neither_shown_nor_counted(client: 
       subprojects { id } taskCounts { total byStatus { count } } deep: taskCounts(includeSubprojects: true) { total }
     } }""")
     assert data["project"] == {
-        "subprojects": [{"id": "a/own"}, {"id": "a/public"}], "taskCounts": {"total": 2, "byStatus": [{"count": 2}]},
+        "subprojects": [{"id": "a/own"}, {"id": "a/public"}],
+        "taskCounts": {"total": 2, "byStatus": [{"count": 2}]},
         "deep": {"total": 6},
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("owner", [OTHER_COMPANY, None, "nowhere"])
@@ -480,29 +542,41 @@ async def test_of_a_project_that_is_not_there_nothing_is_told(
     assert [node["project"] for node in data["tasks"]["nodes"]] == [
         {"id": "p", "subprojects": None, "taskCounts": None},
         {"id": "own", "subprojects": [], "taskCounts": {"total": 1}},
-    ]  # fmt: skip
+    ]
 
 
 async def test_odd_rows_harm_no_others(client: Client, database: Database) -> None:
     odd: list[Any] = [5, ["a"], ["a", "b"], [Code("a"), "a"], Code("a"), {"a": 1}, True, DAY, 1.5, {"$x": []}]
-    await database.project.insert_many([
-        *nested("a", "a/b"), *(project(**{name: value}) for value in odd for name in ("parent", "path", "name")),
-        project(_id="flat", path="a"), project(path=["a", 5, {"x": 1}, ["a"], Code("a"), None]),
-        project(_id=7, parent="a", path=["a"]), project(_id={"x": 1}, path=["a"]),
-    ])  # fmt: skip
-    await database.task.insert_many([
-        *tasks_of("a", "created"), *tasks_of("a/b", "failed"), *tasks_of("flat", "queued"),
-        *(task(project=value) for value in odd),
-    ])  # fmt: skip
+    await database.project.insert_many(
+        [
+            *nested("a", "a/b"),
+            *(project(**{name: value}) for value in odd for name in ("parent", "path", "name")),
+            project(_id="flat", path="a"),
+            project(path=["a", 5, {"x": 1}, ["a"], Code("a"), None]),
+            project(_id=7, parent="a", path=["a"]),
+            project(_id={"x": 1}, path=["a"]),
+        ]
+    )
+    await database.task.insert_many(
+        [
+            *tasks_of("a", "created"),
+            *tasks_of("a/b", "failed"),
+            *tasks_of("flat", "queued"),
+            *(task(project=value) for value in odd),
+        ]
+    )
     query = """{ projects(first: 100) { nodes {
       id name parentId subprojects { id } taskCounts { total } deep: taskCounts(includeSubprojects: true) { total }
     } } }"""
     found = {node.pop("id"): node for node in (await client.data(query))["projects"]["nodes"]}
     assert len(found) == 36
     assert found["a"] == {
-        "name": "a", "parentId": None, "subprojects": [{"id": "a/b"}, {"id": "7"}], "taskCounts": {"total": 1},
+        "name": "a",
+        "parentId": None,
+        "subprojects": [{"id": "a/b"}, {"id": "7"}],
+        "taskCounts": {"total": 1},
         "deep": {"total": 2},
-    }  # fmt: skip
+    }
     assert found["7"] == {
         "name": "vision/digits",
         "parentId": "a",
@@ -519,10 +593,13 @@ async def test_however_many_projects_each_kind_is_one_command_more(
     names = [f"{top:03}" for top in range(number)]
     await database.project.insert_many(nested(*names, *(f"{name}/{inside}" for name in names for inside in "ab")))
     statuses = ("created", "queued", "in_progress", "stopped", "published", "failed", "completed")
-    await database.task.insert_many([
-        {"_id": f"{name} {status}", "company": COMPANY, "project": name, "status": status}
-        for name in names for status in statuses
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [
+            {"_id": f"{name} {status}", "company": COMPANY, "project": name, "status": status}
+            for name in names
+            for status in statuses
+        ]
+    )
     for selection, expected in {
         "id": ["project"],
         f"taskCounts {{ {COUNTS} }}": ["project", "task"],
@@ -578,18 +655,25 @@ def test_every_loader_that_hocon_may_name_is_there() -> None:
 
 async def test_entries_of_a_queue_have_their_place_and_their_task(client: Client, database: Database) -> None:
     entries = [{"task": "t2", "added": DAY}, {"task": "gone", "added": DAY}, "broken", {"task": "t1"}]
-    await database.queue.insert_many([
-        queue(_id="q", name="b", entries=entries), queue(name="c", entries={"task": "t1"}), queue(name="a", entries=[]),
-    ])  # fmt: skip
+    await database.queue.insert_many(
+        [
+            queue(_id="q", name="b", entries=entries),
+            queue(name="c", entries={"task": "t1"}),
+            queue(name="a", entries=[]),
+        ]
+    )
     await database.task.insert_many([task(_id="t1", name="one"), task(_id="t2", name="two")])
     data = await client.data("{ queues { nodes { name entries { position added taskId task { id name } } } } }")
     now = "2026-01-31T12:00:00.000Z"
     assert data["queues"]["nodes"] == [
         {"name": "a", "entries": []},
-        {"name": "b", "entries": [
-            {"position": 1, "added": now, "taskId": "t2", "task": {"id": "t2", "name": "two"}},
-            {"position": 2, "added": now, "taskId": "gone", "task": {"id": "gone", "name": None}},
-            {"position": 4, "added": None, "taskId": "t1", "task": {"id": "t1", "name": "one"}},
-        ]},
+        {
+            "name": "b",
+            "entries": [
+                {"position": 1, "added": now, "taskId": "t2", "task": {"id": "t2", "name": "two"}},
+                {"position": 2, "added": now, "taskId": "gone", "task": {"id": "gone", "name": None}},
+                {"position": 4, "added": None, "taskId": "t1", "task": {"id": "t1", "name": "one"}},
+            ],
+        },
         {"name": "c", "entries": None},
-    ]  # fmt: skip
+    ]

@@ -17,18 +17,32 @@ EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - stored dates are naive UTC
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 STATS = {"LAST": "value", "MIN": "min_value", "MAX": "max_value"}
 FIELDS: dict[str, tuple[str, type]] = {
-    "ID": ("_id", str), "NAME": ("name", str), "STATUS": ("status", str), "TYPE": ("type", str),
-    "PROJECT": ("project", str), "USER": ("user", str), "PARENT": ("parent", str),
-    "EXECUTION_QUEUE": ("execution.queue", str), "SCRIPT_BRANCH": ("script.branch", str),
+    "ID": ("_id", str),
+    "NAME": ("name", str),
+    "STATUS": ("status", str),
+    "TYPE": ("type", str),
+    "PROJECT": ("project", str),
+    "USER": ("user", str),
+    "PARENT": ("parent", str),
+    "EXECUTION_QUEUE": ("execution.queue", str),
+    "SCRIPT_BRANCH": ("script.branch", str),
     "LAST_WORKER": ("last_worker", str),
-    "LAST_UPDATE": ("last_update", datetime), "STARTED": ("started", datetime), "CREATED": ("created", datetime),
+    "LAST_UPDATE": ("last_update", datetime),
+    "STARTED": ("started", datetime),
+    "CREATED": ("created", datetime),
     "STATUS_CHANGED": ("status_changed", datetime),
-    "LAST_ITERATION": ("last_iteration", float), "ACTIVE_DURATION": ("active_duration", float),
-}  # fmt: skip
+    "LAST_ITERATION": ("last_iteration", float),
+    "ACTIVE_DURATION": ("active_duration", float),
+}
 RANGES = {
-    "created": "created", "started": "started", "completed": "completed", "published": "published",
-    "lastUpdate": "last_update", "lastChange": "last_change", "lastWorkerReport": "last_worker_report",
-}  # fmt: skip
+    "created": "created",
+    "started": "started",
+    "completed": "completed",
+    "published": "published",
+    "lastUpdate": "last_update",
+    "lastChange": "last_change",
+    "lastWorkerReport": "last_worker_report",
+}
 COMPARED: dict[str, Callable[[Any, Any], bool]] = {
     "eq": lambda one, other: bool(one == other),
     "gt": lambda one, other: bool(one > other),
@@ -144,7 +158,7 @@ SIMPLE: dict[str, Callable[[Any, Document], bool]] = {
     "isUnset": lambda value, row: all(field_value(row, field) is None for field in value),
     "metrics": lambda value, row: all(compares(condition, metric_value(row, condition)) for condition in value),
     "hyperparams": lambda value, row: all(fits(condition, parameter(row, condition)) for condition in value),
-}  # fmt: skip
+}
 SEARCHED = {"name": "name", "lastWorker": "last_worker", "execution.queueId": "execution.queue"}
 
 
