@@ -71,15 +71,15 @@ async def perform_each(
 
 
 def _build_failure(id_: str, error: Exception, report: ReportError) -> Payload:
-    known = find_api_error(error)
-    if known is None:
+    api_error = find_api_error(error)
+    if api_error is None:
         report(error, "results")
         details = {"code": ErrorCode.INTERNAL_ERROR.name, "message": "A fault of the server.", "details": {}}
         return {"id": id_, "succeeded": False, "error": details, "task": id_}
-    if known.code in COMMON:
+    if api_error.code in COMMON:
         raise error
-    task = None if known.code == ErrorCode.INVALID_TASK_ID else id_
-    return {"id": id_, "succeeded": False, "error": describe_error(known), "task": task}
+    task = None if api_error.code == ErrorCode.INVALID_TASK_ID else id_
+    return {"id": id_, "succeeded": False, "error": describe_error(api_error), "task": task}
 
 
 def describe_error(error: ApiError) -> Payload:

@@ -21,14 +21,14 @@ class TaskField(NamedTuple):
 def build_written_fields(spec: Spec, written: Mapping[str, Any]) -> dict[str, Any]:
     """Convert stored paths and values to dotted public names and values; paths without a public name are omitted."""
     fields, serializer, task = _map_fields(spec), Serializer(spec), _nest(written)
-    shown = {}
+    values = {}
     for path in written:
         if task_field := fields.get(path) or _find_view(fields, path):
             selected = build_field("value", task_field.field, {}, _select_all(spec, task_field.field))
             serialize = serializer.build(Selection(task_field.owner, (selected,)))
             owner = read_path(task, task_field.owner_path) if task_field.owner_path else task
-            shown[task_field.name] = serialize(owner, task, {}).get("value")
-    return shown
+            values[task_field.name] = serialize(owner, task, {}).get("value")
+    return values
 
 
 def _find_view(fields: Mapping[str, TaskField], path: str) -> TaskField | None:

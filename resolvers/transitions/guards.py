@@ -8,7 +8,7 @@ from typing import Any
 
 from models.layout import read_path
 from models.rules import RULES, is_in_force
-from models.status import CLEARML, CREATED
+from models.status import CLEARML
 from models.types import Document, Viewer
 from resolvers.errors import ApiError, ConflictError, ErrorCode, ForbiddenError, InputError, not_found
 from resolvers.transitions.situation import ARCHIVED, Situation, format_status, format_statuses, get_system_tags
@@ -34,8 +34,9 @@ def check_status(situation: Situation) -> ApiError | None:
 
 
 def check_deletable_status(situation: Situation) -> ApiError | None:
+    """ClearML's rules accept an archived task as well."""
     is_archived = ARCHIVED in get_system_tags(situation.task)
-    if situation.status == CREATED or (situation.rules == CLEARML and is_archived):
+    if situation.move.accepts(str(situation.status), situation.rules) or (situation.rules == CLEARML and is_archived):
         return None
     status, allowed = format_status(situation.status), format_statuses(situation.move.accepted)
     return _refuse_removal(situation, _describe_status(situation), status=status, allowed=allowed)

@@ -13,8 +13,18 @@ from tests.support.client import Client
 from tests.support.factories import ABSENT, Document, queue, task
 from tests.support.paths import DATA
 
-STATUSES = ("created", "queued", "in_progress", "stopped", "publishing", "published", "closed", "failed", "completed",
-            "unknown")  # fmt: skip
+STATUSES = (
+    "created",
+    "queued",
+    "in_progress",
+    "stopped",
+    "publishing",
+    "published",
+    "closed",
+    "failed",
+    "completed",
+    "unknown",
+)
 # yes: accepted under both sets of rules; clearml: under ClearML's only; held: refused under ClearML's, too, but because
 # the task is in the queue already. With ! is with force.
 TABLE = """
@@ -43,8 +53,11 @@ TABLE = """
   delete!    gone        yes     yes     yes     yes     yes     yes     yes     yes     yes     yes
 """
 SAID = {
-    "ping": "", "edit": ', name: "NAME"', "update": ', name: "NAME"', "set_requirements": ", requirements: {}",
-}  # fmt: skip
+    "ping": "",
+    "edit": ', name: "NAME"',
+    "update": ', name: "NAME"',
+    "set_requirements": ", requirements: {}",
+}
 REFUSED = {"delete": "TASK_CANNOT_BE_DELETED"}
 
 
@@ -89,8 +102,17 @@ def a_task(case: Case) -> Document:
     bare = dict.fromkeys(
         ("started", "completed", "published", "active_duration", "last_worker", "last_worker_report"), ABSENT
     )
-    empty = {"status_reason": "", "status_message": "", "system_tags": [], "last_metrics": {}, "unique_metrics": [],
-             "last_iteration": 0, "runtime": {}, "output": {"destination": None}, "metric_stats": {}}  # fmt: skip
+    empty = {
+        "status_reason": "",
+        "status_message": "",
+        "system_tags": [],
+        "last_metrics": {},
+        "unique_metrics": [],
+        "last_iteration": 0,
+        "runtime": {},
+        "output": {"destination": None},
+        "metric_stats": {},
+    }
     execution = {"artifacts": {}} | ({"queue": "q"} if case.status == "queued" else {})
     came = {"enqueue_status": "created"} if case.status == "queued" else {}
     own = {"_id": case.id, "status": case.status, "last_changed_by": "taskql", "project": "p", "execution": execution}
@@ -150,8 +172,12 @@ async def test_available_transitions_tell_what_the_table_says(ruled: Client, rul
 
 RECORDED = json.loads((DATA / "transitions.json").read_text())
 CODES = {
-    0: "OK", 110: "INVALID_TASK_STATUS", 123: "TASK_CANNOT_BE_DELETED", 706: "TASK_ALREADY_QUEUED", 1: "INTERNAL_ERROR",
-}  # fmt: skip
+    0: "OK",
+    110: "INVALID_TASK_STATUS",
+    123: "TASK_CANNOT_BE_DELETED",
+    706: "TASK_ALREADY_QUEUED",
+    1: "INTERNAL_ERROR",
+}
 SHOWN = {"last_changed_by": "lastChangedById", "execution.queue": "execution.queueId"}
 HAS_FORCE = ("edit", "started", "stop", "stopped", "failed", "close", "completed", "publish", "reset", "delete")
 ENDPOINTS = (*HAS_FORCE, "enqueue", "dequeue", "ping", "update", "set_requirements")
@@ -191,20 +217,32 @@ def camel(name: str) -> str:
 
 # endpoints, what differs, why; ours is behind the arrow, and + is what only ours has
 DIFFERENCES = (
-    ((*HAS_FORCE, "enqueue"), "INTERNAL_ERROR unknown → INVALID_TASK_STATUS unknown",
-     "A bug there: its table has no row for the status, and asking it fails."),
-    (("dequeue",), "OK .* → INVALID_TASK_STATUS .*",
-     "A bug there: it answers that it dequeued what is in no queue, and takes a running task back to created."),
-    (("dequeue",), "changed \\+execution|fields \\+execution.queueId",
-     "A bug there: the task goes on naming the queue that it has left."),
-    (("enqueue",), "changed -enqueue_status|fields -enqueueStatus",
-     "Decided here: dequeue leads to created, so nobody needs to remember where the task came from."),
+    (
+        (*HAS_FORCE, "enqueue"),
+        "INTERNAL_ERROR unknown → INVALID_TASK_STATUS unknown",
+        "A bug there: its table has no row for the status, and asking it fails.",
+    ),
+    (
+        ("dequeue",),
+        "OK .* → INVALID_TASK_STATUS .*",
+        "A bug there: it answers that it dequeued what is in no queue, and takes a running task back to created.",
+    ),
+    (
+        ("dequeue",),
+        "changed \\+execution|fields \\+execution.queueId",
+        "A bug there: the task goes on naming the queue that it has left.",
+    ),
+    (
+        ("enqueue",),
+        "changed -enqueue_status|fields -enqueueStatus",
+        "Decided here: dequeue leads to created, so nobody needs to remember where the task came from.",
+    ),
     (("dequeue",), "fields -enqueueStatus", "The field has no name in the API."),
     (("edit", "update"), "changed \\+last_update|fields \\+lastUpdate", "Decided here: an edit is an update."),
     (("set_requirements",), "fields \\+.*", "A bug there: it fills in fields when the answer is made already."),
     (("publish",), "fields -output", "It writes the output as it was."),
     (("started", "reset"), "fields \\+.*", "It leaves out of fields what it takes away and what it sets by a path."),
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("rules", [CLEARML])

@@ -49,11 +49,21 @@ async def insert(client: Client, **documents: Document | list[Document]) -> None
 # -- create ----------------------------------------------------------------------------------------
 
 FULL = {
-    "name": "  train digits  ", "type": "TESTING", "comment": " as it is ", "tags": ["b", "a"], "systemTags": ["tool"],
-    "parent": "finished", "project": "mine", "outputDest": " s3://bucket/out ",
+    "name": "  train digits  ",
+    "type": "TESTING",
+    "comment": " as it is ",
+    "tags": ["b", "a"],
+    "systemTags": ["tool"],
+    "parent": "finished",
+    "project": "mine",
+    "outputDest": " s3://bucket/out ",
     "execution": {
-        "queue": "line", "model": "net", "modelDesc": {"a.b": "x", "$ref": "y", "$id": "z"}, "framework": "PyTorch",
-        "dockerCmd": "python:3.11", "modelLabels": [{"key": key, "value": at} for at, key in enumerate(ODD_KEYS)],
+        "queue": "line",
+        "model": "net",
+        "modelDesc": {"a.b": "x", "$ref": "y", "$id": "z"},
+        "framework": "PyTorch",
+        "dockerCmd": "python:3.11",
+        "modelLabels": [{"key": key, "value": at} for at, key in enumerate(ODD_KEYS)],
         "parameters": [
             *({"name": key, "value": "1"} for key in ODD_KEYS),
             {"section": "Gen.eral", "name": "seed", "value": "7", "type": "int", "description": "luck"},
@@ -61,24 +71,38 @@ FULL = {
         ],
         "artifacts": [
             {
-                "key": "in.put", "type": "dict", "mode": "INPUT", "uri": "s3://x", "contentSize": 2**40, "hash": "ff",
-                "timestamp": 1_790_000_000, "displayData": [["rows", "3"]],
+                "key": "in.put",
+                "type": "dict",
+                "mode": "INPUT",
+                "uri": "s3://x",
+                "contentSize": 2**40,
+                "hash": "ff",
+                "timestamp": 1_790_000_000,
+                "displayData": [["rows", "3"]],
                 "typeData": {"preview": "{}", "contentType": "application/json", "dataHash": "ee"},
             },
             {"key": "in.put", "type": "dict"},
         ],
     },
     "script": {
-        "repository": " https://example.org/x.git ", "entryPoint": " train.py ", "diff": "+ x \n", "branch": "main",
+        "repository": " https://example.org/x.git ",
+        "entryPoint": " train.py ",
+        "diff": "+ x \n",
+        "branch": "main",
         "requirements": {"pip": "numpy\n", "a.$b": {"$c": {"d.e": [1, None, True]}}},
     },
-}  # fmt: skip
+}
 
 
 async def with_others(client: Client) -> None:
     """What FULL refers to."""
-    await insert(client, task=task(_id="finished", name="parent"), project=project(_id="mine"), model=model(_id="net"),
-                 queue=queue(_id="line"))  # fmt: skip
+    await insert(
+        client,
+        task=task(_id="finished", name="parent"),
+        project=project(_id="mine"),
+        model=model(_id="net"),
+        queue=queue(_id="line"),
+    )
 
 
 async def test_a_created_task_is_what_was_asked_for_and_what_the_next_query_shows(client: Client) -> None:
@@ -92,24 +116,45 @@ async def test_a_created_task_is_what_was_asked_for_and_what_the_next_query_show
         key: at for at, key in enumerate(ODD_KEYS)
     }
     assert {(one["section"], one["name"]): one["value"] for one in made["execution"]["parameters"]} == {
-        **{("Args", key): "1" for key in ODD_KEYS}, ("Gen.eral", "seed"): "7", ("General", "nothing"): None,
-    }  # fmt: skip
+        **{("Args", key): "1" for key in ODD_KEYS},
+        ("Gen.eral", "seed"): "7",
+        ("General", "nothing"): None,
+    }
     shown = made["execution"]["artifacts"]
     assert [(one["key"], one["mode"], one["contentSize"], one["displayData"]) for one in shown] == [
-        ("in.put", "INPUT", 2**40, [["rows", "3"]]), ("in.put", "OUTPUT", None, None),
-    ]  # fmt: skip
+        ("in.put", "INPUT", 2**40, [["rows", "3"]]),
+        ("in.put", "OUTPUT", None, None),
+    ]
     expected = {
-        "name": "train digits", "type": "TESTING", "status": "CREATED", "comment": " as it is ", "tags": ["b", "a"],
-        "systemTags": ["tool"], "parentId": "finished", "projectId": "mine", "companyId": COMPANY, "userId": "taskql",
-        "lastChangedById": "taskql", "lastIteration": 0, "lastMetrics": [], "statusChanged": None, "started": None,
+        "name": "train digits",
+        "type": "TESTING",
+        "status": "CREATED",
+        "comment": " as it is ",
+        "tags": ["b", "a"],
+        "systemTags": ["tool"],
+        "parentId": "finished",
+        "projectId": "mine",
+        "companyId": COMPANY,
+        "userId": "taskql",
+        "lastChangedById": "taskql",
+        "lastIteration": 0,
+        "lastMetrics": [],
+        "statusChanged": None,
+        "started": None,
         "models": {"input": [{"name": "Input Model", "modelId": "net"}], "output": []},
         "output": {"destination": "s3://bucket/out", "modelId": None, "result": None, "error": None},
         "script": {
-            "binary": "python", "repository": "https://example.org/x.git", "entryPoint": "train.py", "diff": "+ x \n",
-            "branch": "main", "tag": None, "versionNum": None, "workingDir": None,
+            "binary": "python",
+            "repository": "https://example.org/x.git",
+            "entryPoint": "train.py",
+            "diff": "+ x \n",
+            "branch": "main",
+            "tag": None,
+            "versionNum": None,
+            "workingDir": None,
             "requirements": FULL["script"]["requirements"],  # type: ignore[index]
         },
-    }  # fmt: skip
+    }
     assert {name: made[name] for name in expected} == expected
     assert made["created"] == made["lastUpdate"] == made["lastChange"]
     assert (made["execution"]["queueId"], made["execution"]["modelId"]) == ("line", "net")
@@ -132,9 +177,17 @@ async def test_what_is_written_has_the_layout_of_a_2_3_server_alone(client: Clie
 async def test_the_least_task_has_the_defaults_of_the_schema(client: Client) -> None:
     made = await stored(client, (await change(client, "taskCreate", "id", name="abc", type="TRAINING"))["id"])
     expected = {
-        "status": "created", "tags": [], "system_tags": [], "last_iteration": 0, "last_metrics": {}, "output": {},
-        "hyperparams": {}, "models": {"input": [], "output": []}, "company": COMPANY, "user": "taskql",
-    }  # fmt: skip
+        "status": "created",
+        "tags": [],
+        "system_tags": [],
+        "last_iteration": 0,
+        "last_metrics": {},
+        "output": {},
+        "hyperparams": {},
+        "models": {"input": [], "output": []},
+        "company": COMPANY,
+        "user": "taskql",
+    }
     assert {name: made[name] for name in expected} == expected
     assert not {"script", "project", "parent", "comment", "started", "status_changed", "revision_id"} & made.keys()
 
@@ -204,37 +257,67 @@ BAD: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "an unknown destination": (given(outputDest="ftp://x/y"), "TASK_VALIDATION_ERROR", "outputDest"),
     "an empty destination": (given(outputDest=" "), "TASK_VALIDATION_ERROR", "outputDest"),
     "a parameter without a name": (
-        executing(parameters=[{"name": " "}]), "DATA_VALIDATION_ERROR", "execution.parameters"),
+        executing(parameters=[{"name": " "}]),
+        "DATA_VALIDATION_ERROR",
+        "execution.parameters",
+    ),
     "a parameter in an empty section": (
-        executing(parameters=[{"section": "", "name": "x"}]), "DATA_VALIDATION_ERROR", "execution.parameters"),
+        executing(parameters=[{"section": "", "name": "x"}]),
+        "DATA_VALIDATION_ERROR",
+        "execution.parameters",
+    ),
     "a parameter with a zero in its name": (
-        executing(parameters=[{"name": "a\0"}]), "DATA_VALIDATION_ERROR", "execution.parameters"),
+        executing(parameters=[{"name": "a\0"}]),
+        "DATA_VALIDATION_ERROR",
+        "execution.parameters",
+    ),
     "one parameter twice": (
         executing(parameters=[{"name": "x"}, {"section": "Args", "name": " x"}]),
-        "DATA_VALIDATION_ERROR", "execution.parameters"),
+        "DATA_VALIDATION_ERROR",
+        "execution.parameters",
+    ),
     "a label without a name": (
-        executing(modelLabels=[{"key": "", "value": 1}]), "DATA_VALIDATION_ERROR", "execution.modelLabels"),
+        executing(modelLabels=[{"key": "", "value": 1}]),
+        "DATA_VALIDATION_ERROR",
+        "execution.modelLabels",
+    ),
     "one label twice": (
         executing(modelLabels=[{"key": "x", "value": 1}, {"key": "x", "value": 2}]),
-        "DATA_VALIDATION_ERROR", "execution.modelLabels"),
+        "DATA_VALIDATION_ERROR",
+        "execution.modelLabels",
+    ),
     "two labels with a number": (
         executing(modelLabels=[{"key": "x", "value": 1}, {"key": "y", "value": 1}]),
-        "DATA_VALIDATION_ERROR", "execution.modelLabels"),
+        "DATA_VALIDATION_ERROR",
+        "execution.modelLabels",
+    ),
     "an artifact without a key": (
-        executing(artifacts=[{"key": "", "type": "x"}]), "DATA_VALIDATION_ERROR", "execution.artifacts"),
+        executing(artifacts=[{"key": "", "type": "x"}]),
+        "DATA_VALIDATION_ERROR",
+        "execution.artifacts",
+    ),
     "one artifact twice": (
         executing(artifacts=[{"key": "x", "type": "x"}, {"key": "x", "type": "y", "mode": "OUTPUT"}]),
-        "DATA_VALIDATION_ERROR", "execution.artifacts"),
+        "DATA_VALIDATION_ERROR",
+        "execution.artifacts",
+    ),
     "an artifact of an unknown mode": (
-        executing(artifacts=[{"key": "x", "type": "x", "mode": "UNKNOWN"}]), "VALIDATION_ERROR", None),
-    "a description that is no text": (
-        executing(modelDesc={"a": 1}), "DATA_VALIDATION_ERROR", "execution.modelDesc"),
-    "a description with an empty key": (
-        executing(modelDesc={"": "x"}), "DATA_VALIDATION_ERROR", "execution.modelDesc"),
+        executing(artifacts=[{"key": "x", "type": "x", "mode": "UNKNOWN"}]),
+        "VALIDATION_ERROR",
+        None,
+    ),
+    "a description that is no text": (executing(modelDesc={"a": 1}), "DATA_VALIDATION_ERROR", "execution.modelDesc"),
+    "a description with an empty key": (executing(modelDesc={"": "x"}), "DATA_VALIDATION_ERROR", "execution.modelDesc"),
     "a requirement with an empty key": (
-        given(script={"requirements": {"pip": [{"": 1}]}}), "DATA_VALIDATION_ERROR", "script.requirements"),
+        given(script={"requirements": {"pip": [{"": 1}]}}),
+        "DATA_VALIDATION_ERROR",
+        "script.requirements",
+    ),
     "a requirement with a zero in a key": (
-        given(script={"requirements": {"a\0": 1}}), "DATA_VALIDATION_ERROR", "script.requirements"),
+        given(script={"requirements": {"a\0": 1}}),
+        "DATA_VALIDATION_ERROR",
+        "script.requirements",
+    ),
     "a number of 64 bits and a sign": (given(script={"requirements": {"a": 2**63}}), "VALIDATION_FAILED", None),
     "the type UNKNOWN": (given(type="UNKNOWN"), "VALIDATION_ERROR", None),
     "another type": (given(type="BAKING"), "VALIDATION_FAILED", None),
@@ -247,7 +330,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "a parameter that is a number": (executing(parameters=[{"name": "x", "value": 1}]), "VALIDATION_FAILED", None),
     "requirements that are a text": (given(script={"requirements": "numpy"}), "VALIDATION_FAILED", None),
     "more than a request may have": (given(comment="x" * 4_000_000), "LIMIT_EXCEEDED", None),
-}  # fmt: skip
+}
 
 
 async def with_strangers(client: Client) -> None:
@@ -296,10 +379,14 @@ async def test_task_validate_gives_the_very_error_of_task_create(client: Client,
     assert validated | {"message": ""} == made | {"message": ""}
 
 
-@pytest.mark.parametrize(("field", "kind", "values"), [
-    ("parent", "task", {"parent": "__DELETED__gone"}), ("project", "project", {"project": "__DELETED__gone"}),
-    ("execution.model", "model", {"execution": {"model": "__DELETED__gone"}}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("field", "kind", "values"),
+    [
+        ("parent", "task", {"parent": "__DELETED__gone"}),
+        ("project", "project", {"project": "__DELETED__gone"}),
+        ("execution.model", "model", {"execution": {"model": "__DELETED__gone"}}),
+    ],
+)
 async def test_a_reference_to_what_was_deleted_is_refused_as_such(
     client: Client, field: str, kind: str, values: dict[str, Any]
 ) -> None:
@@ -312,18 +399,25 @@ async def test_a_reference_to_what_was_deleted_is_refused_as_such(
         await refusal(client, "taskClone", task="t", **values),
     ]
     expected = {
-        "message": f"The {kind} with the id 'gone' was deleted; name another one, or none.", "field": field,
-        "code": f"INVALID_{kind.upper()}_ID", kind: "__DELETED__gone",
-    }  # fmt: skip
+        "message": f"The {kind} with the id 'gone' was deleted; name another one, or none.",
+        "field": field,
+        "code": f"INVALID_{kind.upper()}_ID",
+        kind: "__DELETED__gone",
+    }
     assert errors == [expected] * 4
 
 
 @pytest.mark.parametrize("name", ["a" * 300_000, "$where", "a.b.c", "🚀🚀🚀", "\x00\x00\x00", "<script>", "x\ny"])
 async def test_odd_and_long_texts_come_back_as_they_are(client: Client, name: str) -> None:
     payload = await change(
-        client, "taskCreate", f"task {{ {TASK} }}", name=name, type="TRAINING", comment=name,
+        client,
+        "taskCreate",
+        f"task {{ {TASK} }}",
+        name=name,
+        type="TRAINING",
+        comment=name,
         execution={"parameters": [{"name": "x", "value": name}]},
-    )  # fmt: skip
+    )
     made = payload["task"]
     assert made["name"] == made["comment"] == made["execution"]["parameters"][0]["value"] == name.strip()
     assert await read(client, made["id"]) == made
@@ -394,9 +488,13 @@ async def test_any_value_is_stored_as_it_is_or_refused_with_a_code(client: Clien
 
 
 CHANGES: dict[str, dict[str, Any]] = {
-    "taskUpdate": {"comment": "x"}, "taskEdit": {"comment": "x"}, "taskSetRequirements": {"requirements": {}},
-    "taskArchive": {}, "taskUnarchive": {}, "taskClone": {},
-}  # fmt: skip
+    "taskUpdate": {"comment": "x"},
+    "taskEdit": {"comment": "x"},
+    "taskSetRequirements": {"requirements": {}},
+    "taskArchive": {},
+    "taskUnarchive": {},
+    "taskClone": {},
+}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -433,32 +531,48 @@ async def test_a_document_grows_to_16_megabytes_at_most(client: Client) -> None:
 async def test_an_update_changes_what_it_names_in_any_status(client: Client) -> None:
     await insert(client, task=task(_id="t", status="published"), project=project(_id="p"))
     values = {
-        "name": "  another ", "comment": "new", "tags": [], "systemTags": ["x"], "project": "p", "outputError": "boom",
+        "name": "  another ",
+        "comment": "new",
+        "tags": [],
+        "systemTags": ["x"],
+        "project": "p",
+        "outputError": "boom",
         "created": "2020-01-01T01:00:00+01:00",
-    }  # fmt: skip
+    }
     before = await read(client, "t")
     payload = await change(client, "taskUpdate", f"updated fields replayed task {{ {TASK} }}", task="t", **values)
     after = await read(client, "t")
     assert payload["task"] == after
     assert (payload["updated"], payload["replayed"]) == (1, False)
     expected = {
-        "name": "another", "comment": "new", "tags": [], "systemTags": ["x"], "projectId": "p",
-        "created": "2020-01-01T00:00:00.000Z", "lastChangedById": "taskql",
-    }  # fmt: skip
+        "name": "another",
+        "comment": "new",
+        "tags": [],
+        "systemTags": ["x"],
+        "projectId": "p",
+        "created": "2020-01-01T00:00:00.000Z",
+        "lastChangedById": "taskql",
+    }
     assert expected.items() <= after.items()
     assert after["output"] == before["output"] | {"error": "boom"}
     untouched = after.keys() - expected.keys() - {"output", "lastUpdate", "lastChange"}
     assert {name: after[name] for name in untouched} == {name: before[name] for name in untouched}
     assert payload["fields"] == {
-        **expected, "output.error": "boom", "lastUpdate": after["lastUpdate"], "lastChange": after["lastChange"],
-    }  # fmt: skip
+        **expected,
+        "output.error": "boom",
+        "lastUpdate": after["lastUpdate"],
+        "lastChange": after["lastChange"],
+    }
 
 
 @pytest.mark.parametrize("name", ["taskUpdate", "taskEdit", "taskClone"])
 async def test_a_task_that_gets_another_project_sets_the_last_update_of_both(client: Client, name: str) -> None:
     """A clone is made in the other project alone."""
-    await insert(client, task=task(_id="t", status="created", project="old"),
-                 project=[project(_id=id_, last_update=DAY) for id_ in ("old", "new", "else")])  # fmt: skip
+    await insert(
+        client,
+        task=task(_id="t", status="created", project="old"),
+        project=[project(_id=id_, last_update=DAY) for id_ in ("old", "new", "else")],
+    )
     before = now()
     await change(client, name, "__typename", task="t", project="new")
     found = {row["_id"]: row["last_update"] >= before for row in await client.database["project"].find().to_list()}
@@ -506,8 +620,10 @@ async def test_a_batch_answers_for_each_item_in_their_order(client: Client) -> N
     payload = await change(client, "taskUpdateBatch", RESULTS, items=items)
     assert payload["updated"] == 2
     assert [(one["updated"], one["task"]["name"], one["error"]) for one in payload["results"]] == [
-        (1, "other", None), (1, "first", None), (0, "first", None),
-    ]  # fmt: skip
+        (1, "other", None),
+        (1, "first", None),
+        (0, "first", None),
+    ]
     assert payload["results"][1]["fields"]["output.error"] == "boom"
     assert (await stored(client, "a"))["output"]["error"] == "boom"
 
@@ -527,8 +643,10 @@ async def test_or_each_item_stands_for_itself(client: Client) -> None:
     payload = await change(client, "taskUpdateBatch", RESULTS, items=BAD_ITEMS, allOrNothing=False)
     assert payload["updated"] == 1
     assert [(one["id"], one["succeeded"], one["error"] and one["error"]["code"]) for one in payload["results"]] == [
-        ("a", True, None), ("nobody", False, "INVALID_TASK_ID"), ("a", False, "DATA_VALIDATION_ERROR"),
-    ]  # fmt: skip
+        ("a", True, None),
+        ("nobody", False, "INVALID_TASK_ID"),
+        ("a", False, "DATA_VALIDATION_ERROR"),
+    ]
     assert payload["results"][2]["error"]["details"] == {"field": "name"}
     assert payload["results"][1]["task"] is None
     after = await stored(client, "a")
@@ -545,8 +663,9 @@ async def test_a_batch_has_100_items_at_most(client: Client) -> None:
     error = await refusal(client, "taskUpdateBatch", items=[{"task": "a"}] * 101)
     assert (error["code"], error["maximum"], error["actual"]) == ("LIMIT_EXCEEDED", 100, 101)
     assert (await change(client, "taskUpdateBatch", "updated results { updated }", items=[])) == {
-        "updated": 0, "results": [],
-    }  # fmt: skip
+        "updated": 0,
+        "results": [],
+    }
 
 
 async def test_a_batch_given_again_with_its_key_answers_what_was_done(client: Client) -> None:
@@ -564,10 +683,15 @@ async def test_an_edit_replaces_the_given_parts_as_a_whole_and_keeps_the_others(
     await insert(client, task=task(_id="t", status="created"), model=model(_id="net"))
     before = await read(client, "t")
     payload = await change(
-        client, "taskEdit", f"updated fields task {{ {TASK} }}", task="t", type="TESTING", outputDest="/data",
+        client,
+        "taskEdit",
+        f"updated fields task {{ {TASK} }}",
+        task="t",
+        type="TESTING",
+        outputDest="/data",
         execution={"parameters": [{"name": "only"}], "model": "net", "modelLabels": [{"key": "one", "value": 1}]},
         script={"branch": "dev", "tag": None},
-    )  # fmt: skip
+    )
     after = payload["task"]
     assert after == await read(client, "t")
     assert after["type"] == "TESTING"
@@ -622,9 +746,14 @@ async def test_an_edited_task_of_a_2019_server_is_written_as_servers_of_today_do
 async def test_an_odd_part_of_a_document_gives_way_to_the_edit(client: Client) -> None:
     await insert(client, task=task(_id="t", status="created", script="a text", execution=3, output=None))
     payload = await change(
-        client, "taskEdit", f"task {{ {TASK} }}", task="t", script={"branch": "x", "tag": None},
-        execution={"framework": "JAX", "modelLabels": None}, outputDest="/data",
-    )  # fmt: skip
+        client,
+        "taskEdit",
+        f"task {{ {TASK} }}",
+        task="t",
+        script={"branch": "x", "tag": None},
+        execution={"framework": "JAX", "modelLabels": None},
+        outputDest="/data",
+    )
     shown = payload["task"]
     assert (shown["script"]["branch"], shown["execution"]["framework"]) == ("x", "JAX")
     assert shown["output"]["destination"] == "/data"
@@ -663,9 +792,12 @@ async def test_a_task_without_a_script_needs_nothing(client: Client) -> None:
 
 async def test_a_clone_has_what_the_original_was_run_with_and_none_of_its_results(client: Client) -> None:
     source = task(
-        _id="t", status="published", system_tags=["development", "archived", "tool"], project="p",
+        _id="t",
+        status="published",
+        system_tags=["development", "archived", "tool"],
+        project="p",
         models={"input": [{"name": "x", "model": "net"}], "output": [{"name": "y", "model": "made"}]},
-    )  # fmt: skip
+    )
     source["execution"] |= {"queue": "line", "artifacts": artifacts(artifact("in", mode="input"), artifact("out"))}
     await insert(client, task=source, project=project(_id="p"))
     before = await read(client, "t")
@@ -692,9 +824,18 @@ async def test_a_clone_has_what_the_original_was_run_with_and_none_of_its_result
 async def test_what_is_given_stands_in_place_of_the_originals(client: Client) -> None:
     await insert(client, task=[task(_id="t", status="failed"), task(_id="done", name="done")], project=project(_id="p"))
     payload = await change(
-        client, "taskClone", f"task {{ {TASK} }}", task="t", name="again", comment=None, tags=["x"], systemTags=[],
-        project="p", parent="done", execution={"parameters": [{"name": "lr", "value": "1"}], "framework": None},
-    )  # fmt: skip
+        client,
+        "taskClone",
+        f"task {{ {TASK} }}",
+        task="t",
+        name="again",
+        comment=None,
+        tags=["x"],
+        systemTags=[],
+        project="p",
+        parent="done",
+        execution={"parameters": [{"name": "lr", "value": "1"}], "framework": None},
+    )
     made = payload["task"]
     assert (made["name"], made["comment"], made["tags"], made["systemTags"]) == ("again", None, ["x"], [])
     assert (made["projectId"], made["parentId"], made["execution"]["framework"]) == ("p", "done", None)
@@ -704,10 +845,14 @@ async def test_what_is_given_stands_in_place_of_the_originals(client: Client) ->
     assert made["execution"]["dockerCmd"] == "python:3.11 --rm"
 
 
-@pytest.mark.parametrize(("field", "one"), [
-    ("parameters", {"name": "lr", "value": "1"}), ("modelLabels", {"key": "x", "value": 7}),
-    ("artifacts", {"key": "x", "type": "dict", "mode": "INPUT"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("field", "one"),
+    [
+        ("parameters", {"name": "lr", "value": "1"}),
+        ("modelLabels", {"key": "x", "value": 7}),
+        ("artifacts", {"key": "x", "type": "dict", "mode": "INPUT"}),
+    ],
+)
 async def test_a_list_of_one_replaces_the_whole_list_as_the_schema_says(
     client: Client, field: str, one: dict[str, Any]
 ) -> None:
@@ -777,10 +922,25 @@ async def test_artifacts_of_a_2019_server_that_have_no_name_are_not_cloned(clien
 
 
 PARTS = (
-    "script", "execution", "output", "models", "hyperparams", "execution.artifacts", "system_tags", "tags", "parent",
-    "project", "type", "configuration", "container", "name", "comment", "models.input", "script.requirements",
+    "script",
+    "execution",
+    "output",
+    "models",
+    "hyperparams",
+    "execution.artifacts",
+    "system_tags",
+    "tags",
+    "parent",
+    "project",
+    "type",
+    "configuration",
+    "container",
+    "name",
+    "comment",
+    "models.input",
+    "script.requirements",
     "execution.model_labels",
-)  # fmt: skip
+)
 ODD = ("odd", 3, ["x"], {"$gt": ""}, {"x": {"y": 3}}, True, None)
 
 
@@ -792,13 +952,20 @@ async def test_odd_documents_are_edited_tagged_and_archived_all_the_same(client:
         await insert(client, task=put(task(_id="t", status="created"), field, odd))
         parts = {"parameters": [{"name": "x", "value": "1"}], "model": "net", "modelLabels": [], "framework": None}
         payload = await change(
-            client, "taskEdit", "task { hyperparams { name } execution { modelId framework } output { destination } }",
-            task="t", execution=parts, script={"branch": "x", "tag": None}, outputDest="/data", name="a name",
-        )  # fmt: skip
+            client,
+            "taskEdit",
+            "task { hyperparams { name } execution { modelId framework } output { destination } }",
+            task="t",
+            execution=parts,
+            script={"branch": "x", "tag": None},
+            outputDest="/data",
+            name="a name",
+        )
         assert payload["task"] == {
-            "hyperparams": [{"name": "x"}], "execution": {"modelId": "net", "framework": None},
+            "hyperparams": [{"name": "x"}],
+            "execution": {"modelId": "net", "framework": None},
             "output": {"destination": "/data"},
-        }  # fmt: skip
+        }
         payload = await change(client, "taskArchive", "task { systemTags }", task="t")
         assert "archived" in payload["task"]["systemTags"]
         await change(client, "taskEdit", "updated", task="t", execution=None, script=None, outputDest=None)
@@ -806,9 +973,13 @@ async def test_odd_documents_are_edited_tagged_and_archived_all_the_same(client:
 
 # of what a clone takes over as it is; other parts are left out where they are odd
 TYPES: dict[str, Any] = {
-    "system_tags": list | None, "tags": list | None, "type": str, "comment": str | None,
-    "script.requirements": dict | None, "execution.model_labels": NoneType,
-}  # fmt: skip
+    "system_tags": list | None,
+    "tags": list | None,
+    "type": str,
+    "comment": str | None,
+    "script.requirements": dict | None,
+    "execution.model_labels": NoneType,
+}
 NO_ITEM = {"x": {"y": 3}}
 NOT_CLONED = {"_id", "name", "taskql_name", "created", "last_update", "last_change", "status_changed"}
 
@@ -844,12 +1015,15 @@ def without(clone: Document, field: str) -> Document:
     return {name: value for name, value in clone.items() if name not in NOT_CLONED | {outer}}
 
 
-@pytest.mark.parametrize(("bad", "code"), [
-    ({"name": "x"}, "DATA_VALIDATION_ERROR"),
-    ({"parent": "no"}, "INVALID_TASK_ID"),
-    ({"project": "no"}, "INVALID_PROJECT_ID"),
-    ({"execution": {"model": "no"}}, "INVALID_MODEL_ID"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        ({"name": "x"}, "DATA_VALIDATION_ERROR"),
+        ({"parent": "no"}, "INVALID_TASK_ID"),
+        ({"project": "no"}, "INVALID_PROJECT_ID"),
+        ({"execution": {"model": "no"}}, "INVALID_MODEL_ID"),
+    ],
+)
 async def test_a_clone_is_checked_as_a_new_task_is(client: Client, bad: dict[str, Any], code: str) -> None:
     await insert(client, task=task(_id="t"))
     assert (await refusal(client, "taskClone", task="t", **bad))["code"] == code
@@ -857,8 +1031,18 @@ async def test_a_clone_is_checked_as_a_new_task_is(client: Client, bad: dict[str
 
 # -- out of sight ----------------------------------------------------------------------------------
 
-STATUSES = ("created", "queued", "in_progress", "stopped", "publishing", "published", "closed", "failed", "completed",
-            "unknown")  # fmt: skip
+STATUSES = (
+    "created",
+    "queued",
+    "in_progress",
+    "stopped",
+    "publishing",
+    "published",
+    "closed",
+    "failed",
+    "completed",
+    "unknown",
+)
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -867,9 +1051,14 @@ async def test_an_archived_task_waits_and_runs_no_more(client: Client, status: s
     await insert(client, queue=queue(_id="line", entries=waiting))
     await insert(client, task=put(task(_id="t", status=status, completed=ABSENT), "execution.queue", "line"))
     payload = await change(
-        client, "taskArchive", f"updated fields task {{ {TASK} }}", task="t", statusReason="old", statusMessage="dust",
+        client,
+        "taskArchive",
+        f"updated fields task {{ {TASK} }}",
+        task="t",
+        statusReason="old",
+        statusMessage="dust",
         expectedStatus=status.upper() if status != "unknown" else None,
-    )  # fmt: skip
+    )
     shown = payload["task"]
     assert shown == await read(client, "t")
     target = {"queued": "CREATED", "in_progress": "STOPPED"}.get(status, status.upper())
@@ -903,8 +1092,10 @@ async def test_many_are_archived_each_by_itself(client: Client) -> None:
     await insert(client, task=[task(_id="a", status="queued"), task(_id="b", status="published")])
     answer = await change(client, "taskArchiveMany", "results { id succeeded task { status } }", ids=["a", "no", "b"])
     assert [(one["id"], one["succeeded"], one["task"] and one["task"]["status"]) for one in answer["results"]] == [
-        ("a", True, "CREATED"), ("no", False, None), ("b", True, "PUBLISHED"),
-    ]  # fmt: skip
+        ("a", True, "CREATED"),
+        ("no", False, None),
+        ("b", True, "PUBLISHED"),
+    ]
 
 
 @pytest.mark.parametrize("name", ["taskArchive", "taskUnarchive"])
@@ -917,11 +1108,16 @@ async def test_archiving_minds_the_status_that_is_expected(client: Client, name:
 # -- once ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "values"), [
-    ("taskCreate", {"name": "abc", "type": "TRAINING"}), ("taskClone", {"task": "t"}),
-    ("projectCreate", {"name": "a project"}), ("queueCreate", {"name": "a queue"}),
-    ("modelCreate", {"name": "a model", "uri": "x"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("taskCreate", {"name": "abc", "type": "TRAINING"}),
+        ("taskClone", {"task": "t"}),
+        ("projectCreate", {"name": "a project"}),
+        ("queueCreate", {"name": "a queue"}),
+        ("modelCreate", {"name": "a model", "uri": "x"}),
+    ],
+)
 async def test_what_is_asked_twice_with_one_key_is_made_once(client: Client, name: str, values: dict[str, Any]) -> None:
     await insert(client, task=task(_id="t"))
     asked = [change(client, name, "id replayed", idempotencyKey="k", **values) for _ in range(5)]

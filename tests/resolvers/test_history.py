@@ -12,9 +12,12 @@ from tests.support.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Documen
 
 Database = AsyncDatabase[dict[str, Any]]
 STEPS = [
-    ("taskEnqueue", 'statusReason: "go"'), ("taskStarted", ""), ("taskStarted", 'statusMessage: "again"'),
-    ("taskClose", "force: true"), ("taskPublish", ""),
-]  # fmt: skip
+    ("taskEnqueue", 'statusReason: "go"'),
+    ("taskStarted", ""),
+    ("taskStarted", 'statusMessage: "again"'),
+    ("taskClose", "force: true"),
+    ("taskPublish", ""),
+]
 
 
 async def moved(client: Client, id_: str, steps: list[tuple[str, str]]) -> None:
@@ -78,10 +81,20 @@ async def test_a_deletion_stays_on_record(client: Client, database: Database) ->
 
 def steps(of: str, count: int, **fields: Any) -> list[Document]:
     return [
-        {"_id": f"{of}:{number:09}", "company": COMPANY, "task": of, "number": number, "from": "created",
-         "to": "queued", "mutation": f"step{number}", "actor": "u", "at": DAY} | fields
+        {
+            "_id": f"{of}:{number:09}",
+            "company": COMPANY,
+            "task": of,
+            "number": number,
+            "from": "created",
+            "to": "queued",
+            "mutation": f"step{number}",
+            "actor": "u",
+            "at": DAY,
+        }
+        | fields
         for number in range(1, count + 1)
-    ]  # fmt: skip
+    ]
 
 
 async def test_each_task_of_a_page_has_its_own_first_page_in_one_command(
@@ -96,8 +109,11 @@ async def test_each_task_of_a_page_has_its_own_first_page_in_one_command(
     )
     found = [node["transitions"] for node in data["tasks"]["nodes"]]
     assert [[step["mutation"] for step in page["nodes"]] for page in found] == [
-        [], ["step1"], ["step1", "step2"], ["step1", "step2"],
-    ]  # fmt: skip
+        [],
+        ["step1"],
+        ["step1", "step2"],
+        ["step1", "step2"],
+    ]
     assert all([edge["node"] for edge in page["edges"]] == page["nodes"] for page in found)
     assert [page["pageInfo"]["hasNextPage"] for page in found] == [False, False, False, True]
     assert [command.get("aggregate") for command in commands.seen] == ["task", TRANSITIONS]
@@ -112,8 +128,9 @@ async def test_the_pages_of_a_history_are_the_whole(client: Client, database: Da
         data = await client.data(
             'query($size: Int, $after: String) { task(id: "t") { transitions(first: $size, after: $after) '
             "{ nodes { mutation } edges { cursor } pageInfo { startCursor endCursor hasNextPage } totalCount } } }",
-            size=size, after=after,
-        )  # fmt: skip
+            size=size,
+            after=after,
+        )
         page = data["task"]["transitions"]
         found += [step["mutation"] for step in page["nodes"]]
         cursors = [edge["cursor"] for edge in page["edges"]]
@@ -148,9 +165,12 @@ async def test_a_page_that_can_not_be_given_is_refused(client: Client, first: in
 async def test_the_history_of_another_company_is_not_seen(client: Client, database: Database) -> None:
     await database["task"].insert_many([task(_id="t", company=PUBLIC), task(_id="own", parent="foreign")])
     await database["task"].insert_one(task(_id="foreign", company=OTHER_COMPANY))
-    await database[TRANSITIONS].insert_many([
-        *steps("t", 2, company=OTHER_COMPANY), *steps("foreign", 2, company=OTHER_COMPANY),
-    ])  # fmt: skip
+    await database[TRANSITIONS].insert_many(
+        [
+            *steps("t", 2, company=OTHER_COMPANY),
+            *steps("foreign", 2, company=OTHER_COMPANY),
+        ]
+    )
     data = await client.data(
         '{ task(id: "t") { transitions { totalCount nodes { mutation } } } '
         'own: task(id: "own") { parent { id transitions { totalCount } children { totalCount } availableTransitions '
@@ -158,8 +178,11 @@ async def test_the_history_of_another_company_is_not_seen(client: Client, databa
     )
     assert data["task"]["transitions"] == {"totalCount": 0, "nodes": []}
     assert data["own"]["parent"] == {
-        "id": "foreign", "transitions": None, "children": None, "availableTransitions": None,
-    }  # fmt: skip
+        "id": "foreign",
+        "transitions": None,
+        "children": None,
+        "availableTransitions": None,
+    }
 
 
 async def test_a_step_that_is_damaged_spoils_no_other(client: Client, database: Database) -> None:
@@ -183,11 +206,15 @@ async def test_children_are_tasks_in_pages_the_newest_update_first(
 ) -> None:
     await database["user"].insert_one(user(_id="u", name="Ada"))
     times = {"a": DAY.replace(day=3), "b": DAY.replace(day=5), "c": None, "d": DAY.replace(day=4), "e": "no date"}
-    await database["task"].insert_many([
-        task(_id="p", last_update=DAY), task(_id="q"),
-        *(task(_id=id_, parent="p", user="u", last_update=time) for id_, time in times.items()),
-        task(_id="x", parent="q"), task(_id="y", parent="p", company=OTHER_COMPANY),
-    ])  # fmt: skip
+    await database["task"].insert_many(
+        [
+            task(_id="p", last_update=DAY),
+            task(_id="q"),
+            *(task(_id=id_, parent="p", user="u", last_update=time) for id_, time in times.items()),
+            task(_id="x", parent="q"),
+            task(_id="y", parent="p", company=OTHER_COMPANY),
+        ]
+    )
     query = """query($after: String) { task(id: "p") { children(first: 2, after: $after) {
       totalCount nodes { id user { name } parent { id } } pageInfo { endCursor hasNextPage hasPreviousPage } } } }"""
     found, after = [], None
@@ -203,8 +230,10 @@ async def test_children_are_tasks_in_pages_the_newest_update_first(
     assert found == ["b", "d", "a", "e", "c"]
     commands.seen.clear()
     data = await client.data("{ tasks { nodes { id children { nodes { id children { nodes { id } } } } } } }")
-    assert {node["id"]: {*ids({"_id": child["id"]} for child in node["children"]["nodes"])} for node in
-            data["tasks"]["nodes"]} == {"p": {*"abcde"}, "q": {"x"}, **{id_: set() for id_ in "abcdex"}}  # fmt: skip
+    assert {
+        node["id"]: {*ids({"_id": child["id"]} for child in node["children"]["nodes"])}
+        for node in data["tasks"]["nodes"]
+    } == {"p": {*"abcde"}, "q": {"x"}, **{id_: set() for id_ in "abcdex"}}
     assert len(commands.seen) == 3
 
 
@@ -235,9 +264,9 @@ async def test_a_page_of_any_size_costs_three_commands_more(
 ) -> None:
     await database["queue"].insert_one(queue(entries=[{"task": f"t{n}", "added": DAY} for n in range(count)]))
     await database["model"].insert_many([model(_id=f"m{n}", task=f"t{n % 7}") for n in range(count)])
-    await database["task"].insert_many([
-        task(_id=f"t{n}", parent=f"t{n % 9}", models={"output": [{"model": f"m{n}"}]}) for n in range(count)
-    ])  # fmt: skip
+    await database["task"].insert_many(
+        [task(_id=f"t{n}", parent=f"t{n % 9}", models={"output": [{"model": f"m{n}"}]}) for n in range(count)]
+    )
     commands.seen.clear()
     await client.data(f"{{ tasks(first: 500) {{ nodes {{ {AVAILABLE} again: {AVAILABLE} }} }} }}")
     asked = [command.get("aggregate") or command.get("find") for command in commands.seen]
@@ -281,10 +310,13 @@ async def test_what_is_against_a_move_is_told_and_then_so(
     client: Client, database: Database, fields: dict[str, Any], name: str, by_force: bool, reason: str
 ) -> None:
     await database["queue"].insert_one(queue(entries=[{"task": "held", "added": DAY}, "odd", {"added": DAY}]))
-    await database["model"].insert_many([
-        model(_id="made", task="maker", ready=True), model(_id="named", ready=True),
-        model(_id="public", company=PUBLIC, ready=False),
-    ])  # fmt: skip
+    await database["model"].insert_many(
+        [
+            model(_id="made", task="maker", ready=True),
+            model(_id="named", ready=True),
+            model(_id="public", company=PUBLIC, ready=False),
+        ]
+    )
     tasks = [task(**{"_id": "t"} | fields), task(_id="child", parent="parent", status="published")]
     await database["task"].insert_many(tasks)
     id_ = tasks[0]["_id"]
@@ -297,12 +329,15 @@ async def test_what_is_against_a_move_is_told_and_then_so(
         await client.data(f'mutation {{ {name}(input: {{task: "{id_}", force: true}}) {{ replayed }} }}')
 
 
-@pytest.mark.parametrize(("queues", "code"), [
-    ([], "NO_DEFAULT_QUEUE"),
-    ([queue(_id="a"), queue(_id="b")], "MULTIPLE_DEFAULT_QUEUES"),
-    ([queue(_id="a", company=OTHER_COMPANY)], "NO_DEFAULT_QUEUE"),
-    ([queue(_id="a", company=PUBLIC)], "NO_DEFAULT_QUEUE"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("queues", "code"),
+    [
+        ([], "NO_DEFAULT_QUEUE"),
+        ([queue(_id="a"), queue(_id="b")], "MULTIPLE_DEFAULT_QUEUES"),
+        ([queue(_id="a", company=OTHER_COMPANY)], "NO_DEFAULT_QUEUE"),
+        ([queue(_id="a", company=PUBLIC)], "NO_DEFAULT_QUEUE"),
+    ],
+)
 async def test_without_one_default_queue_a_queue_must_be_named(
     client: Client, database: Database, queues: list[Document], code: str
 ) -> None:
@@ -321,11 +356,13 @@ async def test_without_one_default_queue_a_queue_must_be_named(
 async def test_broken_neighbours_spoil_nothing(client: Client, database: Database) -> None:
     await database["queue"].insert_many([queue(entries=7)])
     await database["model"].insert_many([{"_id": 7, "company": COMPANY, "task": ["t"], "ready": True}])
-    await database["task"].insert_many([
-        task(_id="t", status=7, models=7, output=7, script="s", system_tags="x", last_worker=7, last_update="now"),
-        task(_id="$t", status=None, models={"output": [7, {"model": 7}, {"model": "$x"}]}, parent=["t"]),
-        {"_id": "bare", "company": COMPANY},
-    ])  # fmt: skip
+    await database["task"].insert_many(
+        [
+            task(_id="t", status=7, models=7, output=7, script="s", system_tags="x", last_worker=7, last_update="now"),
+            task(_id="$t", status=None, models={"output": [7, {"model": 7}, {"model": "$x"}]}, parent=["t"]),
+            {"_id": "bare", "company": COMPANY},
+        ]
+    )
     for id_ in ("t", "$t", "bare"):
         found = await available(client, id_)
         assert not [name for name, row in found.items() if row["allowed"]], id_

@@ -34,14 +34,21 @@ async def test_each_is_done_or_refused_by_itself(client: Client) -> None:
     assert [result["id"] for result in results] == asked["ids"]
     assert [result["succeeded"] for result in results] == [False, True, False, False, False, True]
     assert codes(answer) == [
-        "INVALID_TASK_STATUS", None, "INVALID_TASK_ID", "NO_WRITE_PERMISSION", "INVALID_TASK_ID", None,
-    ]  # fmt: skip
+        "INVALID_TASK_STATUS",
+        None,
+        "INVALID_TASK_ID",
+        "NO_WRITE_PERMISSION",
+        "INVALID_TASK_ID",
+        None,
+    ]
     assert statuses(answer) == ["CREATED", "STOPPED", None, "COMPLETED", None, "STOPPED"]
     assert [result["updated"] for result in results] == [None, 1, None, None, None, 1]
     assert results[0]["error"]["details"] == {
-        "task": bad["_id"], "status": "CREATED", "allowed": ["IN_PROGRESS", "STOPPED", "CLOSED", "FAILED"],
+        "task": bad["_id"],
+        "status": "CREATED",
+        "allowed": ["IN_PROGRESS", "STOPPED", "CLOSED", "FAILED"],
         "force": True,
-    }  # fmt: skip
+    }
     assert await client.database["task"].find_one({"_id": foreign["_id"]}) == foreign
     assert await client.database["task"].find_one({"_id": public["_id"]}) == public
 
@@ -75,8 +82,12 @@ async def test_a_hundred_are_done_and_one_more_is_refused(client: Client) -> Non
     await client.database["task"].insert_many(tasks)
     error = await client.error(STOP, input={"ids": ids(tasks)})
     assert error | {"message": ""} == {
-        "message": "", "code": "LIMIT_EXCEEDED", "limit": "ids", "maximum": 100, "actual": 101,
-    }  # fmt: skip
+        "message": "",
+        "code": "LIMIT_EXCEEDED",
+        "limit": "ids",
+        "maximum": 100,
+        "actual": 101,
+    }
     assert await client.database["task"].count_documents({"status": "stopped"}) == 0
     answer = await client.data(STOP, input={"ids": ids(tasks[:100])})
     assert statuses(answer) == ["STOPPED"] * 100
@@ -133,13 +144,25 @@ async def test_what_a_single_delete_tells_is_told_of_each(client: Client) -> Non
         """mutation($input: TaskDeleteManyInput!) { taskDeleteMany(input: $input) {
           results { id succeeded deleted updatedChildren deletedModels error { code } } } }""",
         input={"ids": [parent["_id"], "none"], "force": True},
-    )  # fmt: skip
+    )
     assert answer["taskDeleteMany"]["results"] == [
-        {"id": parent["_id"], "succeeded": True, "deleted": True, "updatedChildren": 1, "deletedModels": 1,
-         "error": None},
-        {"id": "none", "succeeded": False, "deleted": None, "updatedChildren": None, "deletedModels": None,
-         "error": {"code": "INVALID_TASK_ID"}},
-    ]  # fmt: skip
+        {
+            "id": parent["_id"],
+            "succeeded": True,
+            "deleted": True,
+            "updatedChildren": 1,
+            "deletedModels": 1,
+            "error": None,
+        },
+        {
+            "id": "none",
+            "succeeded": False,
+            "deleted": None,
+            "updatedChildren": None,
+            "deletedModels": None,
+            "error": {"code": "INVALID_TASK_ID"},
+        },
+    ]
 
 
 # -- one idempotency key for all of them -----------------------------------------------------------
@@ -189,10 +212,18 @@ async def test_a_call_of_which_all_is_refused_leaves_no_key(client: Client) -> N
 # -- bad input -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("given", [
-    {}, {"ids": None}, {"ids": [None]}, {"ids": [{}]}, {"ids": ["a"], "task": "a"},
-    {"ids": ["a"], "queue": "q"}, {"ids": ["a"], "force": "yes"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"ids": None},
+        {"ids": [None]},
+        {"ids": [{}]},
+        {"ids": ["a"], "task": "a"},
+        {"ids": ["a"], "queue": "q"},
+        {"ids": ["a"], "force": "yes"},
+    ],
+)
 async def test_what_does_not_fit_the_schema_is_refused(client: Client, given: dict[str, Any]) -> None:
     assert (await client.error(STOP, input=given))["code"] == "VALIDATION_FAILED"
 

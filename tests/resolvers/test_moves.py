@@ -31,10 +31,13 @@ def test_the_table_says_who_may_go_where() -> None:
     _, *rows = [[cell.strip() for cell in line.strip(" |").split("|")] for line in TABLE.strip().splitlines()]
     assert {name: cells for name, *cells in rows} == {
         name: [
-            _listed(move.accepted), _listed(move.clearml), move.target or "gone", "yes" if move.has_force else "no",
+            _listed(move.accepted),
+            _listed(move.clearml),
+            move.target or "gone",
+            "yes" if move.has_force else "no",
         ]
         for name, move in MOVES.items()
-    }  # fmt: skip
+    }
 
 
 def _listed(statuses: frozenset[str]) -> str:
@@ -87,7 +90,9 @@ def test_the_diagram_has_an_arrow_for_each_way_between_two_statuses() -> None:
     }
     assert drawn == {("[*]", "CREATED", "create")} | {
         (status.upper(), (move.target or "[*]").upper(), name)
-        for name, move in MOVES.items() if move.target != SAME
-        for status in move.get_accepted(CLEARML) if status != move.target
-    }  # fmt: skip
+        for name, move in MOVES.items()
+        if move.target != SAME
+        for status in move.get_accepted(CLEARML)
+        if status != move.target
+    }
     assert len({(start, end) for start, end, _ in arrows}) == len(arrows)

@@ -57,8 +57,13 @@ async def test_the_task_knows_its_worker_and_stays_queued(client: Client) -> Non
     assert found
     at = found["last_worker_report"]
     assert before <= at <= now()
-    changed = {"last_worker": "gpu:0", "last_worker_report": at, "last_update": at, "last_change": at,
-               "last_changed_by": "taskql"}  # fmt: skip
+    changed = {
+        "last_worker": "gpu:0",
+        "last_worker_report": at,
+        "last_update": at,
+        "last_change": at,
+        "last_changed_by": "taskql",
+    }
     assert found == one | changed
     left = await client.database["queue"].find_one({"_id": "q"})
     assert left == line | {"entries": [], "last_update": at}
@@ -78,9 +83,11 @@ async def test_without_a_queue_it_is_the_default_one(client: Client) -> None:
 
 
 async def test_entries_of_tasks_that_do_not_wait_are_removed_on_the_way(client: Client) -> None:
-    started, foreign, public = task(status="in_progress"), task(status="queued", company=OTHER_COMPANY), task(
-        status="queued", company=PUBLIC
-    )  # fmt: skip
+    started, foreign, public = (
+        task(status="in_progress"),
+        task(status="queued", company=OTHER_COMPANY),
+        task(status="queued", company=PUBLIC),
+    )
     waits, behind = task(status="queued"), task(status="stopped")
     line = queue(entries=entries("gone", *ids([started, foreign, public, waits, behind])))
     await client.database["task"].insert_many([started, foreign, public, waits, behind])
@@ -98,9 +105,12 @@ async def test_a_task_that_is_enqueued_leaves_the_queue_that_it_waits_in(
 ) -> None:
     """A draft that an odd document lists already leaves it, too, so that one worker gets the task."""
     await database.task.insert_one(task(_id="t", status=status, execution={"queue": "a"}))
-    await database.queue.insert_many([
-        queue(_id="a", entries=entries("other", "t"), last_update=DAY), queue(_id="b", entries=entries("first")),
-    ])  # fmt: skip
+    await database.queue.insert_many(
+        [
+            queue(_id="a", entries=entries("other", "t"), last_update=DAY),
+            queue(_id="b", entries=entries("first")),
+        ]
+    )
     client, since = beside(rules=rules), now()
     data = await client.data('mutation { taskEnqueue(input: {task: "t", queue: "b"}) { queued } }')
     assert data["taskEnqueue"]["queued"] == 1
@@ -153,15 +163,18 @@ async def test_the_same_request_again_gives_the_same_task(client: Client) -> Non
     assert await waiting(client, line["_id"]) == [tasks[1]["_id"]]
 
 
-@pytest.mark.parametrize(("given", "code"), [
-    ({}, "VALIDATION_FAILED"),
-    ({"worker": None}, "VALIDATION_FAILED"),
-    ({"worker": " "}, "VALIDATION_ERROR"),
-    ({"worker": "w", "queue": "none"}, "INVALID_QUEUE_ID"),
-    ({"worker": "w", "queue": "foreign"}, "INVALID_QUEUE_ID"),
-    ({"worker": "w", "queue": "public"}, "INVALID_QUEUE_ID"),
-    ({"worker": "w", "queue": "q", "idempotencyKey": ""}, "VALIDATION_ERROR"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({}, "VALIDATION_FAILED"),
+        ({"worker": None}, "VALIDATION_FAILED"),
+        ({"worker": " "}, "VALIDATION_ERROR"),
+        ({"worker": "w", "queue": "none"}, "INVALID_QUEUE_ID"),
+        ({"worker": "w", "queue": "foreign"}, "INVALID_QUEUE_ID"),
+        ({"worker": "w", "queue": "public"}, "INVALID_QUEUE_ID"),
+        ({"worker": "w", "queue": "q", "idempotencyKey": ""}, "VALIDATION_ERROR"),
+    ],
+)
 async def test_what_makes_no_sense_is_refused(client: Client, given: dict[str, Any], code: str) -> None:
     one = task(status="queued")
     lines = [

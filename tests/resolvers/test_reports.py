@@ -84,10 +84,17 @@ def fresh(**fields: Any) -> Document:
 async def test_points_go_on_their_curves_and_into_what_the_task_keeps(running: Client) -> None:
     await running.database["project"].insert_one(project(_id="home"))
     since = now()
-    [result] = await report(running, {"it": [
-        point(0.5, 3), point(None, 4), point(0.25, 1, timestamp="2026-01-31T13:00:00.5+01:00"),
-        point(9, 7, variant="test"),
-    ]})  # fmt: skip
+    [result] = await report(
+        running,
+        {
+            "it": [
+                point(0.5, 3),
+                point(None, 4),
+                point(0.25, 1, timestamp="2026-01-31T13:00:00.5+01:00"),
+                point(9, 7, variant="test"),
+            ]
+        },
+    )
     assert result == {"id": "it", "succeeded": True, "added": 4, "badPoints": [], "error": None, "replayed": False}
     found = await curves(running, "it")
     train = found["loss", "train"]
@@ -97,10 +104,18 @@ async def test_points_go_on_their_curves_and_into_what_the_task_keeps(running: C
     assert found["loss", "test"]["values"] == [9]
     after = await stored(running)
     assert after["last_metrics"][md5("loss")][md5("train")] == {
-        "metric": "loss", "variant": "train", "value": 0.5, "min_value": 0.25, "min_value_iteration": 1,
-        "max_value": 0.5, "max_value_iteration": 3, "first_value": 0.5, "first_value_iteration": 3, "count": 2,
+        "metric": "loss",
+        "variant": "train",
+        "value": 0.5,
+        "min_value": 0.25,
+        "min_value_iteration": 1,
+        "max_value": 0.5,
+        "max_value_iteration": 3,
+        "first_value": 0.5,
+        "first_value_iteration": 3,
+        "count": 2,
         "mean_value": 0.38,
-    }  # fmt: skip
+    }
     assert (after["last_iteration"], after["unique_metrics"]) == (7, ["loss/train", "loss/test"])
     assert after["last_update"] == after["last_change"] >= since
     assert after["last_changed_by"] == "taskql"
@@ -141,7 +156,7 @@ async def test_numbers_at_the_edge_are_kept_as_they_are(running: Client) -> None
     assert (await running.data(query))["task"] == {
         "lastIteration": ends[0],
         "lastMetrics": [{"minValue": -1.7e308, "maxValue": 1.7e308, "meanValue": None, "count": 3}],
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("kept", [ABSENT, None, [], {"x": 5}, {md5("loss"): {md5("train"): "text", "other": {}}}])
@@ -346,11 +361,21 @@ async def test_a_session_gives_what_the_reports_that_it_holds_would(
             for pair, iteration, value, at in batch
         ]
         await report(client, {one["_id"]: points})
-        lines.append(json.dumps([
-            {"type": "training_stats_scalar", "metric": pair[0], "variant": pair[1], "iter": iteration, "value": value}
-            | ({"timestamp": int(at.replace(tzinfo=UTC).timestamp() * 1000)} if at else {})
-            for pair, iteration, value, at in batch
-        ]))  # fmt: skip
+        lines.append(
+            json.dumps(
+                [
+                    {
+                        "type": "training_stats_scalar",
+                        "metric": pair[0],
+                        "variant": pair[1],
+                        "iter": iteration,
+                        "value": value,
+                    }
+                    | ({"timestamp": int(at.replace(tzinfo=UTC).timestamp() * 1000)} if at else {})
+                    for pair, iteration, value, at in batch
+                ]
+            )
+        )
     file = tmp_path_factory.mktemp("session") / f"offline-{imported}.zip"
     with ZipFile(file, "w") as archive:
         archive.writestr("task.json", json.dumps({"id": f"offline-{imported}", "name": "x", "type": "training"}))
@@ -431,10 +456,12 @@ async def test_the_curves_of_a_session_go_on(client: Client) -> None:
 
 
 async def test_of_twenty_who_report_at_once_nothing_is_lost(running: Client) -> None:
-    await asyncio.gather(*(
-        report(running, {"it": [point(number + step / 100, 60 * number + step) for step in range(60)]})
-        for number in range(20)
-    ))  # fmt: skip
+    await asyncio.gather(
+        *(
+            report(running, {"it": [point(number + step / 100, 60 * number + step) for step in range(60)]})
+            for number in range(20)
+        )
+    )
     curve = (await curves(running, "it"))["loss", "train"]
     assert sorted(curve["values"]) == [number + step / 100 for number in range(20) for step in range(60)]
     after = await stored(running)
@@ -478,22 +505,35 @@ async def test_a_deleted_task_leaves_no_curve(running: Client) -> None:
 
 
 async def test_each_task_is_reported_or_refused_by_itself(running: Client) -> None:
-    refused = [fresh(_id="published", status="published"), fresh(_id="publishing", status="publishing"),
-               fresh(_id="foreign", company=OTHER_COMPANY), fresh(_id="public", company=PUBLIC)]  # fmt: skip
+    refused = [
+        fresh(_id="published", status="published"),
+        fresh(_id="publishing", status="publishing"),
+        fresh(_id="foreign", company=OTHER_COMPANY),
+        fresh(_id="public", company=PUBLIC),
+    ]
     await running.database["task"].insert_many([*refused, fresh(_id="last")])
     names = ["published", "foreign", "it", "publishing", "none", "public", "last"]
     results = await report(running, {name: [point()] for name in names})
     assert [result["id"] for result in results] == names
     codes = [result["error"] and result["error"]["code"] for result in results]
-    assert codes == ["INVALID_TASK_STATUS", "INVALID_TASK_ID", None, "INVALID_TASK_STATUS", "INVALID_TASK_ID",
-                     "NO_WRITE_PERMISSION", None]  # fmt: skip
+    assert codes == [
+        "INVALID_TASK_STATUS",
+        "INVALID_TASK_ID",
+        None,
+        "INVALID_TASK_STATUS",
+        "INVALID_TASK_ID",
+        "NO_WRITE_PERMISSION",
+        None,
+    ]
     assert [(result["succeeded"], result["added"]) for result in results] == [
         (code is None, int(code is None)) for code in codes
     ]
     assert results[0]["error"]["details"] == {
-        "task": "published", "status": "PUBLISHED", "force": False,
+        "task": "published",
+        "status": "PUBLISHED",
+        "force": False,
         "allowed": ["CREATED", "QUEUED", "IN_PROGRESS", "STOPPED", "CLOSED", "FAILED", "COMPLETED", "UNKNOWN"],
-    }  # fmt: skip
+    }
     assert await running.database[SERIES].distinct("task") == ["it", "last"]
     for one in refused:
         assert await running.database["task"].find_one({"_id": one["_id"]}) == one
@@ -548,8 +588,9 @@ async def test_there_is_room_for_so_many_curves_and_no_more(client: Client) -> N
     [first] = await report(client, {"it": [known, gap, point(2), full, full, known]})
     assert (first["succeeded"], first["added"]) == (True, 4)
     assert [(one["index"], one["field"], one["code"]) for one in first["badPoints"]] == [
-        (3, "variant", "LIMIT_EXCEEDED"), (4, "variant", "LIMIT_EXCEEDED"),
-    ]  # fmt: skip
+        (3, "variant", "LIMIT_EXCEEDED"),
+        (4, "variant", "LIMIT_EXCEEDED"),
+    ]
     assert first["badPoints"][0]["message"] == ("The maximum is 2000 series of a task; eval of loss is one more.")
     assert (await curves(client, "it")).keys() == {("m", "0"), ("loss", "gap"), ("loss", "train")}
 
@@ -610,8 +651,12 @@ async def test_ten_thousand_points_are_taken_and_one_more_is_refused_unseen(
     ):
         error = await running.error(mutation("metricsReport", RESULT), input={"reports": reports})
         assert error | {"message": ""} == {
-            "message": "", "code": "LIMIT_EXCEEDED", "limit": limit, "maximum": maximum, "actual": actual,
-        }  # fmt: skip
+            "message": "",
+            "code": "LIMIT_EXCEEDED",
+            "limit": limit,
+            "maximum": maximum,
+            "actual": actual,
+        }
     assert commands.seen == []
     results = await report(running, {"it": points, "other": points})
     assert [result["added"] for result in results] == [5000, 5000]
@@ -623,11 +668,25 @@ async def test_a_task_is_reported_once_in_a_request(running: Client) -> None:
     assert (error["code"], error["field"], error["task"]) == ("DATA_VALIDATION_ERROR", "reports", "it")
 
 
-@pytest.mark.parametrize("bad", [
-    {"metric": None}, {"metric": 5}, {"variant": ABSENT}, {"iteration": 2**63}, {"iteration": 1.5}, {"iteration": "1"},
-    {"value": "0.5"}, {"value": True}, {"value": {}}, {"timestamp": "yesterday"}, {"timestamp": 1_790_000_000_000},
-    {"timestamp": "2026-01-31T12:00:00"}, {"iter": 1},
-], ids=" ".join)  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"metric": None},
+        {"metric": 5},
+        {"variant": ABSENT},
+        {"iteration": 2**63},
+        {"iteration": 1.5},
+        {"iteration": "1"},
+        {"value": "0.5"},
+        {"value": True},
+        {"value": {}},
+        {"timestamp": "yesterday"},
+        {"timestamp": 1_790_000_000_000},
+        {"timestamp": "2026-01-31T12:00:00"},
+        {"iter": 1},
+    ],
+    ids=" ".join,
+)
 async def test_what_is_not_of_its_type_refuses_the_request_and_says_where(running: Client, bad: Document) -> None:
     wrong = {name: value for name, value in (point() | bad).items() if value is not ABSENT}
     error = await refusal(running, "metricsReport", reports=[{"task": "it", "points": [point(), wrong]}])
@@ -638,10 +697,12 @@ async def test_what_is_not_of_its_type_refuses_the_request_and_says_where(runnin
 @pytest.mark.parametrize("value", ["1e400", "-1e400", "NaN", "Infinity"])
 async def test_json_with_what_is_no_number_is_refused(running: Client, value: str) -> None:
     before = await everything(running.database)
-    asked = json.dumps({
-        "query": mutation("metricsReport", RESULT),
-        "variables": {"input": {"reports": [{"task": "it", "points": [point(12345)]}]}},
-    })  # fmt: skip
+    asked = json.dumps(
+        {
+            "query": mutation("metricsReport", RESULT),
+            "variables": {"input": {"reports": [{"task": "it", "points": [point(12345)]}]}},
+        }
+    )
     json_type = {"content-type": "application/json"}
     answer = await running.http.post("/graphql", content=asked.replace("12345", value), headers=json_type)
     assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"

@@ -32,9 +32,10 @@ def test_every_rule_is_in_force_by_one_switch() -> None:
 async def test_the_parent_of_a_task_is_completed(client: Client, lax: Client, status: str) -> None:
     await client.database["task"].insert_many([task(_id="p", status=status), task(_id="t", status="created")])
     asked: list[tuple[str, dict[str, Any]]] = [
-        ("taskCreate", {"name": "abc", "type": "TRAINING"}), ("taskEdit", {"task": "t"}),
+        ("taskCreate", {"name": "abc", "type": "TRAINING"}),
+        ("taskEdit", {"task": "t"}),
         ("taskClone", {"task": "t", "name": "another"}),
-    ]  # fmt: skip
+    ]
     for name, values in asked:
         if status == "completed":
             await change(client, name, "task { parentId }", parent="p", **values)
@@ -54,9 +55,11 @@ async def test_the_project_of_a_task_exists(client: Client, lax: Client, missing
     await client.database["project"].insert_one(project(_id="foreign", company=OTHER_COMPANY))
     await client.database["task"].insert_one(task(_id="t", status="created"))
     asked: list[tuple[str, dict[str, Any]]] = [
-        ("taskCreate", {"name": "abc", "type": "TRAINING"}), ("taskEdit", {"task": "t"}), ("taskUpdate", {"task": "t"}),
+        ("taskCreate", {"name": "abc", "type": "TRAINING"}),
+        ("taskEdit", {"task": "t"}),
+        ("taskUpdate", {"task": "t"}),
         ("taskClone", {"task": "t", "name": "another"}),
-    ]  # fmt: skip
+    ]
     for name, values in asked:
         error = await refusal(client, name, project=missing, **values)
         assert (error["code"], error["field"], error["project"]) == ("INVALID_PROJECT_ID", "project", missing)
@@ -66,8 +69,19 @@ async def test_the_project_of_a_task_exists(client: Client, lax: Client, missing
 
 # -- output goes to known places -------------------------------------------------------------------
 
-KNOWN = ("/data", "results/run", "C:\\data", "\\\\host\\share", "file:///data", "s3://b", "gs://b/x", "azure://a/b",
-         "http://h/x", "HTTPS://h/x", "/data with: a colon")  # fmt: skip
+KNOWN = (
+    "/data",
+    "results/run",
+    "C:\\data",
+    "\\\\host\\share",
+    "file:///data",
+    "s3://b",
+    "gs://b/x",
+    "azure://a/b",
+    "http://h/x",
+    "HTTPS://h/x",
+    "/data with: a colon",
+)
 UNKNOWN = ("ftp://h/x", "hdfs://h/x", "mailto:x", "s3:b", "nowhere", "", "javascript:alert(1)", "file:/data")
 
 
@@ -105,9 +119,11 @@ def test_a_storage_is_the_beginning_of_a_destination() -> None:
 # -- names -----------------------------------------------------------------------------------------
 
 WAYS_TO_A_NAME: dict[str, dict[str, Any]] = {
-    "taskCreate": {"type": "TRAINING"}, "taskUpdate": {"task": "draft"}, "taskEdit": {"task": "draft"},
+    "taskCreate": {"type": "TRAINING"},
+    "taskUpdate": {"task": "draft"},
+    "taskEdit": {"task": "draft"},
     "taskClone": {"task": "draft"},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("way", WAYS_TO_A_NAME)
@@ -167,10 +183,14 @@ async def test_another_companys_names_are_no_matter(client: Client) -> None:
     assert await change(client, "taskCreate", "id", name="the one", type="TRAINING")
 
 
-@pytest.mark.parametrize(("name", "values"), [
-    ("taskCreate", {"name": "the one", "type": "TRAINING"}), ("projectCreate", {"name": "the one"}),
-    ("queueCreate", {"name": "the one"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("taskCreate", {"name": "the one", "type": "TRAINING"}),
+        ("projectCreate", {"name": "the one"}),
+        ("queueCreate", {"name": "the one"}),
+    ],
+)
 async def test_of_fifty_at_once_one_gets_the_name(client: Client, name: str, values: dict[str, Any]) -> None:
     asked = [client.answer(mutation(name, "id"), input=values) for _ in range(50)]
     answers = await asyncio.gather(*asked)

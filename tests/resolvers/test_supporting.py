@@ -25,9 +25,12 @@ async def all_of(client: Client, collection: str) -> dict[str, Document]:
 
 async def test_a_project_is_made_with_those_around_it(client: Client) -> None:
     values = {
-        "name": " vision / digits/mnist ", "description": "Handwriting", "tags": ["x"], "systemTags": ["hidden"],
+        "name": " vision / digits/mnist ",
+        "description": "Handwriting",
+        "tags": ["x"],
+        "systemTags": ["hidden"],
         "defaultOutputDestination": "s3://bucket",
-    }  # fmt: skip
+    }
     payload = await change(client, "projectCreate", PROJECT, **values)
     found = await all_of(client, "project")
     assert found.keys() == {"vision", "vision/digits", "vision/digits/mnist"}
@@ -37,9 +40,14 @@ async def test_a_project_is_made_with_those_around_it(client: Client) -> None:
     assert [one.get("parent") for one in (outer, middle, inner)] == [None, outer["_id"], middle["_id"]]
     assert (outer["description"], outer["tags"]) == ("", [])
     assert payload["project"] == {
-        **values, "name": "vision/digits/mnist", "id": payload["id"], "parentId": middle["_id"],
-        "path": [outer["_id"], middle["_id"]], "userId": "taskql", "companyId": inner["company"],
-    }  # fmt: skip
+        **values,
+        "name": "vision/digits/mnist",
+        "id": payload["id"],
+        "parentId": middle["_id"],
+        "path": [outer["_id"], middle["_id"]],
+        "userId": "taskql",
+        "companyId": inner["company"],
+    }
 
 
 async def test_projects_that_are_there_are_used(client: Client) -> None:
@@ -76,9 +84,12 @@ async def test_a_public_project_inside_a_project_of_the_company_has_its_name_alo
 
 
 async def test_a_project_that_stood_beside_a_public_one_before_still_takes_projects_inside(client: Client) -> None:
-    await client.database["project"].insert_many([
-        project(_id="public", name="vision", company=PUBLIC), project(_id="own", name="vision"),
-    ])  # fmt: skip
+    await client.database["project"].insert_many(
+        [
+            project(_id="public", name="vision", company=PUBLIC),
+            project(_id="own", name="vision"),
+        ]
+    )
     payload = await change(client, "projectCreate", PROJECT, name="vision/digits")
     assert payload["project"]["path"] == ["own"]
 
@@ -97,12 +108,24 @@ SLASH = "name: a slash separates the names of two projects; remove one that has 
 SHORT = "name: a name has at least 3 characters, not counting the blanks around it"
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("", f"{SHORT}; '' has 0."), ("  ", f"{SHORT}; '' has 0."), ("ab", f"{SHORT}; 'ab' has 2."),
-    (" ab ", f"{SHORT}; 'ab' has 2."), ("ab/digits", f"{SHORT}; 'ab' has 2."), ("\t\n", f"{SHORT}; '' has 0."),
-    ("/", f"{SHORT}; '' has 0."), (" / ", f"{SHORT}; '' has 0."), ("/vision", SLASH), ("vision/", SLASH),
-    ("vision//digits", SLASH), ("vision/ /digits", SLASH), ("a/", SLASH),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", f"{SHORT}; '' has 0."),
+        ("  ", f"{SHORT}; '' has 0."),
+        ("ab", f"{SHORT}; 'ab' has 2."),
+        (" ab ", f"{SHORT}; 'ab' has 2."),
+        ("ab/digits", f"{SHORT}; 'ab' has 2."),
+        ("\t\n", f"{SHORT}; '' has 0."),
+        ("/", f"{SHORT}; '' has 0."),
+        (" / ", f"{SHORT}; '' has 0."),
+        ("/vision", SLASH),
+        ("vision/", SLASH),
+        ("vision//digits", SLASH),
+        ("vision/ /digits", SLASH),
+        ("a/", SLASH),
+    ],
+)
 async def test_a_name_that_no_project_can_have_is_refused_with_the_reason(
     client: Client, name: str, message: str
 ) -> None:
@@ -111,8 +134,11 @@ async def test_a_name_that_no_project_can_have_is_refused_with_the_reason(
 
 
 LEAST: dict[str, dict[str, Any]] = {
-    "projectCreate": {}, "queueCreate": {}, "modelCreate": {"uri": "x"}, "taskCreate": {"type": "TRAINING"},
-}  # fmt: skip
+    "projectCreate": {},
+    "queueCreate": {},
+    "modelCreate": {"uri": "x"},
+    "taskCreate": {"type": "TRAINING"},
+}
 
 
 @pytest.mark.parametrize("mutation", LEAST)
@@ -161,20 +187,30 @@ async def test_of_fifty_that_make_one_tree_all_share_its_top(client: Client) -> 
 
 async def test_a_queue_is_made_empty(client: Client) -> None:
     payload = await change(
-        client, "queueCreate", "id replayed queue { id name tags systemTags entries { position } }",
-        name=" fast ", tags=["gpu"], systemTags=["x"],
-    )  # fmt: skip
+        client,
+        "queueCreate",
+        "id replayed queue { id name tags systemTags entries { position } }",
+        name=" fast ",
+        tags=["gpu"],
+        systemTags=["x"],
+    )
     assert payload == {
-        "id": payload["id"], "replayed": False,
+        "id": payload["id"],
+        "replayed": False,
         "queue": {"id": payload["id"], "name": "fast", "tags": ["gpu"], "systemTags": ["x"], "entries": []},
-    }  # fmt: skip
+    }
 
 
 async def test_a_task_goes_into_a_queue_that_was_made(client: Client) -> None:
     await client.database["task"].insert_one(task(_id="t", status="created"))
     made = await change(client, "queueCreate", "id", name="fast")
-    payload = await change(client, "taskEnqueue", "task { execution { queue { name entries { task { id } } } } }",
-                           task="t", queue=made["id"])  # fmt: skip
+    payload = await change(
+        client,
+        "taskEnqueue",
+        "task { execution { queue { name entries { task { id } } } } }",
+        task="t",
+        queue=made["id"],
+    )
     assert payload["task"]["execution"]["queue"] == {"name": "fast", "entries": [{"task": {"id": "t"}}]}
 
 
@@ -192,10 +228,16 @@ async def test_a_model_is_what_was_asked_for(client: Client) -> None:
     await client.database["model"].insert_one(model(_id="m"))
     await client.database["task"].insert_one(task(_id="t"))
     values: dict[str, Any] = {
-        "name": "digits net", "uri": "s3://x", "framework": "PyTorch", "comment": "c", "tags": ["x"],
-        "systemTags": ["y"], "ready": True, "design": {"a.b": {"$c": 1}, "lambda_": 2},
+        "name": "digits net",
+        "uri": "s3://x",
+        "framework": "PyTorch",
+        "comment": "c",
+        "tags": ["x"],
+        "systemTags": ["y"],
+        "ready": True,
+        "design": {"a.b": {"$c": 1}, "lambda_": 2},
         "labels": [{"key": "a.b", "value": 1}, {"key": "$x", "value": 2}],
-    }  # fmt: skip
+    }
     payload = await change(client, "modelCreate", MODEL, project="p", parent="m", task="t", **values)
     shown = payload["model"]
     assert shown["id"] == payload["id"]
@@ -212,17 +254,26 @@ async def test_models_may_share_a_name_and_are_drafts_until_told_otherwise(clien
     assert made[0]["id"] != made[1]["id"]
 
 
-@pytest.mark.parametrize(("bad", "code"), [
-    ({"name": "x"}, "DATA_VALIDATION_ERROR"), ({"project": "no"}, "INVALID_PROJECT_ID"),
-    ({"project": "public"}, "NO_WRITE_PERMISSION"), ({"project": "foreign"}, "INVALID_PROJECT_ID"),
-    ({"parent": "no"}, "INVALID_MODEL_ID"), ({"parent": "foreign"}, "INVALID_MODEL_ID"),
-    ({"task": "no"}, "INVALID_TASK_ID"), ({"task": "foreign"}, "INVALID_TASK_ID"),
-    ({"labels": [{"key": "x", "value": 1}, {"key": "x", "value": 2}]}, "DATA_VALIDATION_ERROR"),
-    ({"labels": [{"key": "", "value": 1}]}, "DATA_VALIDATION_ERROR"),
-    ({"labels": [{"key": "x"}]}, "DATA_VALIDATION_ERROR"),
-    ({"design": {"": 1}}, "DATA_VALIDATION_ERROR"), ({"design": []}, "VALIDATION_FAILED"),
-    ({"uri": None}, "VALIDATION_FAILED"), ({"ready": "yes"}, "VALIDATION_FAILED"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        ({"name": "x"}, "DATA_VALIDATION_ERROR"),
+        ({"project": "no"}, "INVALID_PROJECT_ID"),
+        ({"project": "public"}, "NO_WRITE_PERMISSION"),
+        ({"project": "foreign"}, "INVALID_PROJECT_ID"),
+        ({"parent": "no"}, "INVALID_MODEL_ID"),
+        ({"parent": "foreign"}, "INVALID_MODEL_ID"),
+        ({"task": "no"}, "INVALID_TASK_ID"),
+        ({"task": "foreign"}, "INVALID_TASK_ID"),
+        ({"labels": [{"key": "x", "value": 1}, {"key": "x", "value": 2}]}, "DATA_VALIDATION_ERROR"),
+        ({"labels": [{"key": "", "value": 1}]}, "DATA_VALIDATION_ERROR"),
+        ({"labels": [{"key": "x"}]}, "DATA_VALIDATION_ERROR"),
+        ({"design": {"": 1}}, "DATA_VALIDATION_ERROR"),
+        ({"design": []}, "VALIDATION_FAILED"),
+        ({"uri": None}, "VALIDATION_FAILED"),
+        ({"ready": "yes"}, "VALIDATION_FAILED"),
+    ],
+)
 async def test_a_model_that_can_not_be_is_not_stored(client: Client, bad: dict[str, Any], code: str) -> None:
     for company, id_ in ((OTHER_COMPANY, "foreign"), (PUBLIC, "public")):
         own = {"_id": id_, "company": company}

@@ -87,10 +87,13 @@ def value_at(document: Any, path: str) -> Any:
 STOP = 'mutation { taskStop(input: {task: "t"}) { task { status statusMessage } } }'
 
 
-@pytest.mark.parametrize(("silence", "status"), [
-    (timedelta(minutes=9, seconds=45), "IN_PROGRESS"),
-    (timedelta(minutes=10, seconds=10), "STOPPED"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("silence", "status"),
+    [
+        (timedelta(minutes=9, seconds=45), "IN_PROGRESS"),
+        (timedelta(minutes=10, seconds=10), "STOPPED"),
+    ],
+)
 async def test_a_worker_is_alive_for_ten_minutes_after_its_last_report(
     client: Client, database: Database, silence: timedelta, status: str
 ) -> None:
@@ -118,10 +121,12 @@ async def test_a_task_without_a_worker_that_listens_stops_at_once(
 async def test_children_and_models_of_others_are_no_reason_to_refuse_a_move(
     client: Client, database: Database, mutation: str, status: str, company: str
 ) -> None:
-    await database.task.insert_many([
-        task(_id="t", status=status, models={"input": [], "output": [{"model": "named"}]}),
-        task(_id="child", company=company, parent="t", status="published"),
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [
+            task(_id="t", status=status, models={"input": [], "output": [{"model": "named"}]}),
+            task(_id="child", company=company, parent="t", status="published"),
+        ]
+    )
     models = [model(_id=id_, company=company, task=of, ready=True) for id_, of in (("made", "t"), ("named", None))]
     await database.model.insert_many(models)
     await client.data(f'mutation {{ {mutation}(input: {{task: "t"}}) {{ replayed }} }}')
@@ -138,12 +143,15 @@ def maker(*models: str) -> Document:
     return task(_id="t", status="completed", models={"input": [], "output": [{"model": id_} for id_ in models]})
 
 
-@pytest.mark.parametrize(("given", "is_ready"), [
-    ({"publishModel": True}, True),
-    ({"publishModel": False}, False),
-    ({"publishModel": None}, True),
-    ({}, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "is_ready"),
+    [
+        ({"publishModel": True}, True),
+        ({"publishModel": False}, False),
+        ({"publishModel": None}, True),
+        ({}, True),
+    ],
+)
 async def test_publishing_makes_the_last_model_ready_unless_publish_model_is_false(
     client: Client, database: Database, given: Document, is_ready: bool
 ) -> None:
@@ -151,8 +159,9 @@ async def test_publishing_makes_the_last_model_ready_unless_publish_model_is_fal
     await database.model.insert_many([model(_id=id_, task="t", ready=False) for id_ in ("first", "last")])
     assert (await client.data(PUBLISH, input={"task": "t"} | given))["taskPublish"]["task"]["status"] == "PUBLISHED"
     assert {found["_id"]: found["ready"] for found in await database.model.find().to_list()} == {
-        "first": False, "last": is_ready,
-    }  # fmt: skip
+        "first": False,
+        "last": is_ready,
+    }
 
 
 @pytest.mark.parametrize("company", [PUBLIC, COMPANY, None], ids=["public", "own", "missing"])

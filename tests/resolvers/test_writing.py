@@ -27,8 +27,14 @@ def those_of(company: str, about: str) -> dict[str, list[Document]]:
     item = [{"name": "m", "model": "model", "updated": DAY}]
     return {
         "task": [
-            task(_id=f"{own} child", company=company, parent=about, status="published", project="home",
-                 models={"input": item, "output": item}),
+            task(
+                _id=f"{own} child",
+                company=company,
+                parent=about,
+                status="published",
+                project="home",
+                models={"input": item, "output": item},
+            ),
             task(_id=own, company=company, status="queued", project="home"),
         ],
         "model": [
@@ -43,11 +49,20 @@ def those_of(company: str, about: str) -> dict[str, list[Document]]:
         "task__trash": [task(_id=f"{own} trash", company=company)],
         "taskql_transition": [{"_id": f"{own}:1", "task": about, "company": company, "number": 7}],
         "taskql_key": [{"_id": f"{own} key", "company": company, "request": "r", "answer": b"{}", "at": now()}],
-        "taskql_series": [{
-            "_id": f"{about}/{own}", "company": company, "task": about, "metric": "a name", "variant": "a name",
-            "number": 0, "points": 0, "is_last": True, "chunks": [],
-        }],
-    }  # fmt: skip
+        "taskql_series": [
+            {
+                "_id": f"{about}/{own}",
+                "company": company,
+                "task": about,
+                "metric": "a name",
+                "variant": "a name",
+                "number": 0,
+                "points": 0,
+                "is_last": True,
+                "chunks": [],
+            }
+        ],
+    }
 
 
 async def of_others(client: Client) -> dict[str, list[Document]]:
@@ -60,9 +75,16 @@ async def shared(client: Client) -> Client:
     """A task of ours that is named, by others, wherever something can be named."""
     outputs = [{"name": "m", "model": f"{own} draft", "updated": DAY} for own in OWNERS.values()]
     await client.database["task"].insert_one(
-        task(_id="it", status="queued", project="foreign home", parent="foreign", started=None,
-             models={"input": [], "output": outputs}, script={"repository": "r", "entry_point": "e"})
-    )  # fmt: skip
+        task(
+            _id="it",
+            status="queued",
+            project="foreign home",
+            parent="foreign",
+            started=None,
+            models={"input": [], "output": outputs},
+            script={"repository": "r", "entry_point": "e"},
+        )
+    )
     await client.database["queue"].insert_one(queue(_id="line", entries=[{"task": "it", "added": DAY}]))
     for company in OWNERS:
         for name, documents in those_of(company, "it").items():
@@ -86,8 +108,15 @@ async def test_no_mutation_changes_what_others_have(shared: Client, mutation: st
     "mutation",
     [name for name in MUTATIONS if "task" in {field.name for field in load().get_object(f"{name}_input").fields}],
 )
-@pytest.mark.parametrize(("id_", "code"), [("foreign", "INVALID_TASK_ID"), ("public", "NO_WRITE_PERMISSION"),
-                                           ("none", "INVALID_TASK_ID"), ("", "INVALID_TASK_ID")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("id_", "code"),
+    [
+        ("foreign", "INVALID_TASK_ID"),
+        ("public", "NO_WRITE_PERMISSION"),
+        ("none", "INVALID_TASK_ID"),
+        ("", "INVALID_TASK_ID"),
+    ],
+)
 async def test_a_task_of_others_is_refused_and_a_foreign_one_is_as_none(
     shared: Client, mutation: str, id_: str, code: str
 ) -> None:

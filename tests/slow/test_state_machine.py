@@ -20,9 +20,12 @@ from tests.support.factories import ABSENT, PUBLIC, Document, model, project, qu
 STEPS = 50
 EXAMPLES = 50 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 5
 GENERATED = settings(
-    phases=[Phase.generate], max_examples=EXAMPLES, deadline=None, database=None,
+    phases=[Phase.generate],
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
     suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+)
 
 MOVES = (
     "Started",
