@@ -1,4 +1,4 @@
-"""Filters: what each becomes as a query, and which rows it finds."""
+"""Filters: the query of each, and the rows that it finds."""
 
 import itertools
 import re
@@ -37,7 +37,7 @@ def build_query(filter_: Filter) -> Query:
     return write_query(FILTER_TYPE.parse(filter_), FILTER_TYPE, {})
 
 
-async def found(client: Client, filter_: Filter | None) -> list[str]:
+async def find_ids(client: Client, filter_: Filter | None) -> list[str]:
     tasks = (await client.data(FIND, filter=filter_))["tasks"]
     assert tasks["totalCount"] == len(tasks["nodes"])
     return [node["id"] for node in tasks["nodes"]]
@@ -47,7 +47,7 @@ async def found(client: Client, filter_: Filter | None) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("filter_", "expected"),
     [
         ({}, {}),
         ({"id": ["a", "b"]}, {"_id": {"$in": ["a", "b"]}}),
@@ -101,11 +101,11 @@ async def found(client: Client, filter_: Filter | None) -> list[str]:
         ({"is_set": ["status"]}, {"status": {"$type": "string", **NO_LIST}}),
     ],
 )
-def test_a_filter_becomes_a_query(given: Filter, expected: Filter) -> None:
-    assert build_query(given) == expected
+def test_a_filter_becomes_a_query(filter_: Filter, expected: Filter) -> None:
+    assert build_query(filter_) == expected
 
 
-NOTHING: list[Filter] = [
+EMPTY_FILTERS: list[Filter] = [
     *(
         {name: None}
         for name in (
@@ -163,10 +163,10 @@ NOTHING: list[Filter] = [
 ]
 
 
-async def test_what_is_null_or_empty_asks_for_nothing(client: Client, database: Database) -> None:
+async def test_null_and_empty_values_match_everything(client: Client, database: Database) -> None:
     await database.task.insert_many([{"_id": "bare", "company": COMPANY}, task(_id="full")])
-    for nothing in (None, {}, *NOTHING):
-        assert await found(client, nothing) == ["bare", "full"], nothing
+    for empty in (None, {}, *EMPTY_FILTERS):
+        assert await find_ids(client, empty) == ["bare", "full"], empty
 
 
 def test_patterns_reach_every_text_of_a_task_by_its_name_in_the_api() -> None:
@@ -214,29 +214,30 @@ TAGGED = {
 }
 
 
-def has(tags: Any, tag: str) -> bool:
+def has_tag(tags: Any, tag: str) -> bool:
     return tag in tags if isinstance(tags, list) else tags == tag
 
 
 @pytest.mark.parametrize(("name", "stored"), [("tags", "tags"), ("systemTags", "system_tags")])
-async def test_tags_include_one_of_them_and_exclude_all_behind_a_minus(
+async def test_tags_include_any_and_exclude_all_after_a_minus(
     client: Client, database: Database, name: str, stored: str
 ) -> None:
     await database.task.insert_many([task(_id=id_, **{stored: tags}) for id_, tags in TAGGED.items()])
     tokens = ["x", "y", "-x", "-y", "--x", "-", "", "missing"]
-    for asked in [*itertools.product(tokens), *itertools.permutations(tokens, 2), ("x", "z", "-y"), ("x", "x", "-x")]:
-        includes = [tag for tag in asked if not tag.startswith("-")]
-        excludes = [tag[1:] for tag in asked if tag.startswith("-")]
+    for values in [*itertools.product(tokens), *itertools.permutations(tokens, 2), ("x", "z", "-y"), ("x", "x", "-x")]:
+        includes = [tag for tag in values if not tag.startswith("-")]
+        excludes = [tag[1:] for tag in values if tag.startswith("-")]
         expected = [
             id_
             for id_, tags in TAGGED.items()
-            if (not includes or any(has(tags, tag) for tag in includes)) and not any(has(tags, tag) for tag in excludes)
+            if (not includes or any(has_tag(tags, tag) for tag in includes))
+            and not any(has_tag(tags, tag) for tag in excludes)
         ]
-        assert await found(client, {name: list(asked)}) == expected, asked
+        assert await find_ids(client, {name: list(values)}) == expected, values
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("values", "expected"),
     [
         (["x", "z"], "acdj"),
         (["-x"], "bdefghik"),
@@ -248,15 +249,15 @@ async def test_tags_include_one_of_them_and_exclude_all_behind_a_minus(
     ],
 )
 async def test_tags_follow_the_table_of_the_reference(
-    client: Client, database: Database, asked: list[str], expected: str
+    client: Client, database: Database, values: list[str], expected: str
 ) -> None:
     await database.task.insert_many([task(_id=id_, tags=tags) for id_, tags in TAGGED.items()])
-    assert await found(client, {"tags": asked}) == list(expected)
+    assert await find_ids(client, {"tags": values}) == list(expected)
 
 
 @pytest.mark.parametrize("name", ["user", "project"])
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("values", "expected"),
     [
         (["x"], "a"),
         (["x", "y"], "ab"),
@@ -270,15 +271,15 @@ async def test_tags_follow_the_table_of_the_reference(
     ],
 )
 async def test_ids_of_users_and_projects_are_exact_and_a_minus_also_finds_tasks_without_one(
-    client: Client, database: Database, name: str, asked: list[str], expected: str
+    client: Client, database: Database, name: str, values: list[str], expected: str
 ) -> None:
-    values = {"a": "x", "b": "y", "c": None, "d": ABSENT}
-    await database.task.insert_many([task(_id=id_, **{name: value}) for id_, value in values.items()])
-    assert await found(client, {name: asked}) == list(expected)
+    stored = {"a": "x", "b": "y", "c": None, "d": ABSENT}
+    await database.task.insert_many([task(_id=id_, **{name: value}) for id_, value in stored.items()])
+    assert await find_ids(client, {name: values}) == list(expected)
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("values", "expected"),
     [
         (["a"], "a"),
         (["b", "a", "b"], "ab"),
@@ -291,13 +292,13 @@ async def test_ids_of_users_and_projects_are_exact_and_a_minus_also_finds_tasks_
         (["missing"], ""),
     ],
 )
-async def test_ids_are_exact(client: Client, database: Database, asked: list[str], expected: str) -> None:
+async def test_ids_are_exact(client: Client, database: Database, values: list[str], expected: str) -> None:
     await database.task.insert_many([task(_id=id_) for id_ in "abc"])
-    assert await found(client, {"id": asked}) == list(expected)
+    assert await find_ids(client, {"id": values}) == list(expected)
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("values", "expected"),
     [
         (["training"], "a"),
         (["TRAINING", "Testing"], "ab"),
@@ -309,15 +310,15 @@ async def test_ids_are_exact(client: Client, database: Database, asked: list[str
     ],
 )
 async def test_types_compare_in_upper_and_lower_case(
-    client: Client, database: Database, asked: list[str], expected: str
+    client: Client, database: Database, values: list[str], expected: str
 ) -> None:
     types = {"a": "training", "b": "testing", "c": "data_processing", "d": ABSENT, "e": "hologram"}
     await database.task.insert_many([task(_id=id_, type=type_) for id_, type_ in types.items()])
-    assert await found(client, {"type": asked}) == list(expected)
+    assert await find_ids(client, {"type": values}) == list(expected)
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("values", "expected"),
     [
         (["CREATED"], "a"),
         (["CREATED", "IN_PROGRESS"], "ab"),
@@ -325,25 +326,23 @@ async def test_types_compare_in_upper_and_lower_case(
         (["CREATED", "CREATED"], "a"),
     ],
 )
-async def test_statuses_are_alternatives(client: Client, database: Database, asked: list[str], expected: str) -> None:
+async def test_statuses_are_alternatives(client: Client, database: Database, values: list[str], expected: str) -> None:
     statuses = {"a": "created", "b": "in_progress", "c": "melted", "d": ABSENT}
     await database.task.insert_many([task(_id=id_, status=status) for id_, status in statuses.items()])
-    assert await found(client, {"status": asked}) == list(expected)
+    assert await find_ids(client, {"status": values}) == list(expected)
 
 
-@pytest.mark.parametrize(("asked", "expected"), [("p", "a"), ("-p", "b"), ("", "c"), ("P", ""), ("x", "")])
-async def test_a_parent_is_exactly_the_one_asked_for(
-    client: Client, database: Database, asked: str, expected: str
-) -> None:
+@pytest.mark.parametrize(("parent_id", "expected"), [("p", "a"), ("-p", "b"), ("", "c"), ("P", ""), ("x", "")])
+async def test_a_parent_matches_exactly(client: Client, database: Database, parent_id: str, expected: str) -> None:
     parents = {"a": "p", "b": "-p", "c": "", "d": None, "e": ABSENT}
     await database.task.insert_many([task(_id=id_, parent=parent) for id_, parent in parents.items()])
-    assert await found(client, {"parent": asked}) == list(expected)
+    assert await find_ids(client, {"parent": parent_id}) == list(expected)
 
 
 @pytest.mark.parametrize("single", ["x", 5])
 async def test_one_value_stands_for_a_list_of_one(client: Client, database: Database, single: Any) -> None:
     await database.task.insert_many([task(_id="a", user=str(single)), task(_id="b")])
-    assert await found(client, {"user": single}) == ["a"]
+    assert await find_ids(client, {"user": single}) == ["a"]
 
 
 # -- patterns --------------------------------------------------------------------------------------
@@ -379,7 +378,7 @@ async def test_a_name_is_searched_for_a_pattern_anywhere_with_upper_and_lower_ca
     client: Client, database: Database, pattern: str, expected: str
 ) -> None:
     await database.task.insert_many([task(_id=id_, name=name) for id_, name in NAMES.items()])
-    assert await found(client, {"name": pattern}) == list(expected)
+    assert await find_ids(client, {"name": pattern}) == list(expected)
 
 
 PATTERN_ROWS = [
@@ -415,8 +414,8 @@ async def test_any_and_all_try_a_pattern_on_dotted_fields_in_upper_and_lower_cas
 ) -> None:
     await database.task.insert_many(PATTERN_ROWS)
     block = {"pattern": pattern, "fields": fields}
-    assert await found(client, {"_any_": block}) == list(any_)
-    assert await found(client, {"_all_": block}) == list(all_)
+    assert await find_ids(client, {"_any_": block}) == list(any_)
+    assert await find_ids(client, {"_all_": block}) == list(all_)
 
 
 # -- dates -----------------------------------------------------------------------------------------
@@ -451,9 +450,9 @@ SAME_MOMENT = [
     ],
 )
 def test_a_date_can_be_written_in_many_ways(text: str, operator: str, expected: Filter) -> None:
-    for around in ("{}{}", "{} {}", " {}{} ", "{}\t{}\n"):
-        given = {"status_changed": [around.format(operator, text)]}
-        assert build_query(given) == {"status_changed": expected | NO_LIST}
+    for layout in ("{}{}", "{} {}", " {}{} ", "{}\t{}\n"):
+        filter_ = {"status_changed": [layout.format(operator, text)]}
+        assert build_query(filter_) == {"status_changed": expected | NO_LIST}
 
 
 @pytest.mark.parametrize(
@@ -540,7 +539,7 @@ NO_DATES = [
 
 
 @pytest.mark.parametrize("text", NO_DATES)
-def test_what_is_no_date_is_refused_by_name(text: str) -> None:
+def test_a_text_without_a_date_is_refused_with_its_field(text: str) -> None:
     with pytest.raises(ApiError) as caught:
         build_query({"status_changed": ["2026-01-01", text]})
     assert caught.value.extensions == {"code": "FIELDS_VALUE_ERROR", "field": "statusChanged"}
@@ -559,7 +558,7 @@ CHANGED = {
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("values", "expected"),
     [
         (["2026-01-01T00:00:00Z"], "b"),
         ([">=2026-01-01T00:00:00Z"], "bcd"),
@@ -576,11 +575,11 @@ CHANGED = {
         (["20260601"], "d"),
     ],
 )
-async def test_a_status_changed_within_all_of_the_bounds(
-    client: Client, database: Database, asked: list[str], expected: str
+async def test_a_status_change_matches_all_of_the_bounds(
+    client: Client, database: Database, values: list[str], expected: str
 ) -> None:
     await database.task.insert_many([task(_id=id_, status_changed=changed) for id_, changed in CHANGED.items()])
-    assert await found(client, {"statusChanged": asked}) == list(expected)
+    assert await find_ids(client, {"statusChanged": values}) == list(expected)
 
 
 # -- text ------------------------------------------------------------------------------------------
@@ -628,12 +627,12 @@ TEXT_ROWS = [
 )
 async def test_a_search_finds_whole_english_words(client: Client, database: Database, text: str, expected: str) -> None:
     await database.task.insert_many(TEXT_ROWS)
-    assert await found(client, {"searchText": text}) == list(expected)
+    assert await find_ids(client, {"searchText": text}) == list(expected)
 
 
 async def test_a_search_finds_an_id(client: Client, database: Database) -> None:
     await database.task.insert_many([task(_id="0123456789abcdef0123456789abcdef"), task(_id="f" * 32)])
-    assert await found(client, {"searchText": "0123456789abcdef0123456789abcdef"}) == [
+    assert await find_ids(client, {"searchText": "0123456789abcdef0123456789abcdef"}) == [
         "0123456789abcdef0123456789abcdef"
     ]
 
@@ -663,7 +662,7 @@ BEST_FIRST = [
 
 
 @pytest.mark.parametrize("direction", [{}, {"direction": "DESC"}, {"direction": "ASC", "nulls": "FIRST"}])
-async def test_a_search_can_put_what_fits_best_first(client: Client, database: Database, direction: Filter) -> None:
+async def test_a_search_can_put_the_best_matches_first(client: Client, database: Database, direction: Filter) -> None:
     await database.task.insert_many(SCORED)
     by_score = [{"textScore": True, **direction}]
     tasks = (await client.data(SEARCH, text="zebra", orderBy=by_score))["tasks"]
@@ -677,31 +676,31 @@ async def test_a_search_can_put_what_fits_best_first(client: Client, database: D
             ]
         ]
         assert by_number == BEST_FIRST
-        assert await by_cursor(client, size, by_score) == BEST_FIRST
+        assert await read_by_cursor(client, size, by_score) == BEST_FIRST
 
 
 async def test_a_score_decides_among_equals_of_other_keys(client: Client, database: Database) -> None:
     await database.task.insert_many(SCORED)
     by_status = [{"field": "STATUS"}, {"textScore": True}]
-    expected = [BEST_FIRST[place] for place in (0, 3, 1, 2, 4)]
-    assert await by_cursor(client, 5, by_status) == expected
-    assert await by_cursor(client, 2, by_status) == expected
+    expected = [BEST_FIRST[index] for index in (0, 3, 1, 2, 4)]
+    assert await read_by_cursor(client, 5, by_status) == expected
+    assert await read_by_cursor(client, 2, by_status) == expected
 
 
-async def by_cursor(client: Client, size: int, order_by: list[Filter]) -> list[str]:
-    found, after = [], None
+async def read_by_cursor(client: Client, size: int, order_by: list[Filter]) -> list[str]:
+    collected, after = [], None
     while True:
         tasks = (await client.data(SEARCH, text="zebra", orderBy=order_by, first=size, after=after))["tasks"]
-        found += [node["id"] for node in tasks["nodes"]]
+        collected += [node["id"] for node in tasks["nodes"]]
         if not tasks["pageInfo"]["hasNextPage"]:
-            return found
+            return collected
         after = tasks["pageInfo"]["endCursor"]
 
 
-# -- projects within projects ----------------------------------------------------------------------
+# -- sub-projects ----------------------------------------------------------------------------------
 
 
-async def test_all_projects_within_projects_are_found_by_one_more_command(
+async def test_sub_projects_are_found_by_one_more_command(
     client: Client, database: Database, commands: Commands
 ) -> None:
     paths = {"top": [], "mid": ["top"], "low": ["top", "mid"], "else": []}
@@ -711,14 +710,14 @@ async def test_all_projects_within_projects_are_found_by_one_more_command(
     commands.seen.clear()
     nested = {"or": [{"project": ["mid"], "includeSubprojects": True}, {"project": ["else"]}, {"project": ["top"]}]}
     filter_ = {"not": {"project": ["-top"], "includeSubprojects": True}, "and": [nested]}
-    assert await found(client, filter_) == ["in low", "in mid", "in top"]
+    assert await find_ids(client, filter_) == ["in low", "in mid", "in top"]
     assert [command.get("find", command.get("aggregate")) for command in commands.seen] == ["project", "task", "task"]
     commands.seen.clear()
-    assert await found(client, {"project": ["top"], "includeSubprojects": False}) == ["in top"]
+    assert await find_ids(client, {"project": ["top"], "includeSubprojects": False}) == ["in top"]
     assert [command.get("aggregate") for command in commands.seen] == ["task", "task"]
 
 
-async def test_a_cursor_lives_on_when_a_project_comes_or_goes(client: Client, database: Database) -> None:
+async def test_a_cursor_stays_valid_while_projects_come_and_go(client: Client, database: Database) -> None:
     await database.project.insert_many([project(_id="top"), project(_id="mid", path=["top"])])
     await database.task.insert_many([task(_id=f"{number}", project="mid") for number in range(4)])
     query = """query($after: String) {
@@ -727,15 +726,15 @@ async def test_a_cursor_lives_on_when_a_project_comes_or_goes(client: Client, da
     page = (await client.data(query))["tasks"]
     await database.project.insert_one(project(_id="new", path=["top"]))
     await database.task.insert_one(task(_id="3 new", project="new"))
-    found = (await client.data(query, after=page["pageInfo"]["endCursor"]))["tasks"]["nodes"]
-    assert [node["id"] for node in found] == ["2", "3"]
+    nodes = (await client.data(query, after=page["pageInfo"]["endCursor"]))["tasks"]["nodes"]
+    assert [node["id"] for node in nodes] == ["2", "3"]
     other = query.replace('["top"]', '["mid"]')
     assert (await client.error(other, after=page["pageInfo"]["endCursor"]))["code"] == "BAD_CURSOR"
     without = query.replace("includeSubprojects: true", "includeSubprojects: false")
     assert (await client.error(without, after=page["pageInfo"]["endCursor"]))["code"] == "BAD_CURSOR"
 
 
-async def test_projects_with_odd_paths_hold_no_others(client: Client, database: Database) -> None:
+async def test_projects_with_odd_paths_have_no_sub_projects(client: Client, database: Database) -> None:
     for number, path in enumerate([None, ABSENT, "top", 5, [None, 5], {"top": 1}]):
         await database.project.insert_one(project(_id=f"{number}", path=path))
         await database.task.insert_one(task(_id=f"in {number}", project=f"{number}"))
@@ -747,35 +746,35 @@ async def test_projects_with_odd_paths_hold_no_others(client: Client, database: 
         ]
     )
     await database.task.insert_many([task(_id="in 777", project=777), task(_id="in -top", project="-top")])
-    assert await found(client, {"project": ["top"], "includeSubprojects": True}) == ["in -top"]
-    outside = await found(client, {"project": ["-top"], "includeSubprojects": True})
+    assert await find_ids(client, {"project": ["top"], "includeSubprojects": True}) == ["in -top"]
+    outside = await find_ids(client, {"project": ["-top"], "includeSubprojects": True})
     assert outside == ["in 0", "in 1", "in 2", "in 3", "in 4", "in 5", "in 777"]
 
 
-# -- what older servers stored ---------------------------------------------------------------------
+# -- parameters of older servers -------------------------------------------------------------------
 
 
 async def test_parameters_of_older_servers_are_found_and_sorted_as_they_are_shown(
     client: Client, database: Database
 ) -> None:
-    def old(id_: str, **parameters: Any) -> Document:
+    def build_old_task(id_: str, **parameters: Any) -> Document:
         return old_task(_id=id_, execution={"parameters": parameters})
 
     await database.task.insert_many(
         [
-            old("a", lr="0.5"),
-            old("b", lr=0.25),
-            old("c", lr="auto"),
-            old("d", **{"TF_DEFINE/lr": "9"}),
-            old("e"),
+            build_old_task("a", lr="0.5"),
+            build_old_task("b", lr=0.25),
+            build_old_task("c", lr="auto"),
+            build_old_task("d", **{"TF_DEFINE/lr": "9"}),
+            build_old_task("e"),
             old_task(_id="f", execution={"parameters": {"lr": "1"}}, hyperparams=hyperparams(("Args", "lr", "0.125"))),
         ]
     )
     lr = {"section": "Args", "name": "lr"}
-    assert await found(client, {"hyperparams": [lr | {"lt": 0.5}]}) == ["b", "f"]
-    assert await found(client, {"hyperparams": [lr | {"in": ["0.25", "0.5", "1"]}]}) == ["a", "b"]
-    assert await found(client, {"hyperparams": [lr | {"isSet": False}]}) == ["d", "e"]
-    assert await found(client, {"hyperparams": [{"section": "TF_DEFINE", "name": "lr", "eq": "9"}]}) == ["d"]
+    assert await find_ids(client, {"hyperparams": [lr | {"lt": 0.5}]}) == ["b", "f"]
+    assert await find_ids(client, {"hyperparams": [lr | {"in": ["0.25", "0.5", "1"]}]}) == ["a", "b"]
+    assert await find_ids(client, {"hyperparams": [lr | {"isSet": False}]}) == ["d", "e"]
+    assert await find_ids(client, {"hyperparams": [{"section": "TF_DEFINE", "name": "lr", "eq": "9"}]}) == ["d"]
     query = "query($orderBy: [TaskOrder!]) { tasks(orderBy: $orderBy) { nodes { id } } }"
     tasks = (await client.data(query, orderBy=[{"hyperparam": lr}, {"field": "ID"}]))["tasks"]
     assert [node["id"] for node in tasks["nodes"]] == ["f", "b", "a", "c", "d", "e"]
@@ -790,14 +789,14 @@ async def test_a_pattern_looks_at_numbers_of_older_servers_as_they_are_shown(
     )
     for id_, value in stored.items():
         pattern = f"^{re.escape(str(value))}$"
-        assert await found(client, {"hyperparams": [{"section": "Args", "name": "lr", "matches": pattern}]}) == [id_]
+        assert await find_ids(client, {"hyperparams": [{"section": "Args", "name": "lr", "matches": pattern}]}) == [id_]
 
 
 @pytest.mark.parametrize("text", ["$name", "$company", "$$ROOT", "$$NOW", "$a.b", "$", "$$"])
-async def test_a_parameter_that_reads_like_a_path_of_mongodb_is_a_text(
+async def test_a_parameter_that_looks_like_a_path_of_mongodb_is_a_text(
     client: Client, database: Database, text: str
 ) -> None:
-    """No field is looked up by it, though each task has a parameter that is its own name, and that of its company."""
+    """MongoDB reads no field by it, although tasks have parameters that are their own name or company."""
     await database.task.insert_many(
         [
             task(_id="it", name="other", hyperparams=hyperparams(("Args", "x", text))),
@@ -806,14 +805,14 @@ async def test_a_parameter_that_reads_like_a_path_of_mongodb_is_a_text(
         ]
     )
     x = {"section": "Args", "name": "x"}
-    assert await found(client, {"hyperparams": [x | {"eq": text}]}) == ["it"]
-    assert await found(client, {"hyperparams": [x | {"in": [text, "none"]}]}) == ["it"]
+    assert await find_ids(client, {"hyperparams": [x | {"eq": text}]}) == ["it"]
+    assert await find_ids(client, {"hyperparams": [x | {"in": [text, "none"]}]}) == ["it"]
     is_an_end = not text.strip("$")  # as a pattern, $ is the end of a text, after which nothing comes
-    assert await found(client, {"hyperparams": [x | {"matches": text}]}) == ["it", "named", "owned"] * is_an_end
-    assert await found(client, {"hyperparams": [x | {"matches": f"^{re.escape(text)}$"}]}) == ["it"]
+    assert await find_ids(client, {"hyperparams": [x | {"matches": text}]}) == ["it", "named", "owned"] * is_an_end
+    assert await find_ids(client, {"hyperparams": [x | {"matches": f"^{re.escape(text)}$"}]}) == ["it"]
 
 
-# -- together --------------------------------------------------------------------------------------
+# -- several conditions ----------------------------------------------------------------------------
 
 MATCHING: Document = {
     "_id": "it",
@@ -858,21 +857,21 @@ DIFFERENT: Document = {
 }
 
 
-async def test_everything_that_is_asked_for_must_hold(client: Client, database: Database) -> None:
+async def test_all_conditions_must_match(client: Client, database: Database) -> None:
     await database.task.insert_many([task(**MATCHING), task(_id="other")])
-    assert await found(client, EVERYTHING) == ["it"]
+    assert await find_ids(client, EVERYTHING) == ["it"]
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
-async def test_one_filter_that_does_not_hold_is_enough(client: Client, database: Database, name: str) -> None:
+async def test_one_condition_that_does_not_match_is_enough(client: Client, database: Database, name: str) -> None:
     await database.task.insert_one(task(**MATCHING | {name: DIFFERENT[name]}))
-    assert await found(client, EVERYTHING) == []
+    assert await find_ids(client, EVERYTHING) == []
 
 
-async def test_both_patterns_must_hold(client: Client, database: Database) -> None:
+async def test_both_patterns_must_match(client: Client, database: Database) -> None:
     await database.task.insert_many(
         [task(_id="a", name="red one"), task(_id="b", name="red two"), task(_id="c", name="one")]
     )
     red, one = {"pattern": "red", "fields": ["name"]}, {"pattern": "one", "fields": ["name"]}
-    assert await found(client, {"_any_": red, "_all_": one}) == ["a"]
-    assert await found(client, {"_any_": red, "name": "two"}) == ["b"]
+    assert await find_ids(client, {"_any_": red, "_all_": one}) == ["a"]
+    assert await find_ids(client, {"_any_": red, "name": "two"}) == ["b"]

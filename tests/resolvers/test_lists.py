@@ -1,4 +1,4 @@
-"""Lists of projects, queues, models and users; what projects and queues show of other documents."""
+"""Lists of projects, queues, models and users, with the related fields of projects and queues."""
 
 import json
 from collections.abc import Mapping
@@ -34,25 +34,25 @@ Database = AsyncDatabase[Document]
 Filter = dict[str, Any]
 
 SPEC = load()
-MAKERS = {"project": project, "queue": queue, "model": model, "user": user}
-KINDS = [*MAKERS]
+BUILDERS = {"project": project, "queue": queue, "model": model, "user": user}
+COLLECTIONS = [*BUILDERS]
 
 
-def asking(kind: str, selection: str = "nodes { id } totalCount") -> str:
-    type_ = kind.capitalize()
+def build_list_text(collection: str, selection: str = "nodes { id } totalCount") -> str:
+    type_ = collection.capitalize()
     return f"""query($filter: {type_}Filter, $orderBy: [{type_}Order!], $first: Int, $after: String, $last: Int,
       $before: String, $page: Int, $pageSize: Int) {{
-      {kind}s(filter: $filter, orderBy: $orderBy, first: $first, after: $after, last: $last, before: $before,
+      {collection}s(filter: $filter, orderBy: $orderBy, first: $first, after: $after, last: $last, before: $before,
         page: $page, pageSize: $pageSize) {{ {selection} }}
     }}"""
 
 
-async def listed(client: Client, kind: str, **arguments: Any) -> list[str]:
-    found = (await client.data(asking(kind), **arguments))[f"{kind}s"]
-    shown = [node["id"] for node in found["nodes"]]
+async def list_ids(client: Client, collection: str, **arguments: Any) -> list[str]:
+    answer = (await client.data(build_list_text(collection), **arguments))[f"{collection}s"]
+    node_ids = [node["id"] for node in answer["nodes"]]
     if not arguments.keys() - {"filter", "orderBy"}:
-        assert found["totalCount"] == len(shown)
-    return shown
+        assert answer["totalCount"] == len(node_ids)
+    return node_ids
 
 
 # -- filters ---------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ STORED: Mapping[str, list[Document]] = {
     ],
     "user": [user(_id="u1", name="Ada Lovelace"), user(_id="u2", name="Émile Borel"), user(_id="u3", name="ada.bot")],
 }
-FOUND: list[tuple[str, Filter, list[str]]] = [
+FILTER_CASES: list[tuple[str, Filter, list[str]]] = [
     ("project", {"id": ["top", "low", "gone"]}, ["low", "top"]),
     ("project", {"id": ["-top", "-mid"]}, ["blank", "low", "old"]),
     ("project", {"name": "DIGITS"}, ["low", "mid"]),
@@ -142,72 +142,85 @@ FOUND: list[tuple[str, Filter, list[str]]] = [
 
 
 @pytest.fixture
-async def stored(database: Database) -> None:
-    for kind, documents in STORED.items():
-        await database[kind].insert_many(documents)
+async def stored_documents(database: Database) -> None:
+    for collection, documents in STORED.items():
+        await database[collection].insert_many(documents)
 
 
-@pytest.mark.usefixtures("stored")
-@pytest.mark.parametrize(("kind", "filter_", "expected"), FOUND, ids=map(str, FOUND))
-async def test_a_filter_finds(client: Client, kind: str, filter_: Filter, expected: list[str]) -> None:
-    assert await listed(client, kind, filter=filter_, orderBy=[{"field": "ID"}]) == expected
+@pytest.mark.usefixtures("stored_documents")
+@pytest.mark.parametrize(("collection", "filter_", "expected"), FILTER_CASES, ids=map(str, FILTER_CASES))
+async def test_a_filter_finds(client: Client, collection: str, filter_: Filter, expected: list[str]) -> None:
+    assert await list_ids(client, collection, filter=filter_, orderBy=[{"field": "ID"}]) == expected
 
 
-def test_every_filter_field_is_tried_here_and_has_an_operator() -> None:
-    for kind in KINDS:
-        fields = SPEC.get_object(f"{kind}_filter").fields
-        tried = {name for other, filter_, _ in FOUND if other == kind for name in filter_}
+def test_every_filter_field_has_a_case_here_and_every_kind_an_operator() -> None:
+    for collection in COLLECTIONS:
+        fields = SPEC.get_object(f"{collection}_filter").fields
+        tried = {
+            name for case_collection, filter_, _ in FILTER_CASES if case_collection == collection for name in filter_
+        }
         assert {field.graphql_name for field in fields} == tried
     assert OPERATORS.keys() | {"and", "or", "not"} == set(dialect.FILTER_KINDS)
 
 
-@pytest.mark.usefixtures("stored")
-@pytest.mark.parametrize("kind", KINDS)
-async def test_what_is_null_or_empty_asks_for_nothing(client: Client, kind: str) -> None:
-    everything = sorted(ids(STORED[kind]))
+@pytest.mark.usefixtures("stored_documents")
+@pytest.mark.parametrize("collection", COLLECTIONS)
+async def test_null_and_empty_values_match_everything(client: Client, collection: str) -> None:
+    everything = sorted(ids(STORED[collection]))
     nothing: list[Filter | None] = [None, {}, {"name": ""}]
-    for field in SPEC.get_object(f"{kind}_filter").fields:
-        nothing += [{field.graphql_name: None}, *([{field.graphql_name: []}] if field.filter_kind in LISTS else [])]
+    for field in SPEC.get_object(f"{collection}_filter").fields:
+        nothing += [
+            {field.graphql_name: None},
+            *([{field.graphql_name: []}] if field.filter_kind in LIST_KINDS else []),
+        ]
     for filter_ in nothing:
-        assert await listed(client, kind, filter=filter_, orderBy=[{"field": "ID"}]) == everything, filter_
+        assert await list_ids(client, collection, filter=filter_, orderBy=[{"field": "ID"}]) == everything, filter_
 
 
-LISTS = ("listed", "names")
+LIST_KINDS = ("listed", "names")
 
 
 # -- order and pages -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "by"), [("project", "last_update"), ("model", "last_update")])
-async def test_the_newest_update_comes_first_unless_another_order_is_given(
-    client: Client, database: Database, kind: str, by: str
+@pytest.mark.parametrize(("collection", "date"), [("project", "last_update"), ("model", "last_update")])
+async def test_the_newest_update_comes_first_by_default(
+    client: Client, database: Database, collection: str, date: str
 ) -> None:
     days = {"b": DAY.replace(year=2025), "a": DAY, "c": None, "d": DAY.replace(year=2024)}
-    await database[kind].insert_many([MAKERS[kind](_id=id_, **{by: day}) for id_, day in days.items()])
-    assert await listed(client, kind) == ["a", "b", "d", "c"]
-    assert await listed(client, kind, orderBy=[]) == ["a", "b", "d", "c"]
-    assert await listed(client, kind, orderBy=[{"field": "ID", "direction": "DESC"}]) == ["d", "c", "b", "a"]
+    await database[collection].insert_many([BUILDERS[collection](_id=id_, **{date: day}) for id_, day in days.items()])
+    assert await list_ids(client, collection) == ["a", "b", "d", "c"]
+    assert await list_ids(client, collection, orderBy=[]) == ["a", "b", "d", "c"]
+    assert await list_ids(client, collection, orderBy=[{"field": "ID", "direction": "DESC"}]) == ["d", "c", "b", "a"]
 
 
-@pytest.mark.parametrize("kind", ["queue", "user"])
-async def test_names_decide_unless_another_order_is_given(client: Client, database: Database, kind: str) -> None:
+@pytest.mark.parametrize("collection", ["queue", "user"])
+async def test_names_order_by_default(client: Client, database: Database, collection: str) -> None:
     names = {"1": "beta", "2": "alpha", "3": ABSENT, "4": "alpha"}
-    await database[kind].insert_many([MAKERS[kind](_id=id_, name=name) for id_, name in names.items()])
-    assert await listed(client, kind) == ["2", "4", "1", "3"]
-    assert await listed(client, kind, orderBy=[{"field": "NAME", "nulls": "FIRST"}]) == ["3", "2", "4", "1"]
+    await database[collection].insert_many([BUILDERS[collection](_id=id_, name=name) for id_, name in names.items()])
+    assert await list_ids(client, collection) == ["2", "4", "1", "3"]
+    assert await list_ids(client, collection, orderBy=[{"field": "NAME", "nulls": "FIRST"}]) == ["3", "2", "4", "1"]
 
 
 @pytest.mark.parametrize(
-    ("kind", "field"), [(kind, field) for kind in KINDS for field in SPEC.get_object(kind).sort_fields if field != "id"]
+    ("collection", "field"),
+    [
+        (collection, field)
+        for collection in COLLECTIONS
+        for field in SPEC.get_object(collection).sort_fields
+        if field != "id"
+    ],
 )
-async def test_a_list_is_ordered_by_what_a_field_holds_and_then_by_id(
-    client: Client, database: Database, kind: str, field: str
+async def test_a_list_is_ordered_by_a_field_and_then_by_id(
+    client: Client, database: Database, collection: str, field: str
 ) -> None:
-    """What is no value of the field's kind counts as none."""
-    is_date = SPEC.get_object(kind).sort_fields[field].type == ScalarType("DateTime")
+    """A value of another type counts as null."""
+    is_date = SPEC.get_object(collection).sort_fields[field].type == ScalarType("DateTime")
     first, second, third = [DAY.replace(year=year) for year in (2024, 2025, 2026)] if is_date else ["B", "a", "é"]
     values = {"a": second, "b": first, "c": second, "d": None, "e": ABSENT, "f": "B" if is_date else DAY, "g": third}
-    await database[kind].insert_many([MAKERS[kind](_id=id_, **{field: value}) for id_, value in values.items()])
+    await database[collection].insert_many(
+        [BUILDERS[collection](_id=id_, **{field: value}) for id_, value in values.items()]
+    )
     for direction, nulls, expected in (
         ("ASC", "LAST", "bacgdef"),
         ("ASC", "FIRST", "defbacg"),
@@ -215,56 +228,58 @@ async def test_a_list_is_ordered_by_what_a_field_holds_and_then_by_id(
         ("DESC", "FIRST", "fedgcab"),
     ):
         order = {"field": field.upper(), "direction": direction, "nulls": nulls}
-        assert await listed(client, kind, orderBy=[order]) == [*expected], order
+        assert await list_ids(client, collection, orderBy=[order]) == [*expected], order
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_of_several_orders_the_next_decides_between_equals(client: Client, database: Database, kind: str) -> None:
+@pytest.mark.parametrize("collection", COLLECTIONS)
+async def test_the_next_order_decides_between_equals(client: Client, database: Database, collection: str) -> None:
     rows = {"a": ("x", 2025), "b": ("y", 2024), "c": ("x", 2024), "d": ("y", 2025)}
-    made = [MAKERS[kind](_id=id_, name=name, created=DAY.replace(year=year)) for id_, (name, year) in rows.items()]
-    await database[kind].insert_many(made)
+    documents = [
+        BUILDERS[collection](_id=id_, name=name, created=DAY.replace(year=year)) for id_, (name, year) in rows.items()
+    ]
+    await database[collection].insert_many(documents)
     by_name, by_day = {"field": "NAME", "direction": "DESC"}, {"field": "CREATED"}
-    assert await listed(client, kind, orderBy=[by_name, by_day]) == ["b", "d", "c", "a"]
-    assert await listed(client, kind, orderBy=[by_day, by_name]) == ["b", "c", "d", "a"]
+    assert await list_ids(client, collection, orderBy=[by_name, by_day]) == ["b", "d", "c", "a"]
+    assert await list_ids(client, collection, orderBy=[by_day, by_name]) == ["b", "c", "d", "a"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_every_order_is_total_and_every_page_of_it_is_the_next_stretch(
-    client: Client, database: Database, kind: str
+@pytest.mark.parametrize("collection", COLLECTIONS)
+async def test_every_order_is_total_and_its_pages_follow_each_other(
+    client: Client, database: Database, collection: str
 ) -> None:
-    rows = [MAKERS[kind](_id=f"{number}", name=["x", "y", None][number % 3]) for number in range(7)]
-    await database[kind].insert_many(rows)
-    for field in SPEC.get_object(kind).sort_fields:
+    rows = [BUILDERS[collection](_id=f"{number}", name=["x", "y", None][number % 3]) for number in range(7)]
+    await database[collection].insert_many(rows)
+    for field in SPEC.get_object(collection).sort_fields:
         order = {"orderBy": [{"field": field.upper(), "direction": "DESC"}]}
-        whole = await listed(client, kind, **order)
-        assert sorted(whole) == sorted(ids(rows))
-        assert await by_cursors(client, kind, order, "first", "after", "endCursor") == whole
-        backwards = await by_cursors(client, kind, order, "last", "before", "startCursor")
-        assert [backwards[start : start + 3] for start in (0, 3, 6)] == [whole[4:], whole[1:4], whole[:1]]
-        numbered = [await listed(client, kind, **order, page=page, pageSize=3) for page in range(4)]
-        assert numbered == [whole[:3], whole[3:6], whole[6:], []]
+        all_ids = await list_ids(client, collection, **order)
+        assert sorted(all_ids) == sorted(ids(rows))
+        assert await read_by_cursors(client, collection, order, "first", "after", "endCursor") == all_ids
+        backward_ids = await read_by_cursors(client, collection, order, "last", "before", "startCursor")
+        assert [backward_ids[start : start + 3] for start in (0, 3, 6)] == [all_ids[4:], all_ids[1:4], all_ids[:1]]
+        numbered_pages = [await list_ids(client, collection, **order, page=page, pageSize=3) for page in range(4)]
+        assert numbered_pages == [all_ids[:3], all_ids[3:6], all_ids[6:], []]
 
 
-async def by_cursors(client: Client, kind: str, order: Any, size: str, place: str, name: str) -> list[str]:
-    found: list[str] = []
-    at = None
+async def read_by_cursors(client: Client, collection: str, order: Any, size: str, start: str, end: str) -> list[str]:
+    collected: list[str] = []
+    cursor = None
     for _ in range(3):
-        query = asking(kind, f"nodes {{ id }} pageInfo {{ {name} }} edges {{ cursor node {{ id }} }}")
-        page = (await client.data(query, **order, **{size: 3, place: at}))[f"{kind}s"]
-        found += [node["id"] for node in page["nodes"]]
-        at = page["pageInfo"][name]
+        query = build_list_text(collection, f"nodes {{ id }} pageInfo {{ {end} }} edges {{ cursor node {{ id }} }}")
+        page = (await client.data(query, **order, **{size: 3, start: cursor}))[f"{collection}s"]
+        collected += [node["id"] for node in page["nodes"]]
+        cursor = page["pageInfo"][end]
         assert [edge["node"] for edge in page["edges"]] == page["nodes"]
-        assert at in [edge["cursor"] for edge in page["edges"]]
-    return found
+        assert cursor in [edge["cursor"] for edge in page["edges"]]
+    return collected
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("collection", COLLECTIONS)
 async def test_a_list_is_one_command_with_only_what_is_selected(
-    client: Client, database: Database, commands: Commands, kind: str
+    client: Client, database: Database, commands: Commands, collection: str
 ) -> None:
-    await database[kind].insert_many([MAKERS[kind](_id=str(number)) for number in range(500)])
+    await database[collection].insert_many([BUILDERS[collection](_id=str(number)) for number in range(500)])
     commands.seen.clear()
-    await client.data(f"{{ {kind}s(first: 500) {{ nodes {{ created }} }} }}")
+    await client.data(f"{{ {collection}s(first: 500) {{ nodes {{ created }} }} }}")
     [command] = commands.seen
     assert {"_id": 1, "created": 1} in [stage.get("$project") for stage in command["pipeline"]]
 
@@ -272,7 +287,7 @@ async def test_a_list_is_one_command_with_only_what_is_selected(
 # -- tenants ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("collection", COLLECTIONS)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -287,14 +302,16 @@ async def test_a_list_is_one_command_with_only_what_is_selected(
     ],
     ids=json.dumps,
 )
-async def test_lists_and_counts_hold_only_the_own_and_the_public(
-    client: Client, database: Database, kind: str, arguments: dict[str, Any]
+async def test_lists_and_counts_hold_only_own_and_public_documents(
+    client: Client, database: Database, collection: str, arguments: dict[str, Any]
 ) -> None:
     owners = {"own": COMPANY, "public": PUBLIC, "foreign": OTHER_COMPANY, "nobody": ABSENT, "null": None}
-    await database[kind].insert_many([MAKERS[kind](_id=id_, company=owner) for id_, owner in owners.items()])
-    found = (await client.data(asking(kind), **arguments))[f"{kind}s"]
-    assert sorted(node["id"] for node in found["nodes"]) == ["own", "public"]
-    assert found["totalCount"] == 2
+    await database[collection].insert_many(
+        [BUILDERS[collection](_id=id_, company=owner) for id_, owner in owners.items()]
+    )
+    answer = (await client.data(build_list_text(collection), **arguments))[f"{collection}s"]
+    assert sorted(node["id"] for node in answer["nodes"]) == ["own", "public"]
+    assert answer["totalCount"] == 2
 
 
 # -- bad input -------------------------------------------------------------------------------------
@@ -316,29 +333,31 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("collection", COLLECTIONS)
 @pytest.mark.parametrize(("arguments", "code"), REFUSED, ids=[str(arguments)[:40] for arguments, _ in REFUSED])
-async def test_what_can_not_be_is_a_coded_error(
-    client: Client, database: Database, kind: str, arguments: dict[str, Any], code: str
+async def test_bad_arguments_are_refused_with_a_code(
+    client: Client, database: Database, collection: str, arguments: dict[str, Any], code: str
 ) -> None:
-    await database[kind].insert_one(MAKERS[kind]())
-    assert (await client.error(asking(kind), **arguments))["code"] == code
+    await database[collection].insert_one(BUILDERS[collection]())
+    assert (await client.error(build_list_text(collection), **arguments))["code"] == code
 
 
-async def test_a_cursor_of_one_kind_of_list_is_none_of_another(client: Client, database: Database) -> None:
+async def test_a_cursor_of_another_filter_or_order_is_refused(client: Client, database: Database) -> None:
     await database.project.insert_many([project(), project()])
-    first = await client.data(asking("project", "pageInfo { endCursor }"), first=1, orderBy=[{"field": "NAME"}])
+    first = await client.data(
+        build_list_text("project", "pageInfo { endCursor }"), first=1, orderBy=[{"field": "NAME"}]
+    )
     after = first["projects"]["pageInfo"]["endCursor"]
     filtered = {"filter": {"name": "i"}, "after": after, "orderBy": [{"field": "NAME"}]}
-    assert (await client.error(asking("project"), **filtered))["code"] == "BAD_CURSOR"
-    assert (await client.error(asking("project"), after=after))["code"] == "BAD_CURSOR"
+    assert (await client.error(build_list_text("project"), **filtered))["code"] == "BAD_CURSOR"
+    assert (await client.error(build_list_text("project"), after=after))["code"] == "BAD_CURSOR"
 
 
-# -- projects inside projects ----------------------------------------------------------------------
+# -- sub-projects ----------------------------------------------------------------------------------
 
 
-def nested(*names: str, **fields: Any) -> list[Document]:
-    """Projects by their full names, in one another as the names say; each has its name for an id."""
+def build_nested_projects(*names: str, **fields: Any) -> list[Document]:
+    """Projects inside one another by their full names, which are also their ids."""
     return [
         project(
             _id=name,
@@ -351,8 +370,8 @@ def nested(*names: str, **fields: Any) -> list[Document]:
     ]
 
 
-async def test_subprojects_are_those_directly_inside_by_name(client: Client, database: Database) -> None:
-    await database.project.insert_many(nested("a", "a/c", "a/b", "a/b/d", "a/a", "e"))
+async def test_sub_projects_are_directly_inside_and_ordered_by_name(client: Client, database: Database) -> None:
+    await database.project.insert_many(build_nested_projects("a", "a/c", "a/b", "a/b/d", "a/a", "e"))
     data = await client.data("""{ projects(filter: {atTop: true}, orderBy: [{field: NAME}]) { nodes {
       id subprojects { id name subprojects { id } }
       few: subprojects(first: 2) { id } one: subprojects(first: 1) { name }
@@ -372,19 +391,19 @@ async def test_subprojects_are_those_directly_inside_by_name(client: Client, dat
     ]
 
 
-async def test_each_project_has_its_own_first_subprojects(client: Client, database: Database) -> None:
+async def test_each_project_has_its_own_first_sub_projects(client: Client, database: Database) -> None:
     names = [f"{top}/{number:02}" for top in "ab" for number in range(60)]
-    await database.project.insert_many(nested("a", "b", *names))
+    await database.project.insert_many(build_nested_projects("a", "b", *names))
     data = await client.data("""{ projects(filter: {atTop: true}, orderBy: [{field: NAME}]) { nodes {
       usual: subprojects { name } few: subprojects(first: 3) { name } all: subprojects(first: 60) { name }
     } } }""")
     for top, node in zip("ab", data["projects"]["nodes"], strict=True):
-        inside = [{"name": name} for name in names if name.startswith(top)]
-        assert node == {"usual": inside[:50], "few": inside[:3], "all": inside}
+        inner = [{"name": name} for name in names if name.startswith(top)]
+        assert node == {"usual": inner[:50], "few": inner[:3], "all": inner}
 
 
-async def test_subprojects_lead_on_like_any_project(client: Client, database: Database) -> None:
-    await database.project.insert_many(nested("a", "a/b", user="u"))
+async def test_sub_projects_have_the_fields_of_projects(client: Client, database: Database) -> None:
+    await database.project.insert_many(build_nested_projects("a", "a/b", user="u"))
     await database.user.insert_one(user(_id="u"))
     await database.task.insert_one(task(project="a/b"))
     data = await client.data(
@@ -395,7 +414,7 @@ async def test_subprojects_lead_on_like_any_project(client: Client, database: Da
     ]
 
 
-async def test_a_project_may_lie_in_itself(client: Client, database: Database) -> None:
+async def test_a_project_may_be_inside_itself(client: Client, database: Database) -> None:
     await database.project.insert_one(project(_id="p", parent="p", path=["p"]))
     await database.task.insert_one(task(project="p"))
     data = await client.data("""{ project(id: "p") {
@@ -414,7 +433,7 @@ async def test_a_project_may_lie_in_itself(client: Client, database: Database) -
         '{ task(id: "gone") { project { subprojects { subprojects(first: $first) { id } } } } }',
     ],
 )
-async def test_a_size_that_can_not_be_is_refused_before_anything_is_read(
+async def test_a_bad_size_is_refused_before_anything_is_read(
     client: Client, commands: Commands, query: str, first: int, code: str
 ) -> None:
     commands.seen.clear()
@@ -428,56 +447,58 @@ async def test_a_size_that_can_not_be_is_refused_before_anything_is_read(
 COUNTS = "total byStatus { status count }"
 
 
-def tasks_of(id_: str, *statuses: Any, **fields: Any) -> list[Document]:
+def build_tasks(id_: str, *statuses: Any, **fields: Any) -> list[Document]:
     return [task(project=id_, status=status, **fields) for status in statuses]
 
 
-async def counts(client: Client, id_: str, arguments: str = "") -> tuple[int, dict[str | None, int]]:
+async def read_counts(client: Client, id_: str, arguments: str = "") -> tuple[int, dict[str | None, int]]:
     data = await client.data(f'{{ project(id: "{id_}") {{ taskCounts{arguments} {{ {COUNTS} }} }} }}')
-    found = data["project"]["taskCounts"]
-    return found["total"], {row["status"]: row["count"] for row in found["byStatus"]}
+    task_counts = data["project"]["taskCounts"]
+    return task_counts["total"], {row["status"]: row["count"] for row in task_counts["byStatus"]}
 
 
 async def test_tasks_are_counted_by_status_in_the_order_of_the_statuses(client: Client, database: Database) -> None:
-    await database.project.insert_many(nested("a", "b", "c"))
+    await database.project.insert_many(build_nested_projects("a", "b", "c"))
     await database.task.insert_many(
         [
-            *tasks_of("a", "failed", "completed", "created", "completed"),
-            *tasks_of("b", "queued"),
+            *build_tasks("a", "failed", "completed", "created", "completed"),
+            *build_tasks("b", "queued"),
             task(project=None),
         ]
     )
-    assert await counts(client, "a") == (4, {"CREATED": 1, "COMPLETED": 2, "FAILED": 1})
+    assert await read_counts(client, "a") == (4, {"CREATED": 1, "COMPLETED": 2, "FAILED": 1})
     data = await client.data(f'{{ project(id: "a") {{ taskCounts {{ {COUNTS} }} }} }}')
     assert [row["status"] for row in data["project"]["taskCounts"]["byStatus"]] == ["CREATED", "FAILED", "COMPLETED"]
-    assert await counts(client, "b") == (1, {"QUEUED": 1})
-    assert await counts(client, "c") == (0, {})
+    assert await read_counts(client, "b") == (1, {"QUEUED": 1})
+    assert await read_counts(client, "c") == (0, {})
 
 
-async def test_statuses_without_a_name_here_count_as_unknown_and_missing_ones_as_null(
-    client: Client, database: Database
-) -> None:
+async def test_other_statuses_count_as_unknown_and_missing_ones_as_null(client: Client, database: Database) -> None:
     await database.project.insert_one(project(_id="p"))
     odd: list[Any] = ["melted", "unknown", "Completed", "", None, ABSENT, 5, {"a": 1}, ["created"], DAY]
-    await database.task.insert_many(tasks_of("p", "created", *odd))
-    assert await counts(client, "p") == (11, {"CREATED": 1, "UNKNOWN": 4, None: 6})
+    await database.task.insert_many(build_tasks("p", "created", *odd))
+    assert await read_counts(client, "p") == (11, {"CREATED": 1, "UNKNOWN": 4, None: 6})
 
 
-async def test_tasks_of_the_projects_inside_count_when_asked_for(client: Client, database: Database) -> None:
-    await database.project.insert_many(nested("a", "a/b", "a/b/c", "a/d", "e"))
+async def test_include_subprojects_counts_the_tasks_of_inner_projects(client: Client, database: Database) -> None:
+    await database.project.insert_many(build_nested_projects("a", "a/b", "a/b/c", "a/d", "e"))
     await database.task.insert_many(
         [
-            *tasks_of("a", "created"),
-            *tasks_of("a/b", "failed", "failed"),
-            *tasks_of("a/b/c", "created", "queued"),
-            *tasks_of("e", "stopped"),
+            *build_tasks("a", "created"),
+            *build_tasks("a/b", "failed", "failed"),
+            *build_tasks("a/b/c", "created", "queued"),
+            *build_tasks("e", "stopped"),
         ]
     )
     deep = "(includeSubprojects: true)"
-    assert await counts(client, "a") == await counts(client, "a", "(includeSubprojects: null)") == (1, {"CREATED": 1})
-    assert await counts(client, "a", deep) == (5, {"CREATED": 2, "QUEUED": 1, "FAILED": 2})
-    assert await counts(client, "a/b", deep) == (4, {"CREATED": 1, "QUEUED": 1, "FAILED": 2})
-    assert await counts(client, "a/d", deep) == (0, {})
+    assert (
+        await read_counts(client, "a")
+        == await read_counts(client, "a", "(includeSubprojects: null)")
+        == (1, {"CREATED": 1})
+    )
+    assert await read_counts(client, "a", deep) == (5, {"CREATED": 2, "QUEUED": 1, "FAILED": 2})
+    assert await read_counts(client, "a/b", deep) == (4, {"CREATED": 1, "QUEUED": 1, "FAILED": 2})
+    assert await read_counts(client, "a/d", deep) == (0, {})
     data = await client.data(f"{{ projects {{ nodes {{ id taskCounts{deep} {{ total }} }} }} }}")
     assert {node["id"]: node["taskCounts"]["total"] for node in data["projects"]["nodes"]} == {
         "a": 5,
@@ -492,27 +513,27 @@ async def test_archived_tasks_can_be_left_out_or_counted_alone(client: Client, d
     await database.project.insert_one(project(_id="p"))
     await database.task.insert_many(
         [
-            *tasks_of("p", "created", "failed", system_tags=["archived", "x"]),
-            *tasks_of("p", "failed", system_tags=[]),
-            *tasks_of("p", "failed", system_tags=ABSENT),
-            *tasks_of("p", "queued", system_tags=["development"]),
+            *build_tasks("p", "created", "failed", system_tags=["archived", "x"]),
+            *build_tasks("p", "failed", system_tags=[]),
+            *build_tasks("p", "failed", system_tags=ABSENT),
+            *build_tasks("p", "queued", system_tags=["development"]),
         ]
     )
-    assert await counts(client, "p", "(archived: false)") == (3, {"FAILED": 2, "QUEUED": 1})
-    assert await counts(client, "p", "(archived: true)") == (2, {"CREATED": 1, "FAILED": 1})
-    assert await counts(client, "p", "(archived: null)") == (5, {"CREATED": 1, "QUEUED": 1, "FAILED": 3})
+    assert await read_counts(client, "p", "(archived: false)") == (3, {"FAILED": 2, "QUEUED": 1})
+    assert await read_counts(client, "p", "(archived: true)") == (2, {"CREATED": 1, "FAILED": 1})
+    assert await read_counts(client, "p", "(archived: null)") == (5, {"CREATED": 1, "QUEUED": 1, "FAILED": 3})
 
 
-# -- both: tenants, dangling references, odd rows, commands, cost ----------------------------------
+# -- sub-projects and counts: tenants, dangling references, odd rows, commands, cost ---------------
 
 
-async def test_what_the_viewer_may_not_see_is_neither_shown_nor_counted(client: Client, database: Database) -> None:
+async def test_documents_of_other_companies_are_neither_shown_nor_counted(client: Client, database: Database) -> None:
     await database.project.insert_many(
         [
-            *nested("a", "a/own"),
-            *nested("a/public", company=PUBLIC),
-            *nested("a/foreign", "a/foreign/x", company=OTHER_COMPANY),
-            *nested("a/nobody", company=ABSENT),
+            *build_nested_projects("a", "a/own"),
+            *build_nested_projects("a/public", company=PUBLIC),
+            *build_nested_projects("a/foreign", "a/foreign/x", company=OTHER_COMPANY),
+            *build_nested_projects("a/nobody", company=ABSENT),
         ]
     )
     for company in (COMPANY, PUBLIC, OTHER_COMPANY, ABSENT, None):
@@ -529,9 +550,7 @@ async def test_what_the_viewer_may_not_see_is_neither_shown_nor_counted(client: 
 
 
 @pytest.mark.parametrize("owner", [OTHER_COMPANY, None, "nowhere"])
-async def test_of_a_project_that_is_not_there_nothing_is_told(
-    client: Client, database: Database, owner: str | None
-) -> None:
+async def test_a_missing_project_shows_only_its_id(client: Client, database: Database, owner: str | None) -> None:
     if owner != "nowhere":
         await database.project.insert_one(project(_id="p", company=owner))
     await database.project.insert_many([project(_id="inside", parent="p", path=["p"]), project(_id="own")])
@@ -545,11 +564,11 @@ async def test_of_a_project_that_is_not_there_nothing_is_told(
     ]
 
 
-async def test_odd_rows_harm_no_others(client: Client, database: Database) -> None:
+async def test_odd_rows_leave_the_others_intact(client: Client, database: Database) -> None:
     odd: list[Any] = [5, ["a"], ["a", "b"], [Code("a"), "a"], Code("a"), {"a": 1}, True, DAY, 1.5, {"$x": []}]
     await database.project.insert_many(
         [
-            *nested("a", "a/b"),
+            *build_nested_projects("a", "a/b"),
             *(project(**{name: value}) for value in odd for name in ("parent", "path", "name")),
             project(_id="flat", path="a"),
             project(path=["a", 5, {"x": 1}, ["a"], Code("a"), None]),
@@ -559,25 +578,25 @@ async def test_odd_rows_harm_no_others(client: Client, database: Database) -> No
     )
     await database.task.insert_many(
         [
-            *tasks_of("a", "created"),
-            *tasks_of("a/b", "failed"),
-            *tasks_of("flat", "queued"),
+            *build_tasks("a", "created"),
+            *build_tasks("a/b", "failed"),
+            *build_tasks("flat", "queued"),
             *(task(project=value) for value in odd),
         ]
     )
     query = """{ projects(first: 100) { nodes {
       id name parentId subprojects { id } taskCounts { total } deep: taskCounts(includeSubprojects: true) { total }
     } } }"""
-    found = {node.pop("id"): node for node in (await client.data(query))["projects"]["nodes"]}
-    assert len(found) == 36
-    assert found["a"] == {
+    nodes = {node.pop("id"): node for node in (await client.data(query))["projects"]["nodes"]}
+    assert len(nodes) == 36
+    assert nodes["a"] == {
         "name": "a",
         "parentId": None,
         "subprojects": [{"id": "a/b"}, {"id": "7"}],
         "taskCounts": {"total": 1},
         "deep": {"total": 2},
     }
-    assert found["7"] == {
+    assert nodes["7"] == {
         "name": "vision/digits",
         "parentId": "a",
         "subprojects": None,
@@ -587,11 +606,13 @@ async def test_odd_rows_harm_no_others(client: Client, database: Database) -> No
 
 
 @pytest.mark.parametrize("number", [1, 500])
-async def test_however_many_projects_each_kind_is_one_command_more(
+async def test_each_related_field_is_one_command_for_all_projects(
     client: Client, database: Database, commands: Commands, number: int
 ) -> None:
     names = [f"{top:03}" for top in range(number)]
-    await database.project.insert_many(nested(*names, *(f"{name}/{inside}" for name in names for inside in "ab")))
+    await database.project.insert_many(
+        build_nested_projects(*names, *(f"{name}/{inner}" for name in names for inner in "ab"))
+    )
     statuses = ("created", "queued", "in_progress", "stopped", "published", "failed", "completed")
     await database.task.insert_many(
         [
@@ -617,8 +638,10 @@ async def test_however_many_projects_each_kind_is_one_command_more(
         assert sorted(seen) == expected, selection
 
 
-async def test_nodes_and_edges_share_what_is_loaded(client: Client, database: Database, commands: Commands) -> None:
-    await database.project.insert_many(nested("a", "b"))
+async def test_nodes_and_edges_share_their_related_documents(
+    client: Client, database: Database, commands: Commands
+) -> None:
+    await database.project.insert_many(build_nested_projects("a", "b"))
     commands.seen.clear()
     selection = "taskCounts { total } subprojects { id }"
     data = await client.data(f"{{ projects {{ nodes {{ {selection} }} edges {{ node {{ {selection} }} }} }} }}")
@@ -626,19 +649,19 @@ async def test_nodes_and_edges_share_what_is_loaded(client: Client, database: Da
     assert len(commands.seen) == 3
 
 
-async def cost(client: Client, query: str) -> int:
+async def read_cost(client: Client, query: str) -> int:
     response = await client.http.post("/graphql", json={"query": query, "extensions": {"cost": True}})
     requested: int = response.json()["extensions"]["cost"]["requested"]
     return requested
 
 
-async def test_lists_in_lists_cost_what_they_may_hold(client: Client, commands: Commands) -> None:
-    assert await cost(client, "{ projects(first: 20) { nodes { subprojects { id } } } }") == 1 + 20 * 51
-    assert await cost(client, "{ projects(first: 20) { nodes { subprojects(first: 3) { id } } } }") == 1 + 20 * 4
+async def test_lists_in_lists_cost_their_maximum_size(client: Client, commands: Commands) -> None:
+    assert await read_cost(client, "{ projects(first: 20) { nodes { subprojects { id } } } }") == 1 + 20 * 51
+    assert await read_cost(client, "{ projects(first: 20) { nodes { subprojects(first: 3) { id } } } }") == 1 + 20 * 4
     nodes = "subprojects(first: 3) { taskCounts { total } }"
-    assert await cost(client, f"{{ projects(first: 20) {{ nodes {{ {nodes} }} }} }}") == 1 + 20 * (1 + 3 * 2)
+    assert await read_cost(client, f"{{ projects(first: 20) {{ nodes {{ {nodes} }} }} }}") == 1 + 20 * (1 + 3 * 2)
     nodes = "taskCounts { byStatus { count } }"
-    assert await cost(client, f"{{ projects(first: 500) {{ nodes {{ {nodes} }} }} }}") == 1 + 500 * 13
+    assert await read_cost(client, f"{{ projects(first: 500) {{ nodes {{ {nodes} }} }} }}") == 1 + 500 * 13
     commands.seen.clear()
     query = "{ projects(first: 500) { nodes { subprojects(first: 500) { subprojects(first: 2) { id } } } } }"
     error = await client.error(query)
@@ -646,14 +669,14 @@ async def test_lists_in_lists_cost_what_they_may_hold(client: Client, commands: 
     assert commands.seen == []
 
 
-def test_every_loader_that_hocon_may_name_is_there() -> None:
+def test_every_related_field_that_hocon_may_name_exists() -> None:
     assert {*dialect.RELATED_NAMES} == RELATED_FIELDS.keys()
 
 
 # -- queues ----------------------------------------------------------------------------------------
 
 
-async def test_entries_of_a_queue_have_their_place_and_their_task(client: Client, database: Database) -> None:
+async def test_entries_of_a_queue_have_their_position_and_their_task(client: Client, database: Database) -> None:
     entries = [{"task": "t2", "added": DAY}, {"task": "gone", "added": DAY}, "broken", {"task": "t1"}]
     await database.queue.insert_many(
         [

@@ -1,4 +1,4 @@
-"""What clients write for each scalar: numbers, ids, free JSON and times, as literals and as variables."""
+"""The scalars as clients write them: numbers, ids, free JSON and times, as literals and as variables."""
 
 import json
 import re
@@ -23,7 +23,7 @@ mutation ($points: [MetricsReportPoint!]!) {
 MODEL = 'modelCreate(input: {name: "net", uri: "s3://b/n", design: %s}) { model { design } }'
 
 
-async def codes(client: Client, query: str, **variables: Any) -> set[str]:
+async def read_codes(client: Client, query: str, **variables: Any) -> set[str]:
     return {error["extensions"]["code"] for error in (await client.answer(query, **variables))["errors"]}
 
 
@@ -36,13 +36,13 @@ async def test_a_float_is_the_nearest_double_as_variable_and_as_literal(
 ) -> None:
     """Failed before: whole numbers that no double holds were refused as variables."""
     await database.task.insert_one(task(_id="t", last_metrics=last_metrics(("loss", "train", float(number)))))
-    found = {"tasks": {"nodes": [{"id": "t"}]}}
-    assert await client.data(BY_METRIC, v=number) == found
-    assert await client.data(BY_METRIC.replace("($v: Float)", "").replace("$v", str(number))) == found
-    assert await client.data(BY_METRIC.replace("Float", f"Float = {number}")) == found
+    expected = {"tasks": {"nodes": [{"id": "t"}]}}
+    assert await client.data(BY_METRIC, v=number) == expected
+    assert await client.data(BY_METRIC.replace("($v: Float)", "").replace("$v", str(number))) == expected
+    assert await client.data(BY_METRIC.replace("Float", f"Float = {number}")) == expected
 
 
-async def test_one_large_whole_number_is_a_point_among_others(client: Client, database: Database) -> None:
+async def test_a_large_whole_number_is_a_point_like_others(client: Client, database: Database) -> None:
     """Failed before: the whole report was refused."""
     await database.task.insert_one(task(_id="t"))
     values = [0.5, 2**53 + 1, 10**25, -(2**60) - 1]
@@ -69,9 +69,9 @@ async def test_one_large_whole_number_is_a_point_among_others(client: Client, da
     ],
     ids=["metric", "default", "hyperparameter", "point", "JSON"],
 )
-async def test_a_number_beyond_all_doubles_is_refused(client: Client, query: str, literal: str) -> None:
+async def test_a_number_larger_than_all_doubles_is_refused(client: Client, query: str, literal: str) -> None:
     """Failed before: it acted as infinity."""
-    assert await codes(client, query.replace("$v", literal)) == {"VALIDATION_FAILED"}
+    assert await read_codes(client, query.replace("$v", literal)) == {"VALIDATION_FAILED"}
     body = json.dumps({"query": BY_METRIC, "variables": {"v": "N"}}).replace('"N"', literal)
     response = await client.http.post("/graphql", content=body, headers={"content-type": "application/json"})
     expected = "BAD_REQUEST" if "e" in literal.lower() else "VALIDATION_FAILED"
@@ -82,13 +82,13 @@ async def test_a_number_beyond_all_doubles_is_refused(client: Client, query: str
 async def test_an_id_that_is_a_whole_number_is_exactly_its_text(client: Client, database: Database, id_: int) -> None:
     """Failed before: digits of long ids changed on the way."""
     await database.task.insert_many([task(_id=str(id_)), task(_id="other")])
-    one = "query ($v: ID!) { task(id: $v) { id } }"
-    assert await client.data(one, v=id_) == {"task": {"id": str(id_)}}
-    assert await client.data(one.replace("($v: ID!)", "").replace("$v", str(id_))) == {"task": {"id": str(id_)}}
-    listed = "query ($v: [ID!]) { tasks(filter: {id: $v}) { nodes { id } } }"
+    task_query = "query ($v: ID!) { task(id: $v) { id } }"
+    assert await client.data(task_query, v=id_) == {"task": {"id": str(id_)}}
+    assert await client.data(task_query.replace("($v: ID!)", "").replace("$v", str(id_))) == {"task": {"id": str(id_)}}
+    list_query = "query ($v: [ID!]) { tasks(filter: {id: $v}) { nodes { id } } }"
     if id_ >= 0:  # a leading - excludes
-        assert await client.data(listed, v=[id_]) == {"tasks": {"nodes": [{"id": str(id_)}]}}
-    address = f"/graphql?query={quote(one)}&variables={quote(json.dumps({'v': id_}))}"
+        assert await client.data(list_query, v=[id_]) == {"tasks": {"nodes": [{"id": str(id_)}]}}
+    address = f"/graphql?query={quote(task_query)}&variables={quote(json.dumps({'v': id_}))}"
     assert (await client.http.get(address)).json() == {"data": {"task": {"id": str(id_)}}}
 
 
@@ -100,21 +100,23 @@ async def test_an_id_is_neither_a_fraction_nor_a_boolean(client: Client, written
         "/graphql", content=body.replace('"N"', written), headers={"content-type": "application/json"}
     )
     assert response.json()["errors"][0]["extensions"]["code"] == "VALIDATION_FAILED"
-    assert await codes(client, f"{{ task(id: {written}) {{ id }} }}") == {"VALIDATION_FAILED"}
+    assert await read_codes(client, f"{{ task(id: {written}) {{ id }} }}") == {"VALIDATION_FAILED"}
 
 
 @pytest.mark.parametrize("number", [2**63, 2**64, -(2**63) - 1, 10**40])
-async def test_free_json_refuses_a_whole_number_that_can_not_be_kept(client: Client, number: int) -> None:
+async def test_free_json_refuses_a_whole_number_that_can_not_be_stored(client: Client, number: int) -> None:
     """Failed before: it became a double."""
     query = f"mutation ($v: JSON) {{ {MODEL % '$v'} }}"
     for value in ({"a": number}, {"a": [{"b": [0, number]}]}):
-        assert await codes(client, query, v=value) == {"VALIDATION_FAILED"}
-    assert await codes(client, f"mutation {{ {MODEL % f'{{a: [{number}]}}'} }}") == {"VALIDATION_FAILED"}
-    assert await codes(client, f"mutation ($v: Float) {{ {MODEL % '{a: $v}'} }}", v=number) == {"VALIDATION_FAILED"}
+        assert await read_codes(client, query, v=value) == {"VALIDATION_FAILED"}
+    assert await read_codes(client, f"mutation {{ {MODEL % f'{{a: [{number}]}}'} }}") == {"VALIDATION_FAILED"}
+    assert await read_codes(client, f"mutation ($v: Float) {{ {MODEL % '{a: $v}'} }}", v=number) == {
+        "VALIDATION_FAILED"
+    }
 
 
 @pytest.mark.parametrize("value", [{"a": 2**63 - 1}, {"a": -(2**63), "b": 1.0, "c": 2**53 + 1}, {"d": 1e300}])
-async def test_free_json_keeps_the_numbers_that_it_takes(client: Client, value: Any) -> None:
+async def test_free_json_stores_numbers_exactly(client: Client, value: Any) -> None:
     created = await client.data(f"mutation ($v: JSON) {{ {MODEL % '$v'} }}", v=value)
     assert created["modelCreate"]["model"]["design"] == value
 
@@ -192,7 +194,7 @@ async def test_free_json_may_be_an_absent_variable(client: Client) -> None:
 
 
 @pytest.mark.parametrize("written", ['"a"', "5", "[1]", "true", "CREATED", "[{a: 1}]"])
-async def test_what_is_no_object_is_refused_with_its_place(client: Client, written: str) -> None:
+async def test_free_json_that_is_no_object_is_refused_with_its_location(client: Client, written: str) -> None:
     [error] = (await client.answer(f"mutation {{ {MODEL % written} }}"))["errors"]
     assert error["extensions"]["code"] == "VALIDATION_FAILED"
     assert error["locations"]
@@ -203,7 +205,7 @@ async def test_what_is_no_object_is_refused_with_its_place(client: Client, writt
 
 
 @pytest.mark.parametrize(
-    ("operator", "fraction", "found"),
+    ("operator", "fraction", "expected"),
     [
         ("lt", ".0005", ["before", "at"]),
         ("lt", ".0000000001", ["before", "at"]),
@@ -224,7 +226,7 @@ async def test_what_is_no_object_is_refused_with_its_place(client: Client, writt
     ],
 )
 async def test_a_bound_between_two_milliseconds_is_exact(
-    client: Client, database: Database, operator: str, fraction: str, found: list[str]
+    client: Client, database: Database, operator: str, fraction: str, expected: list[str]
 ) -> None:
     """Failed before: the bound was cut to milliseconds, so that lt …00.0005 missed a task at …00.000."""
     millisecond = timedelta(milliseconds=1)
@@ -232,7 +234,7 @@ async def test_a_bound_between_two_milliseconds_is_exact(
         await database.task.insert_one(task(_id=name, created=when, status_changed=when, started=when))
     bound = f"{DAY:%Y-%m-%dT%H:%M:%S}{fraction}Z"
     sign = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}[operator]
-    listed = "query ($v: TaskFilter) { tasks(filter: $v, orderBy: [{field: CREATED}]) { nodes { id } } }"
+    list_query = "query ($v: TaskFilter) { tasks(filter: $v, orderBy: [{field: CREATED}]) { nodes { id } } }"
     for filter_ in (
         {"created": {operator: bound}},
         {"statusChanged": [f"{sign}{bound}"]},
@@ -241,23 +243,23 @@ async def test_a_bound_between_two_milliseconds_is_exact(
         if operator != "gte"
         else {"or": [{"created": {operator: bound}}]},
     ):
-        nodes = (await client.data(listed, v=filter_))["tasks"]["nodes"]
-        assert [node["id"] for node in nodes] == found, filter_
+        nodes = (await client.data(list_query, v=filter_))["tasks"]["nodes"]
+        assert [node["id"] for node in nodes] == expected, filter_
 
 
-async def test_a_time_between_two_milliseconds_equals_none(client: Client, database: Database) -> None:
+async def test_a_time_between_two_milliseconds_equals_no_stored_time(client: Client, database: Database) -> None:
     await database.task.insert_one(task(_id="t", status_changed=DAY))
-    listed = "query ($v: [String!]) { tasks(filter: {statusChanged: $v}) { totalCount } }"
-    assert await client.data(listed, v=[f"{DAY:%Y-%m-%dT%H:%M:%S}.000Z"]) == {"tasks": {"totalCount": 1}}
-    assert await client.data(listed, v=[f"{DAY:%Y-%m-%dT%H:%M:%S}.0005Z"]) == {"tasks": {"totalCount": 0}}
+    list_query = "query ($v: [String!]) { tasks(filter: {statusChanged: $v}) { totalCount } }"
+    assert await client.data(list_query, v=[f"{DAY:%Y-%m-%dT%H:%M:%S}.000Z"]) == {"tasks": {"totalCount": 1}}
+    assert await client.data(list_query, v=[f"{DAY:%Y-%m-%dT%H:%M:%S}.0005Z"]) == {"tasks": {"totalCount": 0}}
 
 
-async def test_the_last_millisecond_of_the_last_year_has_a_bound_behind_it(client: Client, database: Database) -> None:
+async def test_the_last_millisecond_of_the_last_year_has_a_bound_after_it(client: Client, database: Database) -> None:
     last = DAY.replace(year=9999, month=12, day=31, hour=23, minute=59, second=59, microsecond=999000)
     await database.task.insert_one(task(_id="t", created=last))
-    listed = "query ($v: DateTime) { tasks(filter: {created: {lt: $v}}) { totalCount } }"
-    assert await client.data(listed, v="9999-12-31T23:59:59.9995Z") == {"tasks": {"totalCount": 1}}
-    assert await client.data(listed, v="9999-12-31T23:59:59.999Z") == {"tasks": {"totalCount": 0}}
+    list_query = "query ($v: DateTime) { tasks(filter: {created: {lt: $v}}) { totalCount } }"
+    assert await client.data(list_query, v="9999-12-31T23:59:59.9995Z") == {"tasks": {"totalCount": 1}}
+    assert await client.data(list_query, v="9999-12-31T23:59:59.999Z") == {"tasks": {"totalCount": 0}}
 
 
 SET_CREATED = 'mutation ($v: DateTime) { taskUpdate(input: {task: "t", created: $v}) { task { created } } }'
@@ -278,9 +280,7 @@ SET_CREATED = 'mutation ($v: DateTime) { taskUpdate(input: {task: "t", created: 
         ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
     ],
 )
-async def test_a_time_is_read_as_rfc_3339_has_it(
-    client: Client, database: Database, written: str, expected: str
-) -> None:
+async def test_a_time_is_read_by_rfc_3339(client: Client, database: Database, written: str, expected: str) -> None:
     """Failed before: a lower-case z and a leap second were refused."""
     await database.task.insert_one(task(_id="t"))
     assert (await client.data(SET_CREATED, v=written))["taskUpdate"]["task"] == {"created": expected}
@@ -314,9 +314,7 @@ async def test_a_time_is_read_as_rfc_3339_has_it(
     ],
     ids=lambda text: text[:30],
 )
-async def test_a_time_that_can_not_be_is_refused_with_its_place(
-    client: Client, database: Database, written: str
-) -> None:
+async def test_a_bad_time_is_refused_with_its_location(client: Client, database: Database, written: str) -> None:
     """Failed before: offsets such as +00:99 were taken, and literals had no place in their errors."""
     await database.task.insert_one(task(_id="t", created=DAY))
     literal = SET_CREATED.replace("($v: DateTime)", "").replace("$v", json.dumps(written, ensure_ascii=False))
@@ -329,9 +327,9 @@ async def test_a_time_that_can_not_be_is_refused_with_its_place(
         assert error["locations"]
         assert error["message"].startswith(named)
         assert len(error["message"]) < 300
-    listed = "query ($v: [String!]) { tasks(filter: {statusChanged: $v}) { totalCount } }"
+    list_query = "query ($v: [String!]) { tasks(filter: {statusChanged: $v}) { totalCount } }"
     if written.strip() == written:
-        assert await codes(client, listed, v=[f"<{written}"]) == {"FIELDS_VALUE_ERROR"}
+        assert await read_codes(client, list_query, v=[f"<{written}"]) == {"FIELDS_VALUE_ERROR"}
 
 
 # -- messages --------------------------------------------------------------------------------------
@@ -357,17 +355,17 @@ WRITTEN = ["5", "1.5", '"a"', "true", "NONE", "null", "[1, null]", '["a", NONE]'
 
 @pytest.mark.parametrize("type_", TYPES)
 async def test_no_message_names_a_class_of_python(client: Client, type_: str) -> None:
-    asked: list[tuple[str, dict[str, Any]]] = [(f"{{ {TYPES[type_].replace('V', text)} }}", {}) for text in WRITTEN]
+    requests: list[tuple[str, dict[str, Any]]] = [(f"{{ {TYPES[type_].replace('V', text)} }}", {}) for text in WRITTEN]
     document = f"query ($v: {type_}) {{ {TYPES[type_].replace('V', '$v')} }}"
     values: list[Any] = [5, 1.5, "a", True, None, [1, None], ["a", "NONE"], {"a": 1}, {"a": ["x", {"b": None}]}, [[]]]
-    asked += [(document, {"v": value}) for value in values] + [(document, {})]
-    asked += [(document.replace(type_, f"{type_} = {text}"), {}) for text in WRITTEN]
+    requests += [(document, {"v": value}) for value in values] + [(document, {})]
+    requests += [(document.replace(type_, f"{type_} = {text}"), {}) for text in WRITTEN]
     inner = "query ($v: TaskStatus, $w: Int) {{ {} }}"
-    asked += [
+    requests += [
         (inner.format(TYPES[type_].replace("V", text)), {"v": "CREATED"})
         for text in ("{a: $v, b: $w}", "[$v, $w]", "$v")
     ]
-    for query, variables in asked:
+    for query, variables in requests:
         for error in (await client.answer(query, **variables)).get("errors", ()):
             assert not PYTHON.search(error["message"]), (query, variables)
             assert error["locations"], (query, variables)
