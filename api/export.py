@@ -22,7 +22,7 @@ from api.graphql import READS, RequestLimits, refuse_operation, translate_reques
 from api.requests import GraphQLRequest, check_method, read_graphql_request
 from resolvers.errors import find_api_error
 from resolvers.execution.selection import LoadedField, ObjectField, Selection
-from resolvers.queries.export import Export, ExportContext, exported
+from resolvers.queries.export import Export, ExportContext, find_export
 from schema.spec import ListOf
 
 log = logging.getLogger("taskql")
@@ -78,7 +78,7 @@ async def open_export(
     if result.errors:
         raise NotExportedError(result.errors)
     try:
-        export = exported(context, result.data or {})
+        export = find_export(context, result.data or {})
         chunks = write_chunks(export, format_)
         first = await anext(chunks)
     except Exception as error:

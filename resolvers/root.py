@@ -17,11 +17,11 @@ from resolvers.mutations.queues import take_next_task
 from resolvers.mutations.transaction import Work, build_mutation
 from resolvers.mutations.transitions import archive, build_move, ping, unarchive
 from resolvers.queries.comparison import build_comparison_resolver
-from resolvers.queries.documents import one
-from resolvers.queries.lists import many
-from resolvers.queries.metric_names import metric_names
-from resolvers.queries.server_info import server_info
-from resolvers.queries.stats import task_stats
+from resolvers.queries.documents import build_document_resolver
+from resolvers.queries.lists import build_list_resolver
+from resolvers.queries.metric_names import build_metric_names_resolver
+from resolvers.queries.server_info import build_server_info_resolver
+from resolvers.queries.stats import build_stats_resolver
 from resolvers.schema import Schema
 from resolvers.subscriptions.metric_points import build_metrics_appended_resolver
 from resolvers.subscriptions.task_changes import build_task_changed_resolver
@@ -66,12 +66,12 @@ def build_schema(
     """
     derived = Derived(spec)
     query = derived.query({
-        **{name: one(name) for name in ORDERS},
-        **{f"{name}s": many(spec, name, order) for name, order in ORDERS.items()},
-        "task_stats": task_stats(spec),
-        "metric_names": metric_names(spec),
+        **{name: build_document_resolver(name) for name in ORDERS},
+        **{f"{name}s": build_list_resolver(spec, name, order) for name, order in ORDERS.items()},
+        "task_stats": build_stats_resolver(spec),
+        "metric_names": build_metric_names_resolver(spec),
         "compare_tasks": build_comparison_resolver(),
-        "server_info": server_info(about or {}, lambda: schema.hash),
+        "server_info": build_server_info_resolver(about or {}, lambda: schema.hash),
         "task_validate": validate,
     })  # fmt: skip
     mutation_type = derived.mutation({

@@ -1,4 +1,4 @@
-"""A list as a whole: the query that shows a page of it, taken for all of it, batch by batch."""
+"""An export: a query for a page of a list, executed for all of the list in batches."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
@@ -16,33 +16,33 @@ ONE_LIST = (
 
 
 class ExportContext(Context):
-    """Plans are not carried out here, but taken."""
+    """A context that notes the plan of a query instead of executing it."""
 
-    taken: tuple[AnyPlan, Selection] | None = None
+    noted_plan: tuple[AnyPlan, Selection] | None = None
 
     async def execute_plan(self, plan: AnyPlan, selection: Selection, _report: Any) -> Any:
-        self.taken = plan, selection
+        self.noted_plan = plan, selection
 
-    def read_page(self, asked: Mapping[str, Any]) -> Page:
-        """As many as a page may have; raises InputError for any that is asked for."""
-        if wrong := [name for field, name in PAGING.items() if asked.get(field) is not None]:
-            message = f"An export has no pages; leave out {', '.join(wrong)}."
-            raise InputError(ErrorCode.VALIDATION_ERROR, message, field=wrong[0])
+    def read_page(self, arguments: Mapping[str, Any]) -> Page:
+        """The largest page, the size in which an export reads; raises InputError for arguments of a page."""
+        if refused := [name for field, name in PAGING.items() if arguments.get(field) is not None]:
+            message = f"An export has no pages; leave out {', '.join(refused)}."
+            raise InputError(ErrorCode.VALIDATION_ERROR, message, field=refused[0])
         return Page(self.max_page)
 
 
 class Export(NamedTuple):
-    """All of a list: of which collection, what is selected of each document, and the answers, many at a time."""
+    """All documents of a list: their collection, the selection of each of them, and the answers in batches."""
 
     collection: str
     selection: Selection
     batches: AsyncIterator[list[dict[str, Any]]]
 
 
-def exported(context: ExportContext, data: Mapping[str, Any]) -> Export:
-    """What was executed in this context, to this answer; raises InputError unless it is one list."""
-    plan, selection = context.taken or (None, None)
+def find_export(context: ExportContext, data: Mapping[str, Any]) -> Export:
+    """The export that the context has noted; raises InputError unless `data` is the answer of one list."""
+    plan, selection = context.noted_plan or (None, None)
     if isinstance(plan, Listing) and selection and len(data) == len(selection.fields) == 1:
         for nodes in selection.find_below("nodes"):
-            return Export(plan.collection, nodes, plan.batches(context, nodes))
+            return Export(plan.collection, nodes, plan.read_batches(context, nodes))
     raise InputError(ErrorCode.VALIDATION_ERROR, ONE_LIST)

@@ -1,4 +1,4 @@
-"""Lists: a page of documents by filter and order."""
+"""Lists of documents by filter and order: a page of one as a connection, or all of it in batches."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from schema.spec import Spec
 
 
 class Listing(Plan):
-    """A page of a filtered and ordered list, as a connection."""
+    """A filtered and ordered list, and the page of it that is requested."""
 
     def __init__(self, collection: str, list_query: ListQuery, order: Order, page: Page) -> None:
         self.collection = collection
@@ -35,7 +35,7 @@ class Listing(Plan):
         def read() -> Awaitable[list[Document]]:
             return context.reader.read_list(
                 self.collection,
-                self._segments(context, page.read_order, page.start),
+                self._build_segments(context, page.read_order, page.start),
                 skip=self._page.skip,
                 limit=page.read_limit,
                 projection=page.projection,
@@ -46,30 +46,33 @@ class Listing(Plan):
 
         return await page.answer(context, read, count, report)
 
-    async def batches(self, context: Context, selection: Selection) -> AsyncIterator[list[dict[str, Any]]]:
-        """What the selection selects of each document, to the end of the list. Documents are read a page at a time and
-        answered as many at once as the cost of a query takes a page to have.
-        """
-        at: CursorValues | None = None
-        wanted, is_more = build_projection([selection], *self._order.paths), True
-        while is_more:
-            stretch = self._segments(context, self._order, at)
-            found = await context.reader.read_list(
-                self.collection, stretch, skip=0, limit=self._page.limit, projection=wanted
-            )
-            for start in range(0, len(found), DEFAULT_PAGE):
-                yield await build_answers(context, selection, found[start : start + DEFAULT_PAGE])
-                context.forget_documents()
-            is_more = len(found) == self._page.limit
-            at = read_cursor_values(found[-1], self._order) if is_more else None
+    async def read_batches(self, context: Context, selection: Selection) -> AsyncIterator[list[dict[str, Any]]]:
+        """The answers for all documents of the list, in order.
 
-    def _segments(self, context: Context, order: Order, at: CursorValues | None) -> list[Segment]:
+        Documents are read a page at a time. A batch has as many as a query's cost takes a page of default size to have.
+        """
+        start: CursorValues | None = None
+        projection = build_projection([selection], *self._order.paths)
+        has_more = True
+        while has_more:
+            segments = self._build_segments(context, self._order, start)
+            documents = await context.reader.read_list(
+                self.collection, segments, skip=0, limit=self._page.limit, projection=projection
+            )
+            for first in range(0, len(documents), DEFAULT_PAGE):
+                yield await build_answers(context, selection, documents[first : first + DEFAULT_PAGE])
+                context.forget_documents()
+            has_more = len(documents) == self._page.limit
+            if has_more:
+                start = read_cursor_values(documents[-1], self._order)
+
+    def _build_segments(self, context: Context, order: Order, start: CursorValues | None) -> list[Segment]:
         if self.is_served(context):
-            return build_index_segments(self._query, order, at)
-        return [build_sorted_segment(self._query, order, at)]
+            return build_index_segments(self._query, order, start)
+        return [build_sorted_segment(self._query, order, start)]
 
     def is_served(self, context: Context) -> bool:
-        """Whether an index has the list in its order."""
+        """Whether an index has the documents of the list in its order."""
         sort = self._order.sort
         return bool(sort) and context.reader.is_served(self.collection, self._query, sort)
 
@@ -78,16 +81,18 @@ class Listing(Plan):
         refuse_deep_page(self._page, context.rows, is_served=self.is_served(context))
 
 
-def many(spec: Spec, collection: str, default_order: Sequence[Mapping[str, Any]]) -> Callable[..., Awaitable[Plan]]:
-    """A list of a collection's documents, by its `<collection>_filter` and `<collection>_order`."""
+def build_list_resolver(
+    spec: Spec, collection: str, default_order: Sequence[Mapping[str, Any]]
+) -> Callable[..., Awaitable[Plan]]:
+    """The resolver of a collection's list, with its `<collection>_filter` and `<collection>_order`."""
     filter_type = read_filter_type(spec, collection)
 
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
-        asked = read_arguments(arguments)
-        filter_ = filter_type.parse(asked.get("filter") or {})
-        asked_order = asked.get("order_by") or default_order
-        order = parse_order(filter_type.sort_fields, asked_order, has_search=bool(filter_.find_value("search_text")))
-        page = info.context.read_page(asked)
+        plain = read_arguments(arguments)
+        filter_ = filter_type.parse(plain.get("filter") or {})
+        has_search = bool(filter_.find_value("search_text"))
+        order = parse_order(filter_type.sort_fields, plain.get("order_by") or default_order, has_search=has_search)
+        page = info.context.read_page(plain)
         list_query = await read_list_query(filter_, filter_type, info.context.reader)
         listing = Listing(collection, list_query, order, page)
         listing.refuse_deep_page(info.context)

@@ -1,4 +1,7 @@
-"""Which metrics tasks have reported: their names, in pages. Keys are hashes, so the names are those in the values."""
+"""The names of the metrics that tasks have reported, in pages.
+
+Keys of `last_metrics` are hashes, so the names are read from its values.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,35 +24,48 @@ BY_NAME = Order((), is_id_ascending=True)  # an id is a metric and a variant
 TOTAL = "total"
 
 
-def _items(value: Any) -> Query:
-    """The entries of a map; of anything else none."""
+def _write_entries(value: str) -> Query:
+    """The expression for the entries of a map; none of any other value."""
     return {"$cond": [{"$eq": [{"$type": value}, "object"]}, {"$objectToArray": value}, []]}
 
 
-_NAMES = {"$map": {"input": _items("$$item.v"), "as": "kept", "in": {
-    "metric": "$$kept.v.metric", "variant": "$$kept.v.variant",
-}}}  # fmt: skip
-_ALL_NAMES = {"$reduce": {
-    "input": {"$map": {"input": _items("$last_metrics"), "as": "item", "in": _NAMES}},
-    "initialValue": [], "in": {"$setUnion": ["$$value", "$$this"]},
-}}  # fmt: skip
-_ARE_TEXTS = {"$and": [{"$eq": [{"$type": f"$$pair.{name}"}, "string"]} for name in ("metric", "variant")]}
+NAMES_OF_METRIC: Query = {
+    "$map": {
+        "input": _write_entries("$$item.v"),
+        "as": "event",
+        "in": {"metric": "$$event.v.metric", "variant": "$$event.v.variant"},
+    }
+}
+NAMES_OF_TASK: Query = {
+    "$reduce": {
+        "input": {"$map": {"input": _write_entries("$last_metrics"), "as": "item", "in": NAMES_OF_METRIC}},
+        "initialValue": [],
+        "in": {"$setUnion": ["$$value", "$$this"]},
+    }
+}
+ARE_TEXTS: Query = {
+    "$and": [
+        {"$eq": [{"$type": "$$names.metric"}, "string"]},
+        {"$eq": [{"$type": "$$names.variant"}, "string"]},
+    ]
+}
 STAGES: list[Query] = [
-    {"$project": {"pair": {"$filter": {"input": _ALL_NAMES, "as": "pair", "cond": _ARE_TEXTS}}}},
-    {"$unwind": "$pair"},
-    {"$group": {"_id": {"metric": "$pair.metric", "variant": "$pair.variant"}, "task_count": {"$sum": 1}}},
+    {"$project": {"names": {"$filter": {"input": NAMES_OF_TASK, "as": "names", "cond": ARE_TEXTS}}}},
+    {"$unwind": "$names"},
+    {"$group": {"_id": {"metric": "$names.metric", "variant": "$names.variant"}, "task_count": {"$sum": 1}}},
 ]
 
 
 class MetricNames(Plan):
-    """A page of the names that the tasks of a query have."""
+    """The metric names of the tasks of a query, and the page of them that is requested."""
 
     def __init__(self, list_query: ListQuery, page: Page) -> None:
         self._query, self._identity, self.patterned = list_query
         self._page = page
 
     async def answer(self, context: Context, selection: Selection, report: ReportError) -> Any:
-        page = ConnectionPage(selection, self._page, BY_NAME, (context.viewer.company, "metric_names", self._identity))
+        list_identity = (context.viewer.company, "metric_names", self._identity)
+        page = ConnectionPage(selection, self._page, BY_NAME, list_identity)
 
         async def read() -> list[Document]:
             segment = build_sorted_segment({}, page.read_order, page.start)
@@ -64,14 +80,14 @@ class MetricNames(Plan):
         return await page.answer(context, read, count, report)
 
 
-def metric_names(spec: Spec) -> Callable[..., Awaitable[Plan]]:
+def build_metric_names_resolver(spec: Spec) -> Callable[..., Awaitable[Plan]]:
     filter_type = read_filter_type(spec, "task")
 
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
-        asked = read_arguments(arguments)
-        page = info.context.read_page(asked)
+        plain = read_arguments(arguments)
+        page = info.context.read_page(plain)
         refuse_deep_page(page, info.context.rows, is_served=False)
-        filter_ = filter_type.parse(asked.get("filter") or {})
+        filter_ = filter_type.parse(plain.get("filter") or {})
         return MetricNames(await read_list_query(filter_, filter_type, info.context.reader), page)
 
     return resolve

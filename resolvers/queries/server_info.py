@@ -1,4 +1,4 @@
-"""What the server tells of itself."""
+"""The field `serverInfo`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,21 +12,21 @@ AWAY = {ErrorCode.TIMEOUT, ErrorCode.DATABASE_UNAVAILABLE}
 
 
 class ServerInfo(Plan):
-    """What was known at the start, and the database only when it is selected."""
+    """Facts that are known at the start, and the database server, which is read only if it is selected."""
 
-    def __init__(self, known: Mapping[str, Any]) -> None:
-        self._known = known
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self._facts = facts
 
     async def answer(self, context: Context, selection: Selection, report: ReportError) -> Any:
         mongodb = None
         if selection.has_field("mongodb"):
             mongodb = await read_or_null(context.reader.read_server(), AWAY, selection, "mongodb", report)
-        [answer] = await build_answers(context, selection, [{**self._known, "mongodb": mongodb}])
+        [answer] = await build_answers(context, selection, [{**self._facts, "mongodb": mongodb}])
         return answer
 
 
-def server_info(about: Mapping[str, Any], schema_hash: Callable[[], str]) -> Callable[..., Plan]:
+def build_server_info_resolver(facts: Mapping[str, Any], schema_hash: Callable[[], str]) -> Callable[..., Plan]:
     def resolve() -> Plan:
-        return ServerInfo({**about, "schema_hash": schema_hash()})
+        return ServerInfo({**facts, "schema_hash": schema_hash()})
 
     return resolve

@@ -1,4 +1,4 @@
-"""Groups of tasks: one aggregation counts them and works out what their metrics come to."""
+"""Groups of tasks: one aggregation counts their tasks and computes statistics of their metrics."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,17 +16,22 @@ from resolvers.execution.plan import Plan, ReportError, build_answers
 from resolvers.execution.selection import Selection
 from schema.spec import Spec
 
-MAX_GROUPS, MAX_METRICS = 4, 20
-STORED = {
-    "status": "status", "project": "project", "user": "user", "type": "type", "tag": "tags", "queue": "execution.queue",
-}  # fmt: skip
-RELATED = ("project", "user", "queue")
+MAX_GROUP_KEYS, MAX_METRICS = 4, 20
+STORED_PATHS = {
+    "status": "status",
+    "project": "project",
+    "user": "user",
+    "type": "type",
+    "tag": "tags",
+    "queue": "execution.queue",
+}
+REFERENCES = ("project", "user", "queue")
 ENUMS = ("status", "type")
 AS_TEXT = {"$ifNull": ["$$text", {"$toString": "$$stored"}]}
 
 
-class Group(NamedTuple):
-    """One thing to group by: a field, or None for a hyperparameter, and the expression for its text."""
+class GroupKey(NamedTuple):
+    """A field by which tasks are grouped, None for a hyperparameter, and the expression for its text."""
 
     field: str | None
     expression: Any
@@ -38,115 +43,123 @@ class Stats(Plan):
     def __init__(
         self,
         list_query: ListQuery,
-        groups: Sequence[Group],
+        group_keys: Sequence[GroupKey],
         metrics: Sequence[Mapping[str, Any]],
-        keys: Sequence[SortKey],
+        metric_keys: Sequence[SortKey],
     ) -> None:
         self._query, _, self.patterned = list_query
-        self._groups = groups
+        self._group_keys = group_keys
         self._metrics = metrics
-        self._keys = keys
+        self._metric_keys = metric_keys
 
     async def answer(self, context: Context, selection: Selection, _report: ReportError) -> Any:
-        rows = await context.reader.group("task", self._query, self._stages(), limit=context.max_page + 1)
+        rows = await context.reader.group("task", self._query, self._build_stages(), limit=context.max_page + 1)
         if len(rows) > context.max_page:
-            message = f"These are more than {context.max_page} groups; filter the tasks, or group by less."
+            message = f"groupBy makes more than {context.max_page} groups. Filter the tasks, or group by fewer keys."
             raise limit_exceeded(message, limit="page", maximum=context.max_page)
-        return await build_answers(context, selection, [self._row(row) for row in rows])
+        return await build_answers(context, selection, [self._build_group(row) for row in rows])
 
-    def _stages(self) -> list[Query]:
-        values = {f"_group{number}": group.expression for number, group in enumerate(self._groups)}
-        measured = {f"_metric{number}": write_value(key) for number, key in enumerate(self._keys)}
-        together: dict[str, Any] = {
-            "_id": {name: f"${name}" for name in values}, "count": {"$sum": 1},
-        }  # fmt: skip
-        for name in measured:
-            together |= _accumulated(name)
-        by_tag = [
-            {"$unwind": {"path": f"$_group{number}", "preserveNullAndEmptyArrays": True}}
-            for number, group in enumerate(self._groups) if group.field == "tag"
-        ]  # fmt: skip
-        texts = {name: {"$cond": [{"$eq": [{"$type": f"${name}"}, "string"]}, f"${name}", None]} for name in values}
-        once = {f"_group{number}": _distinct(group) for number, group in enumerate(self._groups)} if by_tag else values
-        return [
-            *([{"$set": once | measured}] if once or measured else []),
-            *by_tag,
-            *([{"$set": texts}] if texts else []),
-            {"$group": together},
-            {"$sort": {"count": -1, **{f"_id.{name}": 1 for name in values}}},
-        ]
+    def _build_stages(self) -> list[Query]:
+        group_keys = {f"_group{number}": key for number, key in enumerate(self._group_keys)}
+        metrics = {f"_metric{number}": write_value(key) for number, key in enumerate(self._metric_keys)}
+        computed = {name: _write_group_value(key) for name, key in group_keys.items()} | metrics
+        stages: list[Query] = [{"$set": computed}] if computed else []
+        for name, key in group_keys.items():
+            if key.field == "tag":
+                stages.append({"$unwind": {"path": f"${name}", "preserveNullAndEmptyArrays": True}})
+        if group_keys:
+            stages.append({"$set": {name: _write_text_or_null(f"${name}") for name in group_keys}})
+        accumulators: dict[str, Any] = {"_id": {name: f"${name}" for name in group_keys}, "count": {"$sum": 1}}
+        for name in metrics:
+            accumulators |= _write_accumulators(name)
+        order = {"count": -1} | {f"_id.{name}": 1 for name in group_keys}
+        return [*stages, {"$group": accumulators}, {"$sort": order}]
 
-    def _row(self, row: Document) -> Document:
-        found = [row["_id"][f"_group{number}"] for number in range(len(self._groups))]
+    def _build_group(self, row: Document) -> Document:
+        values = [row["_id"][f"_group{number}"] for number in range(len(self._group_keys))]
         return {
-            "group": [_value(group, value) for group, value in zip(self._groups, found, strict=True)],
+            "group": [_build_group_value(key, value) for key, value in zip(self._group_keys, values, strict=True)],
             "count": row["count"],
-            "metrics": [_measured(row, number, metric) for number, metric in enumerate(self._metrics)],
+            "metrics": [_build_statistics(row, number, metric) for number, metric in enumerate(self._metrics)],
         }
 
 
-def _distinct(group: Group) -> Any:
-    """A task counts once for each tag, however often it has it."""
-    if group.field != "tag":
-        return group.expression
-    return {"$cond": [{"$isArray": group.expression}, {"$setUnion": [group.expression]}, None]}
+def _write_group_value(key: GroupKey) -> Any:
+    """The expression for a key's value. A task counts once for each tag, however often it has the tag."""
+    if key.field != "tag":
+        return key.expression
+    return {"$cond": [{"$isArray": key.expression}, {"$setUnion": [key.expression]}, None]}
 
 
-def _accumulated(name: str) -> dict[str, Any]:
-    """What one metric comes to; tasks without it are null there, which these pass over."""
-    has_value = {"$ne": [{"$type": f"${name}"}, "null"]}
-    pair = {"$cond": [has_value, {"value": f"${name}", "task": "$_id"}, "$$REMOVE"]}
+def _write_text_or_null(value: str) -> Query:
+    return {"$cond": [{"$eq": [{"$type": value}, "string"]}, value, None]}
+
+
+def _write_accumulators(name: str) -> dict[str, Any]:
+    """The statistics of one metric. A task without the metric has null there, which none of them counts."""
+    value = f"${name}"
+    has_value = {"$ne": [{"$type": value}, "null"]}
+    value_and_task = {"$cond": [has_value, {"value": value, "task": "$_id"}, "$$REMOVE"]}
     return {
         f"{name}_count": {"$sum": {"$cond": [has_value, 1, 0]}},
-        f"{name}_mean": {"$avg": f"${name}"},
-        f"{name}_std": {"$stdDevSamp": f"${name}"},
-        f"{name}_min": {"$min": pair},
-        f"{name}_max": {"$max": pair},
+        f"{name}_mean": {"$avg": value},
+        f"{name}_std": {"$stdDevSamp": value},
+        f"{name}_min": {"$min": value_and_task},
+        f"{name}_max": {"$max": value_and_task},
     }
 
 
-def _value(group: Group, value: str | None) -> Document:
-    shown = value.upper() if value is not None and group.field in ENUMS else value
-    return {"value": shown} | ({group.field: value} if group.field in RELATED else {})
+def _build_group_value(key: GroupKey, value: str | None) -> Document:
+    if key.field in ENUMS:
+        return {"value": value and value.upper()}
+    if key.field in REFERENCES:
+        return {"value": value, key.field: value}
+    return {"value": value}
 
 
-def _measured(row: Document, number: int, metric: Mapping[str, Any]) -> Document:
+def _build_statistics(row: Document, number: int, metric: Mapping[str, Any]) -> Document:
     name = f"_metric{number}"
     lowest, highest = row[f"{name}_min"] or {}, row[f"{name}_max"] or {}
     return {
-        "metric": metric["metric"], "variant": metric["variant"], "stat": metric["stat"] or "last",
-        "count": row[f"{name}_count"], "mean": row[f"{name}_mean"], "std": row[f"{name}_std"],
-        "min": lowest.get("value"), "max": highest.get("value"),
-        "min_task": lowest.get("task"), "max_task": highest.get("task"),
-    }  # fmt: skip
+        "metric": metric["metric"],
+        "variant": metric["variant"],
+        "stat": metric["stat"] or "last",
+        "count": row[f"{name}_count"],
+        "mean": row[f"{name}_mean"],
+        "std": row[f"{name}_std"],
+        "min": lowest.get("value"),
+        "max": highest.get("value"),
+        "min_task": lowest.get("task"),
+        "max_task": highest.get("task"),
+    }
 
 
-def task_stats(spec: Spec) -> Callable[..., Awaitable[Plan]]:
+def build_stats_resolver(spec: Spec) -> Callable[..., Awaitable[Plan]]:
     filter_type = read_filter_type(spec, "task")
 
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
-        asked = read_arguments(arguments)
-        groups, metrics = [_group(item) for item in asked["group_by"]], asked.get("metrics") or []
-        _refuse_more("groupBy", len(groups), MAX_GROUPS)
-        _refuse_more("metrics", len(metrics), MAX_METRICS)
-        filter_ = filter_type.parse(asked.get("filter") or {})
+        plain = read_arguments(arguments)
+        group_keys, metrics = [_parse_group_key(item) for item in plain["group_by"]], plain.get("metrics") or []
+        _refuse_long_list("groupBy", len(group_keys), MAX_GROUP_KEYS)
+        _refuse_long_list("metrics", len(metrics), MAX_METRICS)
+        filter_ = filter_type.parse(plain.get("filter") or {})
         list_query = await read_list_query(filter_, filter_type, info.context.reader)
-        return Stats(list_query, groups, metrics, [build_metric_key(metric) for metric in metrics])
+        return Stats(list_query, group_keys, metrics, [build_metric_key(metric) for metric in metrics])
 
     return resolve
 
 
-def _group(item: Mapping[str, Any]) -> Group:
+def _parse_group_key(item: Mapping[str, Any]) -> GroupKey:
     match [name for name in ("field", "hyperparam") if item.get(name)]:
         case ["field"]:
-            return Group(item["field"], f"${STORED[item['field']]}")
+            return GroupKey(item["field"], f"${STORED_PATHS[item['field']]}")
         case ["hyperparam"]:
-            return Group(None, write_parameter(build_parameter_key(item["hyperparam"], "groupBy"), AS_TEXT))
+            return GroupKey(None, write_parameter(build_parameter_key(item["hyperparam"], "groupBy"), AS_TEXT))
     message = "An item of groupBy has exactly one of field and hyperparam."
     raise InputError(ErrorCode.VALIDATION_ERROR, message, field="groupBy")
 
 
-def _refuse_more(name: str, actual: int, maximum: int) -> None:
+def _refuse_long_list(argument: str, actual: int, maximum: int) -> None:
     if actual > maximum:
-        message = f"{name} has at most {maximum} items."
-        raise limit_exceeded(message, field=name, maximum=maximum, actual=actual)
+        message = f"{argument} has {actual} items; the maximum is {maximum}."
+        raise limit_exceeded(message, field=argument, maximum=maximum, actual=actual)

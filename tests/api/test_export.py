@@ -25,7 +25,7 @@ from api.settings import Settings
 from models.imports.importer import import_files
 from models.store.database import Database as Opened
 from models.types import Viewer
-from resolvers.queries.export import ExportContext, exported
+from resolvers.queries.export import ExportContext, find_export
 from resolvers.root import RELATED_FIELDS, build_schema
 from schema.load import load
 from tests.support.client import Client
@@ -213,7 +213,7 @@ async def test_tasks_that_move_while_they_are_exported_come_once_and_as_they_wer
     await database.task.insert_many(made)
     result = await build_schema(load()).execute("{ tasks { nodes { id comment } } }", context_value=still)
     found = []
-    async for batch in exported(still, result.data or {}).batches:
+    async for batch in find_export(still, result.data or {}).batches:
         found += batch
         await database.task.update_many({}, {"$set": {"comment": "changed"}})
         await database.task.update_one({"_id": "5"}, {"$set": {"last_update": DAY + timedelta(hours=1)}})
