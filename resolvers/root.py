@@ -5,10 +5,10 @@ from typing import Any
 
 from resolvers.execution.context import LoadRelated
 from resolvers.execution.plan import PlannedExecution
-from resolvers.fields.available_transitions import available_transitions
-from resolvers.fields.related import children, subprojects, transitions
-from resolvers.fields.series import metric_at, series
-from resolvers.fields.task_counts import task_counts
+from resolvers.fields.available_transitions import load_available_transitions
+from resolvers.fields.related import load_children, load_subprojects, load_transitions
+from resolvers.fields.series import load_metric_at, load_series
+from resolvers.fields.task_counts import load_task_counts
 from resolvers.mutations.batch import build_batch
 from resolvers.mutations.creation import clone, create, create_model, create_project, create_queue, validate
 from resolvers.mutations.edits import edit, set_requirements, update, update_batch
@@ -52,9 +52,14 @@ MUTATIONS: Mapping[str, Work] = {
 ORDERS = {"task": NEWEST, "project": NEWEST, "queue": BY_NAME, "model": NEWEST, "user": BY_NAME}
 
 RELATED_FIELDS: Mapping[str, LoadRelated] = {
-    "subprojects": subprojects, "task_counts": task_counts, "children": children, "transitions": transitions,
-    "available_transitions": available_transitions, "series": series, "metric_at": metric_at,
-}  # fmt: skip
+    "subprojects": load_subprojects,
+    "task_counts": load_task_counts,
+    "children": load_children,
+    "transitions": load_transitions,
+    "available_transitions": load_available_transitions,
+    "series": load_series,
+    "metric_at": load_metric_at,
+}
 
 
 def build_schema(

@@ -15,7 +15,7 @@ from resolvers.transitions.situation import Situation
 NEEDS = frozenset().union(*(move.needs for move in MOVES.values()))
 
 
-async def available_transitions(
+async def load_available_transitions(
     context: Context, _arguments: Mapping[str, Any], documents: Sequence[Document], _selection: Selection
 ) -> list[list[Document]]:
     lookup = Lookup(context.viewer, context.reader.read_all, context.reader.tally)
@@ -28,7 +28,7 @@ async def available_transitions(
                 Situation(MOVES[name], mutation, task, of_task, context.rules, moment)
                 for name, mutation in _list_mutations(context)
             ]
-            rows.append([_describe(context, situation) for situation in situations])
+            rows.append([_build_transition(context, situation) for situation in situations])
         return rows
 
     return await context.load_batched("available_transitions", load, documents)
@@ -40,7 +40,7 @@ def _list_mutations(context: Context) -> list[tuple[str, str]]:
     return [(name, mutation) for name, mutation in mutations if name in MOVES]
 
 
-def _describe(context: Context, situation: Situation) -> Document:
+def _build_transition(context: Context, situation: Situation) -> Document:
     refusals = situation.find_refusals()
     reasons = [str(refusal.error) for refusal in refusals]
     requires_force = bool(refusals) and all(refusal.is_forcible for refusal in refusals)

@@ -1,4 +1,4 @@
-"""How many tasks each project of a page has, by status."""
+"""The number of tasks of each project of a page, by status."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,54 +11,62 @@ from resolvers.execution.selection import Selection
 from schema import derive
 from schema.spec import EnumSpec, Spec
 
-UNKNOWN = derive.UNKNOWN.lower()  # stands for every status that has no name here
+UNKNOWN = derive.UNKNOWN.lower()  # stands for every text that isn't a status
 ARCHIVED: Mapping[bool | None, Query] = {
-    None: {}, True: {"system_tags": "archived"}, False: {"system_tags": {"$ne": "archived"}},
-}  # fmt: skip
+    None: {},
+    True: {"system_tags": "archived"},
+    False: {"system_tags": {"$ne": "archived"}},
+}
 
 
-async def task_counts(
+async def load_task_counts(
     context: Context, arguments: Mapping[str, Any], documents: Sequence[Document], _selection: Selection
 ) -> list[list[Document]]:
-    is_deep, archived = bool(arguments["include_subprojects"]), arguments["archived"]
+    has_subprojects, archived = bool(arguments["include_subprojects"]), arguments["archived"]
+    statuses = _list_statuses(context.spec)
 
     async def load(projects: list[str]) -> list[list[Document]]:
-        holders = await _holders(context, projects) if is_deep else {project: {project} for project in projects}
-        query = {"project": {"$in": list(holders)}, **ARCHIVED[archived]}
+        counting = {project: {project} for project in projects}
+        if has_subprojects:
+            counting = await _find_counting_projects(context, projects)
+        query = {"project": {"$in": list(counting)}, **ARCHIVED[archived]}
         counts: dict[str, Counter[str | None]] = {project: Counter() for project in projects}
-        for group in await context.reader.tally("task", query, {"project": "$project", "status": "$status"}):
-            project = group.get("project")
-            for holder in holders.get(project, ()) if type(project) is str else ():
-                counts[holder][_named(context.spec, group.get("status"))] += group["count"]
-        return [[_shown(context.spec, counts[project])] for project in projects]
+        for row in await context.reader.tally("task", query, {"project": "$project", "status": "$status"}):
+            if type(row.get("project")) is str:
+                status = _name_status(row.get("status"), statuses)
+                for project in counting.get(row["project"], ()):
+                    counts[project][status] += row["count"]
+        return [[_build_counts(counts[project], statuses)] for project in projects]
 
-    return await context.load_batched(
-        ("task_counts", is_deep, archived), load, [document["_id"] for document in documents]
-    )
-
-
-async def _holders(context: Context, projects: Sequence[str]) -> dict[str, set[str]]:
-    """Each of these projects and each one inside them → those of these projects that its tasks count for."""
-    holders = {project: {project} for project in projects}
-    for project, inside in (await read_subprojects(projects, context.reader)).items():
-        for inner in inside:
-            holders.setdefault(inner, set()).add(project)
-    return holders
+    ids = [document["_id"] for document in documents]
+    return await context.load_batched(("task_counts", has_subprojects, archived), load, ids)
 
 
-def _statuses(spec: Spec) -> list[str]:
+async def _find_counting_projects(context: Context, projects: Sequence[str]) -> dict[str, set[str]]:
+    """For each of these projects and of their subprojects, those of the former that count its tasks."""
+    counting = {project: {project} for project in projects}
+    for project, subprojects in (await read_subprojects(projects, context.reader)).items():
+        for subproject in subprojects:
+            counting.setdefault(subproject, set()).add(project)
+    return counting
+
+
+def _list_statuses(spec: Spec) -> list[str]:
     statuses = spec.definitions["task_status_enum"]
     assert isinstance(statuses, EnumSpec)
     return [status.name for status in statuses.values]
 
 
-def _named(spec: Spec, status: Any) -> str | None:
-    if type(status) is not str:
+def _name_status(stored: Any, statuses: Sequence[str]) -> str | None:
+    if type(stored) is not str:
         return None
-    return status if status in _statuses(spec) else UNKNOWN
+    return stored if stored in statuses else UNKNOWN
 
 
-def _shown(spec: Spec, counts: Counter[str | None]) -> Document:
-    order = dict.fromkeys([*_statuses(spec), UNKNOWN, None])
-    by_status = [{"status": status, "count": counts[status]} for status in order if counts[status]]
+def _build_counts(counts: Counter[str | None], statuses: Sequence[str]) -> Document:
+    by_status = [
+        {"status": status, "count": counts[status]}
+        for status in dict.fromkeys([*statuses, UNKNOWN, None])
+        if counts[status]
+    ]
     return {"total": counts.total(), "by_status": by_status}

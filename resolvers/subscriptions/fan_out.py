@@ -59,7 +59,7 @@ class Delivery(NamedTuple):
     results: Sequence[ExecutionResult] | None = None
 
 
-class BatchPlan(Plan):
+class EventBatchPlan(Plan):
     """The plan of a subscription's field: it answers all events of a batch at once."""
 
     def __init__(self, source: EventSource, batch: EventBatch) -> None:
@@ -183,7 +183,7 @@ class SubscriberGroup:
     async def _execute(self, event_batch: EventBatch) -> ExecutionResult:
         """The result as soon as the database is there; that of a slow database stands after a few attempts."""
         for attempt in count(1):
-            executor = self._executor.build_per_event_executor(BatchPlan(self.source, event_batch))
+            executor = self._executor.build_per_event_executor(EventBatchPlan(self.source, event_batch))
             executor.context_value = self._context.renew()
             execution = execute_subscription_event(executor)
             result = await execution if isinstance(execution, Awaitable) else execution

@@ -12,7 +12,7 @@ from models.store.change_stream import EVERY_BLOCK, ChangeBatch
 from models.types import Document, SeriesName
 from resolvers.errors import not_found
 from resolvers.execution.context import Context
-from resolvers.fields.points import listed
+from resolvers.fields.points import list_columns
 from resolvers.subscriptions.sources import Event, EventBatch, EventSource, build_event_batch
 
 MAX_EVENT_POINTS = 10_000
@@ -111,7 +111,13 @@ class PointEventSource(EventSource):
         columns = read_reported_points([block for block in blocks if (block["metric"], block["variant"]) == series])
         first_read = points.start // BLOCK_SIZE * BLOCK_SIZE
         appended = columns.at(slice(points.start - first_read, points.end - first_read))
-        return {"task": self._task, "metric": metric, "variant": variant, "offset": points.start, **listed(appended)}
+        return {
+            "task": self._task,
+            "metric": metric,
+            "variant": variant,
+            "offset": points.start,
+            **list_columns(appended),
+        }
 
 
 def _limit_range(start: int, end: int) -> PointRange:

@@ -19,7 +19,7 @@ from api.settings import Settings
 from models.documents.block import SERIES
 from models.imports.importer import import_files
 from models.metrics.blocks import BLOCK_SIZE, POINT_TYPE
-from resolvers.fields.points import METHODS, chosen
+from resolvers.fields.points import DOWNSAMPLING_METHODS, choose_points
 from tests.support.client import Client
 from tests.support.commands import Commands
 from tests.support.factories import OTHER_COMPANY, PUBLIC, Document
@@ -167,14 +167,14 @@ FINITE = st.floats(-1e6, 1e6)
 VALUES = st.lists(st.one_of(FINITE, FINITE, FINITE, st.just(math.nan)), min_size=1, max_size=400).map(np.array)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", DOWNSAMPLING_METHODS)
 @settings(deadline=None, max_examples=150)
 @given(values=VALUES, most=st.integers(10, 60))
 def test_fewer_points_are_points_of_the_curve_and_lose_no_gap(method: str, values: Any, most: int) -> None:
-    places = chosen(values, most, method)
+    places = choose_points(values, most, method)
     assert len(places) <= max(most, len(values) if len(values) <= most else 0)
     assert sorted(set(places.tolist())) == places.tolist()
-    assert places.tolist() == chosen(values, most, method).tolist()
+    assert places.tolist() == choose_points(values, most, method).tolist()
     assert (places[0], places[-1]) == (0, len(values) - 1)  # the newest point is there, be it a gap
     gaps = np.isnan(values)
     for one, other in itertools.pairwise(places):
@@ -186,7 +186,7 @@ def test_fewer_points_are_points_of_the_curve_and_lose_no_gap(method: str, value
 @settings(deadline=None, max_examples=300)
 @given(values=VALUES, most=st.integers(10, 60))
 def test_extremes_are_never_lost_with_minmax(method: str, values: Any, most: int) -> None:
-    kept = values[chosen(values, most, method)]
+    kept = values[choose_points(values, most, method)]
     if not np.isnan(values).all():
         assert np.nanmin(kept) == np.nanmin(values)
         assert np.nanmax(kept) == np.nanmax(values)
