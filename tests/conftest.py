@@ -17,7 +17,7 @@ from models.status import CLEARML, DOCUMENTED
 from models.store.database import Database
 from tests.support.client import Client
 from tests.support.commands import LISTENER, Commands
-from tests.support.database import NAME, empty
+from tests.support.database import NAME, delete_all
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ async def app(mongodb_uri: str) -> AsyncIterator[Starlette]:
 async def database(app: Starlette) -> AsyncDatabase[dict[str, Any]]:
     """The served database, without a document."""
     found: AsyncDatabase[dict[str, Any]] = app.state.database.database
-    await empty(found)
+    await delete_all(found)
     return found
 
 

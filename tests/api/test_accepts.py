@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from api.accepts import Accept, is_gzip_allowed
 from api.answers import EVENTS_TYPE, JSON_TYPE, RESPONSE_TYPE
 from tests.support.client import Client
-from tests.support.live import listening
+from tests.support.live import listen
 
 URQL = (
     "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed"
@@ -181,7 +181,7 @@ async def test_a_mutation_and_an_error_go_the_way_of_a_query(client: Client) -> 
 
 @pytest.fixture
 async def address(app: Starlette, database: AsyncDatabase[dict[str, Any]]) -> AsyncIterator[str]:  # noqa: ARG001 - to be empty
-    async with listening(app) as found:
+    async with listen(app) as found:
         yield found
 
 

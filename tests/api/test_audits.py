@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.servers import served
+from tests.support.servers import serve
 
 AUDITS = Path(__file__).parent / "audits"
 
@@ -19,7 +19,7 @@ def test_all_61_audits_of_graphql_http_are_passed(tmp_path: Path, mongodb_uri: s
     subprocess.run(
         [node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=120
     )
-    with served(mongodb_uri=mongodb_uri, mongodb_database="taskql_audits") as server:
+    with serve(mongodb_uri=mongodb_uri, mongodb_database="taskql_audits") as server:
         said = subprocess.run(
             [node, "audits.mjs", server.address], cwd=folder, capture_output=True, check=True, timeout=60
         )

@@ -10,19 +10,19 @@ import httpx
 import pytest
 
 from tests.support.paths import DATA, ROOT
-from tests.support.servers import HTTP, run, served, standalone, until
+from tests.support.servers import HTTP, run, serve, standalone, wait_until
 
 QUICK = "?serverSelectionTimeoutMS=100"
 
 
 def test_tasks_imported_while_it_serves_are_answered_and_still_there_at_the_next_start(tmp_path: Path) -> None:
-    with served(data_dir=tmp_path) as server:
+    with serve(data_dir=tmp_path) as server:
         imported = run("import", DATA, data_dir=tmp_path)
         assert imported.returncode == 0, imported.stdout + imported.stderr
         found = server.data("{ tasks { totalCount } }")
         ended, said = server.stop(signal.SIGTERM)
     again = run("import", "--sample", data_dir=tmp_path)
-    with served(data_dir=tmp_path) as server:
+    with serve(data_dir=tmp_path) as server:
         kept = server.data("{ tasks { totalCount } }")
     assert found == {"tasks": {"totalCount": 13}}
     assert kept == found
@@ -33,7 +33,7 @@ def test_tasks_imported_while_it_serves_are_answered_and_still_there_at_the_next
 
 
 def test_the_queue_of_a_dump_takes_the_place_of_the_one_made_at_the_start(tmp_path: Path) -> None:
-    with served(data_dir=tmp_path) as server:
+    with serve(data_dir=tmp_path) as server:
         run("import", DATA / "offline-sessions", data_dir=tmp_path)
         run("import", DATA / "clearml-backend", data_dir=tmp_path)
         found = server.data(
@@ -49,7 +49,7 @@ def test_the_queue_of_a_dump_takes_the_place_of_the_one_made_at_the_start(tmp_pa
 def test_it_is_ready_only_while_queries_are_answered(tmp_path: Path) -> None:
     with ExitStack() as until_the_end:
         with standalone(tmp_path) as uri:
-            server = until_the_end.enter_context(served(mongodb_uri=uri))
+            server = until_the_end.enter_context(serve(mongodb_uri=uri))
             base = server.address.removesuffix("/graphql")
             assert HTTP.get(f"{base}/healthz").status_code == 200
             assert HTTP.get(f"{base}/readyz").status_code == 200
@@ -64,12 +64,12 @@ def test_an_embedded_database_that_is_killed_runs_again_with_its_data(tmp_path: 
         answer = HTTP.post(server.address, json={"query": "{ tasks { totalCount } }"}).json()
         return bool(answer == {"data": {"tasks": {"totalCount": 12}}})
 
-    with served(data_dir=tmp_path) as server:
+    with serve(data_dir=tmp_path) as server:
         assert run("import", "--sample", data_dir=tmp_path).returncode == 0
         [pid] = _mongods(tmp_path)
         os.kill(pid, signal.SIGKILL)
-        assert until(lambda: "runs again" in server.said(), 60)
-        assert until(has_data, 30)
+        assert wait_until(lambda: "runs again" in server.said(), 60)
+        assert wait_until(has_data, 30)
         status, said = server.stop()
     assert status == 0
     [warning] = said.splitlines()
@@ -79,7 +79,7 @@ def test_an_embedded_database_that_is_killed_runs_again_with_its_data(tmp_path: 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_and_its_database_without_a_word_of_complaint(tmp_path: Path, ending: signal.Signals) -> None:
-    with served(data_dir=tmp_path) as server:
+    with serve(data_dir=tmp_path) as server:
         assert len(_mongods(tmp_path)) == 1
         status, said = server.stop(ending)
     assert (status, said) == (0, "")
@@ -94,14 +94,14 @@ HALF_A_REQUEST = (
 
 def test_a_second_ctrl_c_hangs_up_on_a_client_that_is_waited_for(tmp_path: Path) -> None:
     """The first one ends the server once the client has its answer, and lets nobody else in."""
-    with served(data_dir=tmp_path, max_body_seconds=600) as server:
+    with serve(data_dir=tmp_path, max_body_seconds=600) as server:
         url = httpx.URL(server.address)
         address = (url.host, url.port or 0)
         with socket.create_connection(address, timeout=60) as client:
             client.sendall(HALF_A_REQUEST)
             assert client.recv(100).startswith(b"HTTP/1.1 100")  # it reads the body
             server.process.send_signal(signal.SIGINT)
-            assert until(lambda: not is_open(address), 60)
+            assert wait_until(lambda: not is_open(address), 60)
             assert server.process.poll() is None
             assert server.stop() == (0, "")
             assert client.recv(100) == b""
@@ -117,7 +117,7 @@ def is_open(address: tuple[str, int]) -> bool:
 
 
 def test_a_second_ctrl_c_on_its_way_out_is_without_a_word_of_complaint(tmp_path: Path) -> None:
-    with served(data_dir=tmp_path) as server:
+    with serve(data_dir=tmp_path) as server:
         server.process.send_signal(signal.SIGINT)
         status, said = server.stop()
     assert status in {0, 130, -signal.SIGINT}  # it may come when all is done but to wait for the database's end

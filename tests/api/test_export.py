@@ -45,7 +45,7 @@ from tests.support.factories import (
 )
 from tests.support.generated import GENERATED, rows
 from tests.support.paths import DATA
-from tests.support.servers import environment, restore, run, served, standalone
+from tests.support.servers import build_env, restore, run, serve, standalone
 
 Database = AsyncDatabase[Document]
 
@@ -463,7 +463,7 @@ def test_a_database_that_is_lost_midway_leaves_an_incomplete_answer_and_the_serv
     with ExitStack() as until_the_end:
         with standalone(tmp_path) as uri:
             fill(uri, 2500, 10_000)  # more than the buffers on the way hold
-            server = until_the_end.enter_context(served(mongodb_uri=uri))
+            server = until_the_end.enter_context(serve(mongodb_uri=uri))
             address = server.address.replace("/graphql", "/export")
             stream = until_the_end.enter_context(
                 httpx.stream("GET", address, params=url, headers={"accept-encoding": "identity"}, timeout=60)
@@ -490,7 +490,7 @@ def test_a_standalone_server_is_exported_as_well(tmp_path: Path) -> None:
 
 def test_a_long_export_takes_no_more_memory_than_a_short_one(mongodb_uri: str) -> None:
     """Of some 10 KB a task; all of it at once would be seen."""
-    with served(mongodb_uri=mongodb_uri, mongodb_database="taskql_export") as server:
+    with serve(mongodb_uri=mongodb_uri, mongodb_database="taskql_export") as server:
         address, query = server.address.replace("/graphql", "/export"), "{ tasks { nodes { id comment name tags } } }"
 
         def size() -> int:
@@ -522,7 +522,7 @@ def test_a_long_export_takes_no_more_memory_than_a_short_one(mongodb_uri: str) -
 def test_the_command_writes_what_the_server_sends_with_and_without_one(tmp_path: Path) -> None:
     query, data = "{ tasks(filter: {status: [COMPLETED]}) { nodes { id name project { name } } } }", tmp_path / "data"
     (tmp_path / "query.graphql").write_text(query)
-    with served(data_dir=data) as server:
+    with serve(data_dir=data) as server:
         assert run("import", "--sample", data_dir=data).returncode == 0
         sent = httpx.get(server.address.replace("/graphql", "/export"), params={"query": query}).text
         beside = run("export", query, data_dir=data)
@@ -568,7 +568,7 @@ def test_a_reader_that_leaves_and_an_end_by_signal_are_no_success(tmp_path: Path
         for ends in ("reader", "signal"):
             command = [sys.executable, "-m", "api", "export", "{ tasks { nodes { id comment } } }"]
             with subprocess.Popen(
-                command, env=environment(mongodb_uri=uri), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                command, env=build_env(mongodb_uri=uri), stdout=subprocess.PIPE, stderr=subprocess.PIPE
             ) as process:
                 assert process.stdout
                 assert process.stderr

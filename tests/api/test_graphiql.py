@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from api.accepts import Accept
 from api.graphiql import serving
 from api.graphiql.serving import Example, build_graphiql_routes, find_built_files, read_examples
-from tests.support.servers import HTTP, Served, run, served
+from tests.support.servers import HTTP, Server, run, serve
 
 CHROMIUM = Path("/usr/bin/chromium")
 SWITCHES = [
@@ -37,10 +37,10 @@ LIVE, LIVE_METRICS = [example for example in EVERY if example not in EXAMPLES]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A served taskql with the sample."""
     folder = tmp_path_factory.mktemp("graphiql")
-    with served(data_dir=folder) as found:
+    with serve(data_dir=folder) as found:
         assert run("import", "--sample", data_dir=folder).returncode == 0
         yield found
 
@@ -69,13 +69,13 @@ def test_a_page_is_for_those_who_rank_it_above_json(accept: str, expected: bool)
     assert Accept(accept).prefers("text/html", "application/json") is expected
 
 
-def test_a_browser_is_led_to_the_page(server: Served) -> None:
+def test_a_browser_is_led_to_the_page(server: Server) -> None:
     found = HTTP.get(server.address.removesuffix("graphql"), headers=BROWSER, follow_redirects=True)
     assert str(found.url) == server.address
     assert "<title>taskql</title>" in found.text
 
 
-def test_programs_are_answered_with_json_as_before(server: Served) -> None:
+def test_programs_are_answered_with_json_as_before(server: Server) -> None:
     question = {"query": "{ tasks { totalCount } }"}
     for accept in ("*/*", "application/json", "application/graphql-response+json"):
         answer = HTTP.get(server.address, params=question, headers={"Accept": accept})
@@ -84,7 +84,7 @@ def test_programs_are_answered_with_json_as_before(server: Served) -> None:
     assert HTTP.get(server.address.removesuffix("graphql")).status_code == 404
 
 
-def test_the_page_may_use_nothing_from_elsewhere(server: Served) -> None:
+def test_the_page_may_use_nothing_from_elsewhere(server: Server) -> None:
     page = HTTP.get(server.address, headers=BROWSER)
     policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
     assert policy["default-src"] == "'none'"
@@ -96,7 +96,7 @@ def test_the_page_may_use_nothing_from_elsewhere(server: Served) -> None:
     assert not [name for name in files_of(page.text) if "//" in name]
 
 
-def test_files_are_kept_by_the_browser_under_an_address_that_changes_with_them(server: Served) -> None:
+def test_files_are_kept_by_the_browser_under_an_address_that_changes_with_them(server: Server) -> None:
     page = HTTP.get(server.address, headers=BROWSER)
     names = files_of(page.text)
     assert len(names) == 9
@@ -108,7 +108,7 @@ def test_files_are_kept_by_the_browser_under_an_address_that_changes_with_them(s
     assert HTTP.get(page.url.join(names[0].rpartition("/")[0] + "/..%2f..%2fapp.py")).status_code == 404
 
 
-def test_ten_thousand_ranges_are_answered_quickly(server: Served) -> None:
+def test_ten_thousand_ranges_are_answered_quickly(server: Server) -> None:
     page = HTTP.get(server.address, headers=BROWSER)
     name = next(name for name in files_of(page.text) if name.endswith("/graphiql.js"))
     ranges = ",".join(f"{start}-{start}" for start in range(0, 20_000, 2))
@@ -119,7 +119,7 @@ def test_ten_thousand_ranges_are_answered_quickly(server: Served) -> None:
 
 
 def test_it_can_be_turned_off(tmp_path: Path) -> None:
-    with served(data_dir=tmp_path, graphiql="false") as server:
+    with serve(data_dir=tmp_path, graphiql="false") as server:
         answer = HTTP.get(server.address, headers=BROWSER)
         assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
         assert HTTP.get(server.address.removesuffix("graphql"), headers=BROWSER).status_code == 404
@@ -150,7 +150,7 @@ def test_the_licences_of_all_that_browsers_are_sent_come_with_it() -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)
-def test_an_example_has_an_answer_without_errors(server: Served, example: Example) -> None:
+def test_an_example_has_an_answer_without_errors(server: Server, example: Example) -> None:
     assert example.query.startswith(f"# {example.title}\n")
     variables = httpx.Response(200, text=example.variables).json() if example.variables else None
     answer = HTTP.post(server.address, json={"query": example.query, "variables": variables}).json()
@@ -160,14 +160,14 @@ def test_an_example_has_an_answer_without_errors(server: Served, example: Exampl
     assert found if isinstance(found, list) else any(found.get(name) for name in shown)
 
 
-def test_the_documentation_lists_types_in_the_order_of_their_names(server: Served) -> None:
+def test_the_documentation_lists_types_in_the_order_of_their_names(server: Server) -> None:
     """Introspection gives them so, and GraphiQL shows them as they come."""
     names = [found["name"] for found in server.data("{ __schema { types { name } } }")["__schema"]["types"]]
     assert len(names) > 100
     assert names == sorted(names)
 
 
-def test_every_line_of_the_example_of_errors_is_an_error(server: Served) -> None:
+def test_every_line_of_the_example_of_errors_is_an_error(server: Server) -> None:
     query = next(example.query for example in EXAMPLES if example.title == "Errors")
     lines = re.findall(r"^  # (\w+: .*)$", query, re.MULTILINE)
     assert len(lines) == 5
@@ -175,7 +175,7 @@ def test_every_line_of_the_example_of_errors_is_an_error(server: Served) -> None
         assert HTTP.post(server.address, json={"query": f"{{ {line} }}"}).json()["errors"][0]["extensions"]["code"]
 
 
-def test_the_example_of_reports_does_what_it_says_when_it_is_run_twice(server: Served) -> None:
+def test_the_example_of_reports_does_what_it_says_when_it_is_run_twice(server: Server) -> None:
     """The curve keeps its three points, and the last metrics count both reports."""
     query = next(example.query for example in EXAMPLES if example.title == "Report metrics")
     counts = []
@@ -222,7 +222,7 @@ def is_answer_to(query: str) -> Callable[[Response], bool]:
 class Visit:
     """A page of a new visitor, with all that it asked for and complained of."""
 
-    def __init__(self, context: BrowserContext, server: Served) -> None:
+    def __init__(self, context: BrowserContext, server: Server) -> None:
         self.page: Page = context.new_page()
         self.asked: list[str] = []
         self.complaints: list[str] = []
@@ -264,7 +264,7 @@ class Visit:
 
 
 @contextmanager
-def visiting(browser: Browser, server: Served, scheme: Literal["light", "dark"]) -> Iterator[Visit]:
+def visiting(browser: Browser, server: Server, scheme: Literal["light", "dark"]) -> Iterator[Visit]:
     """A visit that asks no other host and has no complaint."""
     context = browser.new_context(color_scheme=scheme)
     context.set_default_timeout(30_000)
@@ -276,13 +276,13 @@ def visiting(browser: Browser, server: Served, scheme: Literal["light", "dark"])
 
 
 @pytest.fixture(params=["light", "dark"])
-def visit(request: pytest.FixtureRequest, browser: Browser, server: Served) -> Iterator[Visit]:
+def visit(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Iterator[Visit]:
     with visiting(browser, server, request.param) as found:
         yield found
 
 
 @pytest.fixture
-def dark(browser: Browser, server: Served) -> Iterator[Visit]:
+def dark(browser: Browser, server: Server) -> Iterator[Visit]:
     with visiting(browser, server, "dark") as found:
         yield found
 
@@ -398,7 +398,7 @@ KILL = 'mutation Kill { taskPing(input: {task: "b"}) { task { id } } }'
         ("query Q { __typename } subscription S { taskChanged { kind } } mutation M { __typename }", "M"),
     ],
 )
-def test_the_chosen_operation_is_the_one_that_is_sent(dark: Visit, server: Served, query: str, chosen: str) -> None:
+def test_the_chosen_operation_is_the_one_that_is_sent(dark: Visit, server: Server, query: str, chosen: str) -> None:
     """Whatever stands on its line, in its strings and in its comments; Ctrl-Enter takes the one at the cursor."""
     dark.page.goto(f"{server.address}?query={quote(query)}")
     expect(dark.page.locator(".graphiql-query-editor")).to_contain_text(query.rsplit("\n", maxsplit=1)[-1].strip())
@@ -412,7 +412,7 @@ def test_the_chosen_operation_is_the_one_that_is_sent(dark: Visit, server: Serve
     assert waited.value.request.post_data_json["operationName"] == chosen
 
 
-def test_a_chosen_subscription_beside_a_query_on_its_line_goes_on(dark: Visit, server: Served) -> None:
+def test_a_chosen_subscription_beside_a_query_on_its_line_goes_on(dark: Visit, server: Server) -> None:
     query = "query Q { __typename } subscription S { taskChanged { kind task { name } } }"
     dark.page.goto(f"{server.address}?query={quote(query)}")
     dark.page.locator(MENU_OF_OPERATIONS).click()
@@ -434,7 +434,7 @@ def test_a_chosen_subscription_beside_a_query_on_its_line_goes_on(dark: Visit, s
         ("fragment F on Query { __typename }", '"BAD_REQUEST"'),
     ],
 )
-def test_a_document_without_a_choice_is_sent_as_it_is(dark: Visit, server: Served, query: str, answer: str) -> None:
+def test_a_document_without_a_choice_is_sent_as_it_is(dark: Visit, server: Server, query: str, answer: str) -> None:
     """An anonymous operation has no name, and the server says what is wrong with a text that is no document."""
     dark.page.goto(f"{server.address}?query={quote(query)}")
     expect(dark.page.locator(".graphiql-query-editor")).to_contain_text(query)
@@ -445,7 +445,7 @@ def test_a_document_without_a_choice_is_sent_as_it_is(dark: Visit, server: Serve
     dark.complaints = [text for text in dark.complaints if "status of 400" not in text]  # Chromium notes each
 
 
-def test_a_query_that_is_changed_and_run_at_once_is_sent_with_its_own_name(dark: Visit, server: Served) -> None:
+def test_a_query_that_is_changed_and_run_at_once_is_sent_with_its_own_name(dark: Visit, server: Server) -> None:
     dark.page.goto(f"{server.address}?query={quote('query Before { __typename }')}")
     expect(dark.page.locator(".graphiql-query-editor")).to_contain_text("Before")
     with dark.page.expect_response(is_answer_to("query After { __typename }")) as waited:
@@ -457,7 +457,7 @@ def test_a_query_that_is_changed_and_run_at_once_is_sent_with_its_own_name(dark:
     assert waited.value.json() == {"data": {"__typename": "Query"}}
 
 
-def test_a_subscription_shows_what_a_mutation_does(visit: Visit, server: Served) -> None:
+def test_a_subscription_shows_what_a_mutation_does(visit: Visit, server: Server) -> None:
     """And nothing more once it was stopped."""
     visit.choose(LIVE)
     visit.page.get_by_role("button", name="Execute query").click()
@@ -500,7 +500,7 @@ def test_the_explorer_takes_every_example(visit: Visit) -> None:
         expect(operation_name).to_have_value(name)
 
 
-def test_the_explorer_shows_lists_and_nulls_and_keeps_them(visit: Visit, server: Served) -> None:
+def test_the_explorer_shows_lists_and_nulls_and_keeps_them(visit: Visit, server: Server) -> None:
     lists = ("[{field: NAME}, {field: STATUS}]", "[QUEUED, FAILED]", '["a", "-b"]')
     template = "{ tasks(orderBy: %s, filter: {status: %s, tags: %s, parent: null}) { totalCount } }"
     query = template % lists
@@ -516,7 +516,7 @@ def test_the_explorer_shows_lists_and_nulls_and_keeps_them(visit: Visit, server:
         expect(editor).to_contain_text(kept)
 
 
-def test_html_in_a_query_and_in_its_answer_is_text(visit: Visit, server: Served) -> None:
+def test_html_in_a_query_and_in_its_answer_is_text(visit: Visit, server: Server) -> None:
     html = "<img src=x onerror=alert(1)>"
     query = f'{{ tasks(filter: {{ statusChanged: ["{html}"] }}) {{ totalCount }} }}'
     visit.page.goto(f"{server.address}?query={quote(query)}")
@@ -527,7 +527,7 @@ def test_html_in_a_query_and_in_its_answer_is_text(visit: Visit, server: Served)
     assert visit.page.locator("img").count() == 0
 
 
-def test_colours_follow_the_system_and_can_be_changed(browser: Browser, server: Served) -> None:
+def test_colours_follow_the_system_and_can_be_changed(browser: Browser, server: Server) -> None:
     def background(page: Page) -> str:
         return str(page.evaluate("getComputedStyle(document.querySelector('.graphiql-container')).backgroundColor"))
 
@@ -544,7 +544,7 @@ def test_colours_follow_the_system_and_can_be_changed(browser: Browser, server: 
     assert seen["light"] != seen["dark"]
 
 
-def test_a_query_in_the_address_is_shown_and_not_run(browser: Browser, server: Served) -> None:
+def test_a_query_in_the_address_is_shown_and_not_run(browser: Browser, server: Server) -> None:
     with browser.new_context() as context:
         page = context.new_page()
         page.goto(f"{server.address}?query=%7B%20queue(id%3A%20%22x%22)%20%7B%20name%20%7D%20%7D")

@@ -47,7 +47,7 @@ from resolvers.errors import ErrorCode
 from resolvers.validation.operation import OneOperation
 from tests.support.client import Client
 from tests.support.commands import Commands
-from tests.support.servers import HTTP, Served, served, standalone, until
+from tests.support.servers import HTTP, Server, serve, standalone, wait_until
 
 CANARY = "canary-5f3a"
 UNREACHABLE = f"mongodb://me:{CANARY}@127.0.0.1:1/?serverSelectionTimeoutMS=50"
@@ -829,14 +829,14 @@ async def test_a_client_that_leaves_in_its_own_request_is_let_go(small: Starlett
 
 
 @pytest.fixture(scope="module")
-def patient(mongodb_uri: str) -> Iterator[Served]:
+def patient(mongodb_uri: str) -> Iterator[Server]:
     """A served taskql that waits long for its database and only two seconds for a request."""
     settings = {"mongodb_database": "taskql_http", "max_time_ms": 60_000, "max_body_seconds": 2}
-    with served(mongodb_uri=mongodb_uri, **settings) as server:
+    with serve(mongodb_uri=mongodb_uri, **settings) as server:
         yield server
 
 
-def speak(server: Served, *parts: bytes, pause: float = 0) -> socket.socket:
+def speak(server: Server, *parts: bytes, pause: float = 0) -> socket.socket:
     """A connection on which these bytes were sent, with a pause behind each."""
     url = httpx.URL(server.address)
     assert url.port
@@ -852,7 +852,7 @@ def head(size: int) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def test_clients_that_leave_end_their_commands_in_the_database(patient: Served, mongodb_uri: str) -> None:
+def test_clients_that_leave_end_their_commands_in_the_database(patient: Server, mongodb_uri: str) -> None:
     with pymongo.MongoClient[dict[str, Any]](mongodb_uri) as client:
         slow = {"company": CLEARML_COMPANY, "name": "a" * 20 + "!"}
         client["taskql_http"]["task"].insert_many({"_id": f"{number}", **slow} for number in range(20_000))
@@ -863,10 +863,10 @@ def test_clients_that_leave_end_their_commands_in_the_database(patient: Served, 
 
         asked = json.dumps({"query": '{ tasks(filter: {name: "(a+)+$"}) { totalCount } }'}).encode()
         connections = [speak(patient, head(len(asked)), asked) for _ in range(20)]
-        assert until(lambda: running() == 20, 30)
+        assert wait_until(lambda: running() == 20, 30)
         for connection in connections:
             connection.close()
-        assert until(lambda: running() == 0, 30)
+        assert wait_until(lambda: running() == 0, 30)
         client.drop_database("taskql_http")
     assert patient.data("{ tasks { totalCount } }") == {"tasks": {"totalCount": 0}}
 
@@ -886,7 +886,7 @@ def test_clients_that_leave_while_the_database_comes_and_goes_do_not_keep_it_awa
     with ThreadPoolExecutor(60) as people, ExitStack() as until_the_end:
         until_the_end.callback(over.set)
         with standalone(tmp_path) as uri:
-            server = until_the_end.enter_context(served(mongodb_uri=uri, max_time_ms=1000))
+            server = until_the_end.enter_context(serve(mongodb_uri=uri, max_time_ms=1000))
             until_the_end.callback(server.process.kill)  # one that is stuck would not stop by itself
             leaving = people.map(come_and_leave, range(60))
             assert is_answered()
@@ -894,7 +894,7 @@ def test_clients_that_leave_while_the_database_comes_and_goes_do_not_keep_it_awa
             time.sleep(1)
             shutil.rmtree(tmp_path / "db")
             with standalone(tmp_path):
-                assert until(is_answered, 60)
+                assert wait_until(is_answered, 60)
         over.set()
         assert list(leaving) == [None] * 60
         assert server.stop() == (0, "")
@@ -909,7 +909,7 @@ def refused(connection: socket.socket) -> tuple[bytes, dict[str, Any]]:
     return head.partition(b"\r\n")[0], error["extensions"]
 
 
-def test_a_head_without_end_is_431_and_the_connection_ends(patient: Served) -> None:
+def test_a_head_without_end_is_431_and_the_connection_ends(patient: Server) -> None:
     line = b"X: " + b"a" * 20_000 + b"\r\n"
     query = b"GET /graphql?query=%7B__typename%7D HTTP/1.1\r\nHost: localhost\r\n"
     with speak(patient, query, line, line, line, b"\r\n", pause=0.1) as connection:
@@ -919,12 +919,12 @@ def test_a_head_without_end_is_431_and_the_connection_ends(patient: Served) -> N
         assert refused(connection) == expected
 
 
-def test_what_is_no_http_is_400(patient: Served) -> None:
+def test_what_is_no_http_is_400(patient: Server) -> None:
     with speak(patient, b"{ tasks { totalCount } }\r\n\r\n") as connection:
         assert refused(connection) == (b"HTTP/1.1 400 Bad Request", {"code": "BAD_REQUEST"})
 
 
-def test_a_body_that_comes_slowly_but_in_time_is_answered(patient: Served) -> None:
+def test_a_body_that_comes_slowly_but_in_time_is_answered(patient: Server) -> None:
     asked = b'{"query": "{ __typename }"}'
     with speak(
         patient, head(len(asked)), *(asked[at : at + 7] for at in range(0, len(asked), 7)), pause=0.1
@@ -932,14 +932,14 @@ def test_a_body_that_comes_slowly_but_in_time_is_answered(patient: Served) -> No
         assert connection.recv(10_000).startswith(b"HTTP/1.1 200")
 
 
-def test_a_body_that_does_not_come_in_time_is_408_and_the_connection_ends(patient: Served) -> None:
+def test_a_body_that_does_not_come_in_time_is_408_and_the_connection_ends(patient: Server) -> None:
     started = time.monotonic()
     with speak(patient, head(1000), b'{"query":') as connection:
         assert refused(connection) == (b"HTTP/1.1 408 Request Timeout", {"code": "BAD_REQUEST"})
     assert 2 <= time.monotonic() - started < 20
 
 
-def test_a_real_client_can_read_why_its_body_was_refused(patient: Served) -> None:
+def test_a_real_client_can_read_why_its_body_was_refused(patient: Server) -> None:
     response = HTTP.post(patient.address, content=b" " * 5_000_000, headers=POST)
     assert response.status_code == 413
     assert_one_shape(response, ErrorCode.LIMIT_EXCEEDED.name)

@@ -18,9 +18,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from tests.support.client import Client
 from tests.support.commands import Commands
 from tests.support.factories import task
-from tests.support.live import PROTOCOL, SOON, begun, events, listening, socket
+from tests.support.live import PROTOCOL, SOON, listen, open_events, open_socket, wait_for_groups
 from tests.support.paths import DATA
-from tests.support.servers import replica_set, restore, served, standalone
+from tests.support.servers import replica_set, restore, serve, standalone
 
 Database = AsyncDatabase[dict[str, Any]]
 QUERY = "subscription { taskChanged { id kind resumeToken } }"
@@ -29,7 +29,7 @@ INIT = '{"type": "connection_init"}'
 
 @pytest.fixture
 async def address(app: Starlette, database: Database) -> AsyncIterator[str]:  # noqa: ARG001 - to be empty
-    async with listening(app) as found:
+    async with listen(app) as found:
         yield found
 
 
@@ -171,7 +171,7 @@ async def test_the_first_result_of_a_subscription_says_what_it_costs(
         await connection.send(INIT)
         assert json.loads(await connection.recv()) == {"type": "connection_ack"}
         await connection.send(subscribe(extensions={"cost": True}))
-        await begun(app)
+        await wait_for_groups(app)
         await database["task"].insert_many([task(_id="first"), task(_id="second")])
         first, second = [json.loads(await asyncio.wait_for(connection.recv(), SOON))["payload"] for _ in range(2)]
     assert first["extensions"]["cost"]["requested"] > 0
@@ -220,7 +220,7 @@ async def test_pages_of_other_origins_stay_outside(address: str, headers: dict[s
 
 
 async def test_a_socket_answers_queries_and_mutations_as_well(address: str, client: Client) -> None:
-    async with socket(address) as live:
+    async with open_socket(address) as live:
         told = await live.subscribe('mutation { taskCreate(input: {name: "by socket", type: TESTING}) { id } }')
         created = await told.next()
         assert (await told.message())["type"] == "complete"
@@ -230,7 +230,7 @@ async def test_a_socket_answers_queries_and_mutations_as_well(address: str, clie
 
 
 async def test_events_answer_queries_as_well_and_get_does_not_mutate(address: str) -> None:
-    async with events(address, "{ __typename }") as stream:
+    async with open_events(address, "{ __typename }") as stream:
         assert [event async for event in stream] == [("next", {"data": {"__typename": "Query"}}), ("complete", None)]
     async with httpx.AsyncClient(headers={"accept": "text/event-stream"}) as http:
         query = 'mutation { taskPing(input: {task: "x"}) { __typename } }'
@@ -246,7 +246,7 @@ async def test_a_subscription_by_plain_http_is_told_where_to_go(client: Client) 
 
 
 async def test_a_socket_has_a_hundred_operations_at_most(address: str) -> None:
-    async with socket(address) as live:
+    async with open_socket(address) as live:
         for _ in range(100):
             await live.subscribe(QUERY)
         one_more = await live.subscribe(QUERY)
@@ -258,7 +258,7 @@ async def test_a_socket_has_a_hundred_operations_at_most(address: str) -> None:
 async def test_a_server_has_so_many_subscriptions_at_most(app: Starlette, beside: Any, database: Database) -> None:  # noqa: ARG001
     """Those that end make room for others."""
     other = beside(max_subscriptions=2).http._transport.app  # type: ignore[attr-defined]
-    async with listening(other) as address, socket(address) as live:
+    async with listen(other) as address, open_socket(address) as live:
         first = await live.subscribe(QUERY)
         second = await live.subscribe(QUERY)
         assert await first.silent(0.1)
@@ -282,9 +282,9 @@ def other_mongod(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 async def test_a_server_that_stops_lets_go_of_all_who_listen(other_mongod: str) -> None:
     """A socket is told to come again, and a stream of events just ends: `complete` would mean that there is no more."""
-    with served(mongodb_uri=other_mongod) as server:
+    with serve(mongodb_uri=other_mongod) as server:
         address = server.address.removeprefix("http://").removesuffix("/graphql")
-        async with socket(address) as live, events(address, QUERY) as stream:
+        async with open_socket(address) as live, open_events(address, QUERY) as stream:
             await live.subscribe(QUERY)
             await asyncio.sleep(0.3)
             begun = time.monotonic()
@@ -314,7 +314,7 @@ MISUSE: list[tuple[str | bytes, ...]] = [
 
 async def test_misuse_of_the_protocol_writes_nothing_to_the_log(other_mongod: str) -> None:
     """Whether the client waits for the socket to be closed or is gone by then."""
-    with served(mongodb_uri=other_mongod) as server:
+    with serve(mongodb_uri=other_mongod) as server:
         address = server.address.removeprefix("http://").removesuffix("/graphql")
         for messages in MISUSE:
             assert await closed_with(address, *messages) >= 4400
@@ -322,7 +322,7 @@ async def test_misuse_of_the_protocol_writes_nothing_to_the_log(other_mongod: st
                 for message in messages:
                     await connection.send(message)
                 connection.transport.abort()
-        async with socket(address) as live:
+        async with open_socket(address) as live:
             assert await (await live.subscribe("{ __typename }")).next() == "Query"
         assert server.stop() == (0, "")
 
@@ -330,9 +330,9 @@ async def test_misuse_of_the_protocol_writes_nothing_to_the_log(other_mongod: st
 async def test_a_standalone_server_says_what_it_takes(tmp_path: Path) -> None:
     with standalone(tmp_path) as uri:
         restore(uri, DATA / "clearml-backend")
-        with served(mongodb_uri=uri) as server:
+        with serve(mongodb_uri=uri) as server:
             address = server.address.removeprefix("http://").removesuffix("/graphql")
-            async with socket(address) as live:
+            async with open_socket(address) as live:
                 told = await live.subscribe(QUERY)
                 assert (await told.error())["code"] == "REPLICA_SET_REQUIRED"
 
@@ -341,9 +341,9 @@ async def test_a_database_that_was_away_is_told_of_without_a_gap(
     app: Starlette, address: str, database: Database, commands: Commands
 ) -> None:
     """Killed cursors are what a subscriber sees of a primary that steps down: nothing."""
-    async with socket(address) as live:
+    async with open_socket(address) as live:
         told = await live.subscribe(QUERY)
-        await begun(app)
+        await wait_for_groups(app)
         for number in range(5):
             await database["task"].insert_one(task(_id=f"before {number}"))
             assert (await told.next())["id"] == f"before {number}"

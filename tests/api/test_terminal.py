@@ -13,7 +13,7 @@ from zipfile import ZipFile
 import pytest
 
 from api.settings import Settings
-from tests.support.servers import environment, run, served
+from tests.support.servers import build_env, run, serve
 
 MARKUP = "[/a] [bold]b[/bold] [link=x] :smile: [red"
 CONTROLS = "\x1b[2J\x1b]0;title\x07 \u202eevil\u2066 \r\n\x9b2J\u2028 end"
@@ -31,7 +31,7 @@ def run_in_terminal(*arguments: object, **variables: str) -> tuple[int, str]:
     """The exit status of a `taskql` command in a terminal, and all that it writes there."""
     terminal, inside = pty.openpty()
     command = [sys.executable, "-m", "api", *map(str, arguments)]
-    env = environment() | {"TERM": "xterm-256color", "COLUMNS": "200"} | variables
+    env = build_env() | {"TERM": "xterm-256color", "COLUMNS": "200"} | variables
     with subprocess.Popen(command, env=env, stdin=inside, stdout=inside, stderr=inside) as process:
         os.close(inside)
         written = b""
@@ -81,7 +81,7 @@ def test_foreign_text_in_a_message_is_shown_as_it_is(
 
 
 def test_the_bundled_mongod_is_named_with_its_brackets(tmp_path: Path) -> None:
-    env = environment(data_dir=tmp_path) | {"PATH": ""}
+    env = build_env(data_dir=tmp_path) | {"PATH": ""}
     refused = subprocess.run(
         [sys.executable, "-c", WITHOUT_BUNDLED], env=env, capture_output=True, text=True, timeout=60, check=False
     )
@@ -149,7 +149,7 @@ def test_a_start_names_variables_that_are_no_settings(command: list[str]) -> Non
 
 
 def test_a_start_with_settings_alone_warns_of_nothing(tmp_path: Path) -> None:
-    with served(data_dir=tmp_path, max_page=7) as server:
+    with serve(data_dir=tmp_path, max_page=7) as server:
         assert server.data("{ serverInfo { limits { page } } }") == {"serverInfo": {"limits": {"page": 7}}}
         assert server.stop() == (0, "")
 
@@ -170,7 +170,7 @@ def test_every_setting_is_an_option_of_serve_with_its_meaning_and_its_default() 
 def test_an_option_of_serve_does_what_its_variable_does(tmp_path: Path) -> None:
     """For limits of every kind, and the option wins."""
     options = ("--max-page", 3, "--max-depth", 9, "--max-body-seconds", 2.5, "--no-graphiql", "--rules", "clearml")
-    with served(*options, data_dir=tmp_path, max_page=7, max_aliases=8) as server:
+    with serve(*options, data_dir=tmp_path, max_page=7, max_aliases=8) as server:
         limits = server.data("{ serverInfo { limits { page depth aliases } } }")["serverInfo"]["limits"]
         assert limits == {"page": 3, "depth": 9, "aliases": 8}
 
@@ -200,7 +200,7 @@ def test_a_certificate_that_cannot_be_read_is_one_line(file: str) -> None:
 
 def run_help(command: str) -> str:
     """The help of a command without its boxes, each option on a line."""
-    env = environment() | {"COLUMNS": "400", "TERMINAL_WIDTH": "400"}
+    env = build_env() | {"COLUMNS": "400", "TERMINAL_WIDTH": "400"}
     shown = subprocess.run(
         [sys.executable, "-m", "api", command, "--help"],
         env=env,

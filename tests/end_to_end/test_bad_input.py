@@ -31,7 +31,7 @@ from tests.support.client import Client
 from tests.support.commands import Commands
 from tests.support.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, hyperparams, task
 from tests.support.servers import HTTP, standalone
-from tests.support.servers import served as taskql
+from tests.support.servers import serve as taskql
 
 Database = AsyncDatabase[Document]
 JSON = {"content-type": "application/json"}

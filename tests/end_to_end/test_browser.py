@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.support.servers import Served, served
+from tests.support.servers import Server, serve
 
 CHROMIUM = Path("/usr/bin/chromium")
 OPTIONS = [
@@ -85,15 +85,15 @@ def origins() -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def taskql(mongodb_uri: str, origins: tuple[str, str]) -> Iterator[Served]:
+def taskql(mongodb_uri: str, origins: tuple[str, str]) -> Iterator[Server]:
     """A served taskql that lets the first front end ask."""
-    with served(mongodb_uri=mongodb_uri, mongodb_database="taskql_browser", allowed_origins=origins[0]) as server:
+    with serve(mongodb_uri=mongodb_uri, mongodb_database="taskql_browser", allowed_origins=origins[0]) as server:
         yield server
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
 def test_a_front_end_may_ask_when_its_origin_is_allowed_and_not_otherwise(
-    page: Page, taskql: Served, origins: tuple[str, str], method: str
+    page: Page, taskql: Server, origins: tuple[str, str], method: str
 ) -> None:
     allowed, other = origins
     page.goto(allowed)
@@ -104,7 +104,7 @@ def test_a_front_end_may_ask_when_its_origin_is_allowed_and_not_otherwise(
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
 def test_a_form_of_another_origin_reaches_nothing(
-    page: Page, taskql: Served, origins: tuple[str, str], kind: str
+    page: Page, taskql: Server, origins: tuple[str, str], kind: str
 ) -> None:
     page.goto(origins[0])
     with page.expect_response(taskql.address) as waited:
@@ -113,7 +113,7 @@ def test_a_form_of_another_origin_reaches_nothing(
     assert waited.value.json()["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
 
 
-def test_a_name_that_is_bound_to_this_machine_reads_nothing(page: Page, taskql: Served) -> None:
+def test_a_name_that_is_bound_to_this_machine_reads_nothing(page: Page, taskql: Server) -> None:
     rebound = taskql.address.replace("127.0.0.1", "rebound.test")
     page.goto(rebound)
     answer = page.evaluate(ASK, [rebound, "POST"])

@@ -11,7 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from starlette.applications import Starlette
 from websockets.asyncio.client import connect
 
-from tests.support.live import PROTOCOL, SOON, listening
+from tests.support.live import PROTOCOL, SOON, listen
 
 Body = dict[str, Any]
 GRAPHQL_JSON = "application/graphql-response+json"
@@ -53,7 +53,7 @@ WRONG = {
 
 @pytest.fixture
 async def address(app: Starlette, database: AsyncDatabase[Body]) -> AsyncIterator[str]:  # noqa: ARG001 - to be empty
-    async with listening(app) as found:
+    async with listen(app) as found:
         yield found
 
 

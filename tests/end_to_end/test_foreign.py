@@ -7,7 +7,7 @@ import pymongo
 import pytest
 
 from tests.support.paths import DUMP
-from tests.support.servers import HTTP, everything, restore, run, served, standalone
+from tests.support.servers import HTTP, read_all, restore, run, serve, standalone
 
 QUERIES = [
     "{ tasks { totalCount nodes { id name status project { name } parent { name } execution { queue { name } } } } }",
@@ -35,8 +35,8 @@ def uri(mongod: str) -> str:
 
 
 def test_queries_are_right_and_nothing_is_written(uri: str) -> None:
-    before = everything(uri)
-    with served(mongodb_uri=uri) as server:
+    before = read_all(uri)
+    with serve(mongodb_uri=uri) as server:
         answers = [server.data(query) for query in QUERIES]
         status, said = server.stop()
     assert answers[0]["tasks"]["totalCount"] == 10
@@ -47,7 +47,7 @@ def test_queries_are_right_and_nothing_is_written(uri: str) -> None:
     assert [entry["task"]["name"] for entry in answers[4]["queue"]["entries"]] == [
         "retry digits η=0.003", "retry digits η=0.03", "retry digits η=0.3",
     ]  # fmt: skip
-    assert everything(uri) == before
+    assert read_all(uri) == before
     assert status == 0
     assert "filters without an index here" in " ".join(said.split())
 
@@ -55,15 +55,15 @@ def test_queries_are_right_and_nothing_is_written(uri: str) -> None:
 def test_a_server_that_has_no_task_yet_is_somebody_elses_as_well(uri: str) -> None:
     with pymongo.MongoClient[dict[str, Any]](uri) as client:
         client["backend"].drop_collection("task")
-    before = everything(uri)
-    with served(mongodb_uri=uri) as server:
+    before = read_all(uri)
+    with serve(mongodb_uri=uri) as server:
         assert server.data("{ tasks { totalCount } }") == {"tasks": {"totalCount": 0}}
-    assert everything(uri) == before
+    assert read_all(uri) == before
 
 
 def test_without_a_text_index_a_text_search_says_what_to_do(uri: str) -> None:
     query = '{ tasks(filter: {searchText: "digits"}) { totalCount } }'
-    with served(mongodb_uri=uri) as server:
+    with serve(mongodb_uri=uri) as server:
         answer = HTTP.post(server.address, json={"query": query}).json()
     [error] = answer["errors"]
     assert error["extensions"] == {"code": "FIELDS_VALUE_ERROR", "field": "searchText"}
@@ -71,14 +71,14 @@ def test_without_a_text_index_a_text_search_says_what_to_do(uri: str) -> None:
 
 
 def test_init_creates_indexes_and_keeps_the_queue_that_is_there(uri: str) -> None:
-    before = everything(uri)
+    before = read_all(uri)
     assert run("init", mongodb_uri=uri).returncode == 0
-    after = everything(uri)
+    after = read_all(uri)
     assert {name: documents for name, (documents, _) in after.items() if name in before} == {
         name: documents for name, (documents, _) in before.items()
     }
     assert len(after["backend.task"][1]) > 10
-    with served(mongodb_uri=uri) as server:
+    with serve(mongodb_uri=uri) as server:
         found = server.data('{ tasks(filter: {searchText: "wine"}) { totalCount } }')
         _, said = server.stop()
     assert found == {"tasks": {"totalCount": 2}}

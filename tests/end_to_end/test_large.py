@@ -6,9 +6,9 @@ import bson
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from tests.support.asking import mutation
 from tests.support.client import Client
 from tests.support.factories import COMPANY, Document, queue, task
+from tests.support.mutations import mutation
 
 Database = AsyncDatabase[Document]
 

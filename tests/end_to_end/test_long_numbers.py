@@ -20,8 +20,8 @@ from websockets.asyncio.client import connect
 
 from api.logs import MAX_TEXT, LineFormatter
 from tests.support.client import Client
-from tests.support.live import events, listening, socket
-from tests.support.servers import HTTP, run, served
+from tests.support.live import listen, open_events, open_socket
+from tests.support.servers import HTTP, run, serve
 
 LONG = "9" * 5000
 LISTED = "{{ tasks({}) {{ totalCount }} }}"
@@ -129,7 +129,7 @@ SUBSCRIBED = f"subscription {{ taskChanged(filter: {{metrics: [{{{METRIC}, gt: {
 
 @pytest.fixture
 async def address(app: Starlette, database: AsyncDatabase[Any]) -> AsyncIterator[str]:  # noqa: ARG001 - to be empty
-    async with listening(app) as found:
+    async with listen(app) as found:
         yield found
 
 
@@ -144,11 +144,11 @@ async def test_a_long_number_is_refused_over_get_and_by_exports(client: Client) 
 
 @pytest.mark.parametrize("document", [DOCUMENT, SUBSCRIBED], ids=["query", "subscription"])
 async def test_a_long_number_is_refused_on_a_socket_and_in_an_event(address: str, document: str) -> None:
-    async with socket(address) as live:
+    async with open_socket(address) as live:
         message = await (await live.subscribe(document)).message()
     [error] = message["payload"]["errors"] if message["type"] == "next" else message["payload"]
     assert error["extensions"]["code"] == "VALIDATION_FAILED"
-    async with events(address, document) as told:
+    async with open_events(address, document) as told:
         name, data = await anext(told)
     assert name == "next"
     assert data["errors"][0]["extensions"]["code"] == "VALIDATION_FAILED"
@@ -198,7 +198,7 @@ def cpu_seconds(pid: int) -> float:
 
 def test_a_long_number_costs_little_and_keeps_nobody_waiting(mongodb_uri: str) -> None:
     """Failed before: 5,000 digits took a second of the server's CPU, 40,000 took 99, and all others waited for it."""
-    with served(mongodb_uri=mongodb_uri, mongodb_database="none_at_all") as server, ThreadPoolExecutor() as threads:
+    with serve(mongodb_uri=mongodb_uri, mongodb_database="none_at_all") as server, ThreadPoolExecutor() as threads:
         server.data("{ __typename }")
         for digits in (5000, 40_000, 90_000):
             document = LISTED.format(f"first: {'9' * digits}")

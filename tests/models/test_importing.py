@@ -22,7 +22,7 @@ from models.imports.files import ImportProblem, Limits, ProblemCode, Row
 from models.imports.importer import Progress, Report, Tally, _operations, import_files
 from models.layout import build_artifact_key, hash_name
 from models.metrics.last_metrics import LastMetrics
-from tests.support.database import empty
+from tests.support.database import delete_all
 from tests.support.paths import DATA, ROOT
 
 DUMP = DATA / "clearml-backend"
@@ -705,7 +705,7 @@ async def test_damaged_bytes_in_a_zip(database: Database, tmp_path: Path) -> Non
         damaged = bytearray(content)
         damaged[position] ^= 0xFF
         file.write_bytes(damaged)
-        await empty(database)
+        await delete_all(database)
 
         report = await imported(database, file)
 

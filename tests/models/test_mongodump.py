@@ -17,7 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from models.imports.files import Limits, ProblemCode
 from models.imports.importer import Report, Tally, import_files
 from tests.support.paths import DATA
-from tests.support.servers import NAIVE, run, served
+from tests.support.servers import NAIVE_DATES, run, serve
 
 DUMP = DATA / "clearml-backend"
 COMPANY = "d1bd92a3b039400cbafc60a7a5b1e52b"
@@ -40,7 +40,7 @@ def mongodump(folder: Path, name: str, documents: Iterable[Mapping[str, Any]], *
 def whole_dump(folder: Path, *, packed: bool = False) -> dict[str, list[dict[str, Any]]]:
     """Write the real data as `mongodump` of a whole ClearML server does; its documents by collection."""
     documents = {
-        file.stem: [json_util.loads(line, json_options=NAIVE) for line in file.read_text().splitlines()]
+        file.stem: [json_util.loads(line, json_options=NAIVE_DATES) for line in file.read_text().splitlines()]
         for file in sorted(DUMP.glob("*.jsonl"))
     }
     for name, found in documents.items():
@@ -87,7 +87,7 @@ async def test_the_dump_of_a_server_is_stored_byte_for_byte(database: Database, 
 
 def test_a_dump_is_imported_on_the_command_line_and_answered(tmp_path: Path) -> None:
     whole_dump(tmp_path / "dump", packed=True)
-    with served(data_dir=tmp_path / "data") as server:
+    with serve(data_dir=tmp_path / "data") as server:
         report = run("import", tmp_path / "dump", data_dir=tmp_path / "data")
         assert report.returncode == 0, report.stdout
         assert server.data("{ tasks { totalCount } }") == {"tasks": {"totalCount": 10}}

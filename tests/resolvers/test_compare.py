@@ -14,7 +14,7 @@ from api.settings import Settings
 from models.imports.importer import import_files
 from tests.support.client import Client
 from tests.support.commands import Commands
-from tests.support.factories import OTHER_COMPANY, PUBLIC, Document, escaped, hyperparams, last_metrics, old_task, task
+from tests.support.factories import OTHER_COMPANY, PUBLIC, Document, escape, hyperparams, last_metrics, old_task, task
 from tests.support.generated import GENERATED
 
 Database = AsyncDatabase[Document]
@@ -42,7 +42,7 @@ async def compared(client: Client, *ids: str, **more: Any) -> Found:
 
 
 def configured(**texts: str) -> Document:
-    return {"configuration": {escaped(name): {"name": name, "value": text} for name, text in texts.items()}}
+    return {"configuration": {escape(name): {"name": name, "value": text} for name, text in texts.items()}}
 
 
 DIFFERENCES: dict[str, tuple[Document, Document, Found]] = {

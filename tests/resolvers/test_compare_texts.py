@@ -18,7 +18,7 @@ from resolvers.queries.comparison_values import collect_values
 from resolvers.texts.budget import MAX_TEXT, Budget, OverdueError
 from tests.resolvers.test_compare import BARE, COMPARE, Found, compared
 from tests.support.client import Client
-from tests.support.factories import Document, escaped, md5, task
+from tests.support.factories import Document, escape, md5, task
 from tests.support.generated import GENERATED
 
 Database = AsyncDatabase[Document]
@@ -30,7 +30,7 @@ def configured(**items: str | tuple[str, str]) -> Document:
     parts = {name: item if isinstance(item, tuple) else (item, "") for name, item in items.items()}
     return {
         "configuration": {
-            escaped(name): {"name": name, "value": text, "type": type_} for name, (text, type_) in parts.items()
+            escape(name): {"name": name, "value": text, "type": type_} for name, (text, type_) in parts.items()
         }
     }
 

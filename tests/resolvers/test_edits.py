@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from models.dates import now
-from tests.support.asking import TASK, change, everything, mutation, read, refusal
 from tests.support.client import Client
 from tests.support.factories import (
     ABSENT,
@@ -29,7 +28,8 @@ from tests.support.factories import (
     queue,
     task,
 )
-from tests.support.servers import HTTP, served, standalone
+from tests.support.mutations import TASK, change, get_refusal, mutation, read_documents, read_task
+from tests.support.servers import HTTP, serve, standalone
 
 ODD_KEYS = ("a.b", "$x", "pa__ram1", "_x", "100%", "a%2Eb", "é ü")
 VALIDATE = "query ($input: TaskValidateInput!) { taskValidate(input: $input) }"
@@ -109,7 +109,7 @@ async def test_a_created_task_is_what_was_asked_for_and_what_the_next_query_show
     await with_others(client)
     payload = await change(client, "taskCreate", f"id replayed task {{ {TASK} }}", **FULL)
     made = payload["task"]
-    assert payload == {"id": made["id"], "replayed": False, "task": await read(client, payload["id"])}
+    assert payload == {"id": made["id"], "replayed": False, "task": await read_task(client, payload["id"])}
     given = FULL["execution"]
     assert made["execution"]["modelDesc"] == given["modelDesc"]  # type: ignore[index]
     assert {label["key"]: label["value"] for label in made["execution"]["modelLabels"]} == {
@@ -213,13 +213,13 @@ async def test_a_created_task_sets_the_last_update_of_its_project(client: Client
 
 async def test_what_can_be_created_is_valid_and_nothing_is_stored(client: Client) -> None:
     await with_others(client)
-    before = await everything(client.database)
+    before = await read_documents(client.database)
     assert (await client.data(VALIDATE, input=FULL)) == {"taskValidate": True}
-    assert await everything(client.database) == before
+    assert await read_documents(client.database) == before
 
 
 def test_validation_needs_no_replica_set(tmp_path: Path) -> None:
-    with standalone(tmp_path) as uri, served(mongodb_uri=uri) as server:
+    with standalone(tmp_path) as uri, serve(mongodb_uri=uri) as server:
         values = '{ name: "%s", type: TRAINING }'
         assert server.data("{ taskValidate(input: %s) }" % (values % "abc")) == {"taskValidate": True}
         asked = {"query": "{ taskValidate(input: %s) }" % (values % "ab")}
@@ -347,8 +347,8 @@ async def test_a_bad_value_is_refused_with_a_code_and_nothing_is_stored(client: 
     values, code, field = BAD[bad]
     await with_strangers(client)
     errors = [
-        await refusal(client, "taskCreate", **values),
-        await refusal(client, "taskEdit", task="draft", **values),
+        await get_refusal(client, "taskCreate", **values),
+        await get_refusal(client, "taskEdit", task="draft", **values),
         await client.error(VALIDATE, input=values),
     ]
     assert [(error["code"], error.get("field")) for error in errors] == [(code, field)] * 3
@@ -374,7 +374,7 @@ async def test_task_validate_gives_the_very_error_of_task_create(client: Client,
     await with_strangers(client)
     await insert(client, task=task(_id="running", company=PUBLIC, status="in_progress"))
     await change(client, "taskCreate", "id", name="a held name", type="TRAINING")
-    made, validated = await refusal(client, "taskCreate", **values), await client.error(VALIDATE, input=values)
+    made, validated = await get_refusal(client, "taskCreate", **values), await client.error(VALIDATE, input=values)
     assert validated["message"].replace("TaskValidateInput", "TaskCreateInput") == made["message"]
     assert validated | {"message": ""} == made | {"message": ""}
 
@@ -394,9 +394,9 @@ async def test_a_reference_to_what_was_deleted_is_refused_as_such(
     await insert(client, task=task(_id="t", status="created"))
     errors = [
         await client.error(VALIDATE, input=given(**values)),
-        await refusal(client, "taskCreate", **given(**values)),
-        await refusal(client, "taskEdit", task="t", **values),
-        await refusal(client, "taskClone", task="t", **values),
+        await get_refusal(client, "taskCreate", **given(**values)),
+        await get_refusal(client, "taskEdit", task="t", **values),
+        await get_refusal(client, "taskClone", task="t", **values),
     ]
     expected = {
         "message": f"The {kind} with the id 'gone' was deleted; name another one, or none.",
@@ -420,7 +420,7 @@ async def test_odd_and_long_texts_come_back_as_they_are(client: Client, name: st
     )
     made = payload["task"]
     assert made["name"] == made["comment"] == made["execution"]["parameters"][0]["value"] == name.strip()
-    assert await read(client, made["id"]) == made
+    assert await read_task(client, made["id"]) == made
 
 
 PIECES = (
@@ -468,14 +468,14 @@ async def test_any_value_is_stored_as_it_is_or_refused_with_a_code(client: Clien
         labels = [{"key": odd_text(dice), "value": at} for at in range(dice.randint(0, 2))]
         needs = {odd_text(dice): odd_json(dice) for _ in range(dice.randint(0, 2))}
         values = {"execution": {"parameters": named, "modelLabels": labels}, "script": {"requirements": needs}}
-        before = await everything(client.database)
+        before = await read_documents(client.database)
         answer = await client.answer(mutation("taskEdit", f"task {{ {TASK} }}"), input={"task": "t", **values})
         if "errors" in answer:
             codes.append(answer["errors"][0]["extensions"]["code"])
-            assert await everything(client.database) == before
+            assert await read_documents(client.database) == before
             continue
         shown = answer["data"]["taskEdit"]["task"]
-        assert shown == await read(client, "t")
+        assert shown == await read_task(client, "t")
         assert shown["script"]["requirements"] == needs
         assert {(one["name"], one["value"]) for one in shown["hyperparams"]} == {
             (one["name"].strip(), one["value"]) for one in named
@@ -500,8 +500,8 @@ CHANGES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", CHANGES)
 async def test_a_task_of_another_company_reads_as_one_that_is_not_there(client: Client, name: str) -> None:
     await with_strangers(client)
-    foreign = await refusal(client, name, task="foreign", **CHANGES[name])
-    missing = await refusal(client, name, task="missing", **CHANGES[name])
+    foreign = await get_refusal(client, name, task="foreign", **CHANGES[name])
+    missing = await get_refusal(client, name, task="missing", **CHANGES[name])
     assert foreign["code"] == missing["code"] == "INVALID_TASK_ID"
     assert foreign["message"].replace("foreign", "missing") == missing["message"]
 
@@ -509,7 +509,7 @@ async def test_a_task_of_another_company_reads_as_one_that_is_not_there(client: 
 @pytest.mark.parametrize("name", [name for name in CHANGES if name != "taskClone"])
 async def test_a_public_task_is_not_changed_by_those_who_read_it(client: Client, name: str) -> None:
     await with_strangers(client)
-    error = await refusal(client, name, task="public", **CHANGES[name])
+    error = await get_refusal(client, name, task="public", **CHANGES[name])
     assert error["code"] == "NO_WRITE_PERMISSION"
 
 
@@ -521,7 +521,7 @@ async def test_a_number_without_end_is_refused(client: Client) -> None:
 
 async def test_a_document_grows_to_16_megabytes_at_most(client: Client) -> None:
     await insert(client, task=task(_id="big", name="a big one", runtime={"all": "x" * 16_700_000}))
-    error = await refusal(client, "taskUpdate", task="big", comment="x" * 200_000)
+    error = await get_refusal(client, "taskUpdate", task="big", comment="x" * 200_000)
     assert (error["code"], error["limit"]) == ("LIMIT_EXCEEDED", "document")
 
 
@@ -539,9 +539,9 @@ async def test_an_update_changes_what_it_names_in_any_status(client: Client) -> 
         "outputError": "boom",
         "created": "2020-01-01T01:00:00+01:00",
     }
-    before = await read(client, "t")
+    before = await read_task(client, "t")
     payload = await change(client, "taskUpdate", f"updated fields replayed task {{ {TASK} }}", task="t", **values)
-    after = await read(client, "t")
+    after = await read_task(client, "t")
     assert payload["task"] == after
     assert (payload["updated"], payload["replayed"]) == (1, False)
     expected = {
@@ -582,7 +582,7 @@ async def test_a_task_that_gets_another_project_sets_the_last_update_of_both(cli
 async def test_null_clears_what_is_optional_and_nothing_else(client: Client) -> None:
     await insert(client, task=task(_id="t", project="p"), project=project(_id="p"))
     for name in ("name", "created"):
-        error = await refusal(client, "taskUpdate", task="t", comment="x", **{name: None})
+        error = await get_refusal(client, "taskUpdate", task="t", comment="x", **{name: None})
         assert (error["code"], error["field"]) == ("DATA_VALIDATION_ERROR", name)
     nulls = dict.fromkeys(("comment", "tags", "systemTags", "project", "outputError"))
     payload = await change(client, "taskUpdate", f"fields task {{ {TASK} }}", task="t", **nulls)
@@ -595,10 +595,10 @@ async def test_null_clears_what_is_optional_and_nothing_else(client: Client) -> 
 
 async def test_an_update_of_nothing_writes_nothing(client: Client) -> None:
     await insert(client, task=task(_id="t"))
-    before = await everything(client.database)
+    before = await read_documents(client.database)
     payload = await change(client, "taskUpdate", "updated fields task { id }", task="t")
     assert payload == {"updated": 0, "fields": {}, "task": {"id": "t"}}
-    assert await everything(client.database) == before
+    assert await read_documents(client.database) == before
 
 
 async def test_updates_edits_and_requirements_are_no_part_of_the_history(client: Client) -> None:
@@ -634,7 +634,7 @@ BAD_ITEMS = [{"task": "a", "comment": "x"}, {"task": "nobody", "comment": "x"}, 
 async def test_one_refused_item_refuses_the_batch(client: Client) -> None:
     await insert(client, task=task(_id="a"))
     for how in ({}, {"allOrNothing": True}, {"allOrNothing": None}):
-        error = await refusal(client, "taskUpdateBatch", items=BAD_ITEMS, **how)
+        error = await get_refusal(client, "taskUpdateBatch", items=BAD_ITEMS, **how)
         assert (error["code"], error["item"], error["task"]) == ("INVALID_TASK_ID", 1, "nobody")
 
 
@@ -656,11 +656,11 @@ async def test_or_each_item_stands_for_itself(client: Client) -> None:
 async def test_items_of_one_batch_can_not_share_a_name(client: Client) -> None:
     await insert(client, task=[task(_id="a"), task(_id="b")])
     items = [{"task": "a", "name": "the one"}, {"task": "b", "name": "the one"}]
-    assert (await refusal(client, "taskUpdateBatch", items=items))["code"] == "EXPECTED_UNIQUE_DATA"
+    assert (await get_refusal(client, "taskUpdateBatch", items=items))["code"] == "EXPECTED_UNIQUE_DATA"
 
 
 async def test_a_batch_has_100_items_at_most(client: Client) -> None:
-    error = await refusal(client, "taskUpdateBatch", items=[{"task": "a"}] * 101)
+    error = await get_refusal(client, "taskUpdateBatch", items=[{"task": "a"}] * 101)
     assert (error["code"], error["maximum"], error["actual"]) == ("LIMIT_EXCEEDED", 100, 101)
     assert (await change(client, "taskUpdateBatch", "updated results { updated }", items=[])) == {
         "updated": 0,
@@ -681,7 +681,7 @@ async def test_a_batch_given_again_with_its_key_answers_what_was_done(client: Cl
 
 async def test_an_edit_replaces_the_given_parts_as_a_whole_and_keeps_the_others(client: Client) -> None:
     await insert(client, task=task(_id="t", status="created"), model=model(_id="net"))
-    before = await read(client, "t")
+    before = await read_task(client, "t")
     payload = await change(
         client,
         "taskEdit",
@@ -693,7 +693,7 @@ async def test_an_edit_replaces_the_given_parts_as_a_whole_and_keeps_the_others(
         script={"branch": "dev", "tag": None},
     )
     after = payload["task"]
-    assert after == await read(client, "t")
+    assert after == await read_task(client, "t")
     assert after["type"] == "TESTING"
     assert [one["name"] for one in after["hyperparams"]] == ["only"]
     assert after["execution"]["modelLabels"] == [{"key": "one", "value": 1}]
@@ -720,7 +720,7 @@ async def test_null_clears_parts_and_wholes(client: Client) -> None:
     assert shown["hyperparams"] == shown["models"]["input"] == []
     assert payload["fields"]["execution.parameters"] == []
     assert payload["fields"]["script"] is None
-    error = await refusal(client, "taskEdit", task="t", type=None)
+    error = await get_refusal(client, "taskEdit", task="t", type=None)
     assert (error["code"], error["field"]) == ("DATA_VALIDATION_ERROR", "type")
 
 
@@ -761,7 +761,7 @@ async def test_an_odd_part_of_a_document_gives_way_to_the_edit(client: Client) -
 
 async def test_only_drafts_are_edited_without_force(client: Client) -> None:
     await insert(client, task=task(_id="t", status="completed"))
-    error = await refusal(client, "taskEdit", task="t", comment="x")
+    error = await get_refusal(client, "taskEdit", task="t", comment="x")
     assert (error["code"], error["status"], error["allowed"]) == ("INVALID_TASK_STATUS", "COMPLETED", ["CREATED"])
     payload = await change(client, "taskEdit", "updated task { status comment }", task="t", comment="x", force=True)
     assert payload == {"updated": 1, "task": {"status": "COMPLETED", "comment": "x"}}
@@ -782,9 +782,9 @@ async def test_requirements_are_replaced_as_a_whole(client: Client, requirements
 async def test_a_task_without_a_script_needs_nothing(client: Client) -> None:
     await insert(client, task=[task(_id="t", script=ABSENT), task(_id="odd", script="x")])
     for id_ in ("t", "odd"):
-        error = await refusal(client, "taskSetRequirements", task=id_, requirements={})
+        error = await get_refusal(client, "taskSetRequirements", task=id_, requirements={})
         assert (error["code"], error["missing"]) == ("MISSING_TASK_FIELDS", ["script"])
-    assert (await refusal(client, "taskSetRequirements", task="t"))["code"] == "VALIDATION_FAILED"
+    assert (await get_refusal(client, "taskSetRequirements", task="t"))["code"] == "VALIDATION_FAILED"
 
 
 # -- clones ----------------------------------------------------------------------------------------
@@ -800,10 +800,10 @@ async def test_a_clone_has_what_the_original_was_run_with_and_none_of_its_result
     )
     source["execution"] |= {"queue": "line", "artifacts": artifacts(artifact("in", mode="input"), artifact("out"))}
     await insert(client, task=source, project=project(_id="p"))
-    before = await read(client, "t")
+    before = await read_task(client, "t")
     payload = await change(client, "taskClone", f"id replayed task {{ {TASK} }}", task="t")
     made = payload["task"]
-    assert made == await read(client, payload["id"])
+    assert made == await read_task(client, payload["id"])
     kept = ("type", "comment", "report", "tags", "projectId", "script", "hyperparams", "configuration", "container")
     assert {name: made[name] for name in kept} == {name: before[name] for name in kept}
     execution = ("modelDesc", "framework", "dockerCmd", "modelLabels", "parameters", "modelId")
@@ -818,7 +818,7 @@ async def test_a_clone_has_what_the_original_was_run_with_and_none_of_its_result
     assert (made["name"], made["status"], made["parentId"]) == ("Clone of train digits", "CREATED", "t")
     assert (made["systemTags"], made["lastMetrics"], made["lastIteration"], made["runtime"]) == (["tool"], [], 0, {})
     assert made["execution"]["queueId"] is None
-    assert await read(client, "t") == before
+    assert await read_task(client, "t") == before
 
 
 async def test_what_is_given_stands_in_place_of_the_originals(client: Client) -> None:
@@ -875,7 +875,7 @@ async def test_clones_without_a_name_are_numbered(client: Client) -> None:
     assert sorted(names) == sorted(
         ["Clone of run (1.*)", *(f"Clone of run (1.*) ({number})" for number in (3, 4, 5, 6))]
     )
-    error = await refusal(client, "taskClone", task="t", name=names[0])
+    error = await get_refusal(client, "taskClone", task="t", name=names[0])
     assert error["code"] == "EXPECTED_UNIQUE_DATA"
 
 
@@ -904,7 +904,7 @@ async def test_a_task_of_a_2019_server_is_cloned_into_the_layout_of_today(client
     old = put(old_task(_id="t", name="old"), "execution.model", "net")
     old["execution"]["artifacts"].append(artifact("in", mode="input"))
     await insert(client, task=old)
-    before = await read(client, "t")
+    before = await read_task(client, "t")
     payload = await change(client, "taskClone", f"id task {{ {TASK} }}", task="t")
     made = await stored(client, payload["id"])
     assert not {"parameters", "model", "queue"} & made["execution"].keys()
@@ -1026,7 +1026,7 @@ def without(clone: Document, field: str) -> Document:
 )
 async def test_a_clone_is_checked_as_a_new_task_is(client: Client, bad: dict[str, Any], code: str) -> None:
     await insert(client, task=task(_id="t"))
-    assert (await refusal(client, "taskClone", task="t", **bad))["code"] == code
+    assert (await get_refusal(client, "taskClone", task="t", **bad))["code"] == code
 
 
 # -- out of sight ----------------------------------------------------------------------------------
@@ -1060,7 +1060,7 @@ async def test_an_archived_task_waits_and_runs_no_more(client: Client, status: s
         expectedStatus=status.upper() if status != "unknown" else None,
     )
     shown = payload["task"]
-    assert shown == await read(client, "t")
+    assert shown == await read_task(client, "t")
     target = {"queued": "CREATED", "in_progress": "STOPPED"}.get(status, status.upper())
     assert (shown["status"], shown["systemTags"]) == (target, ["development", "archived"])
     assert (shown["statusReason"], shown["statusMessage"]) == ("old", "dust")
@@ -1101,7 +1101,7 @@ async def test_many_are_archived_each_by_itself(client: Client) -> None:
 @pytest.mark.parametrize("name", ["taskArchive", "taskUnarchive"])
 async def test_archiving_minds_the_status_that_is_expected(client: Client, name: str) -> None:
     await insert(client, task=task(_id="t", status="queued"))
-    error = await refusal(client, name, task="t", expectedStatus="CREATED")
+    error = await get_refusal(client, name, task="t", expectedStatus="CREATED")
     assert (error["code"], error["status"]) == ("FAILED_CHANGING_TASK_STATUS", "QUEUED")
 
 

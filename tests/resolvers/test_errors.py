@@ -3,7 +3,7 @@
 import pytest
 from pymongo.errors import AutoReconnect, ExecutionTimeout, PyMongoError
 
-from api.errors import shown
+from api.errors import format_error
 from models.store.writer import StandaloneError
 from resolvers.errors import ErrorCode, find_api_error
 from tests.support.client import Client
@@ -108,13 +108,13 @@ def test_an_exception_has_the_code_wherever_it_is_a_cause(code: ErrorCode) -> No
         api_error = find_api_error(error)
         assert api_error is not None
         assert api_error.code is code
-        assert shown(error)["extensions"] == {"code": code.name}
+        assert format_error(error)["extensions"] == {"code": code.name}
 
 
 def test_a_fault_of_the_server_is_an_internal_error_without_its_words() -> None:
     error = ValueError("secret")
     assert find_api_error(error) is None
-    answer = shown(error)
+    answer = format_error(error)
     assert answer["extensions"] == {"code": ErrorCode.INTERNAL_ERROR.name}
     assert "secret" not in answer["message"]
 

@@ -24,7 +24,7 @@ from schema.load import load
 from tests.support.client import Client
 from tests.support.commands import Commands
 from tests.support.documents import DOCS, find_examples
-from tests.support.live import listening, socket
+from tests.support.live import listen, open_socket
 from tests.support.servers import run
 
 FULL_INTROSPECTION = get_introspection_query(
@@ -164,7 +164,7 @@ async def test_a8_characters_are_counted_at_every_door(client: Client, app: Star
     ]
     refusals.append(await client.http.post("/export", json={"query": text}))
     assert all('"limit":"characters"' in refusal.text for refusal in refusals)
-    async with listening(app) as address, socket(address) as connection:
+    async with listen(app) as address, open_socket(address) as connection:
         listener = await connection.subscribe(text)
         assert (await listener.error())["limit"] == "characters"
 

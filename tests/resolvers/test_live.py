@@ -25,7 +25,19 @@ from resolvers.subscriptions.task_changes import TaskEventSource
 from schema.load import load
 from tests.support.client import Client
 from tests.support.factories import COMPANY, OTHER_COMPANY, task
-from tests.support.live import SOON, Socket, Take, begun, delivered, ended, events, groups_of, listening, socket, taker
+from tests.support.live import (
+    SOON,
+    Socket,
+    Take,
+    list_groups,
+    listen,
+    make_taker,
+    open_events,
+    open_socket,
+    wait_for_delivery,
+    wait_for_groups,
+    wait_for_no_group,
+)
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -39,19 +51,19 @@ CHANGED = """subscription Changed($filter: TaskFilter, $after: String) {
 
 @pytest.fixture
 async def address(app: Starlette, database: Database) -> AsyncIterator[str]:  # noqa: ARG001 - to be empty
-    async with listening(app) as found:
+    async with listen(app) as found:
         yield found
 
 
 @pytest.fixture
 async def live(address: str) -> AsyncIterator[Socket]:
-    async with socket(address) as found:
+    async with open_socket(address) as found:
         yield found
 
 
 async def test_a_task_is_told_of_from_its_creation_to_its_end(app: Starlette, live: Socket, client: Client) -> None:
     told = await live.subscribe(CHANGED)
-    await begun(app)
+    await wait_for_groups(app)
     created = await client.data('mutation { taskCreate(input: {name: "anew", type: TRAINING}) { id } }')
     id_ = created["taskCreate"]["id"]
     first = await told.next()
@@ -86,7 +98,7 @@ async def test_a_filter_decides_which_tasks_are_told_of(
         task(_id="public", status="in_progress", company=""),
     ])  # fmt: skip
     told = await live.subscribe(CHANGED, filter={"status": ["IN_PROGRESS"]})
-    await begun(app)
+    await wait_for_groups(app)
     for id_ in ("out", "foreign", "public", "in"):
         await database["task"].update_one({"_id": id_}, {"$set": {"name": "other"}})
     assert {(change["kind"], change["id"]) for change in [await told.next(), await told.next()]} == {
@@ -105,7 +117,7 @@ async def test_deletions_are_told_only_of_what_was_told_of(app: Starlette, live:
         [task(_id="known"), task(_id="unknown"), task(_id="foreign", company=OTHER_COMPANY)]
     )
     told = await live.subscribe(CHANGED)
-    await begun(app)
+    await wait_for_groups(app)
     await database["task"].update_one({"_id": "known"}, {"$set": {"name": "other"}})
     await database["task"].update_one({"_id": "foreign"}, {"$set": {"name": "other"}})
     assert (await told.next())["id"] == "known"
@@ -119,7 +131,7 @@ async def test_fields_are_those_that_were_written(app: Starlette, live: Socket, 
     """By their names in the API, whoever wrote them; what only this server keeps has none."""
     await database["task"].insert_one(task(_id="it", comment="gone soon"))
     told = await live.subscribe(CHANGED)
-    await begun(app)
+    await wait_for_groups(app)
     written = {
         "hyperparams.Args.lr": {"section": "Args", "name": "lr", "value": "1"},
         "last_metrics.a.b.value": 1,
@@ -145,7 +157,7 @@ async def test_moves_of_another_company_stay_there(app: Starlette, live: Socket,
     """Even those of a task that has the same id, or came from there."""
     await database["task"].insert_one(task(_id="it"))
     told = await live.subscribe(CHANGED)
-    await begun(app)
+    await wait_for_groups(app)
     step = {"task": "it", "mutation": "taskStopped", "at": MOMENT}
     await database["taskql_transition"].insert_many([
         {**step, "_id": "it/1", "number": 1, "company": OTHER_COMPANY, "reason": "theirs"},
@@ -156,7 +168,7 @@ async def test_moves_of_another_company_stay_there(app: Starlette, live: Socket,
 
 async def test_quick_changes_of_one_task_are_told_as_one(app: Starlette, live: Socket, database: Database) -> None:
     told = await live.subscribe("subscription { taskChanged { kind id task { iteration: lastIteration } } }")
-    await begun(app)
+    await wait_for_groups(app)
     await database["task"].insert_one(task(_id="it", last_iteration=0))
     for number in range(1, 200):
         await database["task"].update_one({"_id": "it"}, {"$set": {"last_iteration": number}})
@@ -173,7 +185,7 @@ async def test_a_task_that_is_deleted_and_made_again_at_once_has_changed(
     """By one transaction, so that both are told of together; a client would put a created one in twice."""
     await database["task"].insert_one(task(_id="it"))
     told = await live.subscribe(CHANGED)
-    await begun(app)
+    await wait_for_groups(app)
     async with database.client.start_session() as session, await session.start_transaction():
         await database["task"].delete_one({"_id": "it"}, session=session)
         await database["task"].insert_one(task(_id="it", name="another"), session=session)
@@ -189,7 +201,7 @@ async def test_equal_subscriptions_share_one_execution(
     await database["task"].insert_many([task(_id="it"), task(_id="other")])
     query = 'subscription { taskChanged(filter: {id: ["it"]}) { id task { name } } }'
     same = [await live.subscribe(query) for _ in range(20)]
-    await begun(app)
+    await wait_for_groups(app)
     for subscription in same:
         assert await subscription.silent(0.01)
     commands.seen.clear()
@@ -208,9 +220,9 @@ async def change_streams(database: Database) -> int:
 
 
 async def test_without_subscribers_there_is_no_change_stream(app: Starlette, address: str, database: Database) -> None:
-    async with socket(address) as one:
+    async with open_socket(address) as one:
         await one.subscribe(CHANGED)
-        await begun(app)
+        await wait_for_groups(app)
     for _ in range(100):
         if not await change_streams(database):
             return
@@ -239,16 +251,16 @@ def test_who_asks_the_same_but_where_to_go_on_shares_a_group() -> None:
 async def test_a_token_continues_without_loss_or_repetition(app: Starlette, address: str, database: Database) -> None:
     """Whatever change it is of: each of those behind it is told, and none before."""
     ids = [f"task {number}" for number in range(8)]
-    async with socket(address) as live:
+    async with open_socket(address) as live:
         told = await live.subscribe(CHANGED)
-        await begun(app)
+        await wait_for_groups(app)
         await database["task"].insert_many([task(_id=id_) for id_ in ids])  # told together
         seen = [await told.next() for _ in ids]
         await database["task"].update_one({"_id": "task 3"}, {"$set": {"name": "later"}})
         seen.append(await told.next())
     assert [change["id"] for change in seen] == [*ids, "task 3"]
     await database["task"].insert_one(task(_id="meanwhile"))
-    async with socket(address) as live:
+    async with open_socket(address) as live:
         going_on = [await live.subscribe(CHANGED, after=change["resumeToken"]) for change in seen]
         for place, told in enumerate(going_on):
             rest = ids[place + 1 :]
@@ -264,14 +276,14 @@ async def test_a_token_continues_without_loss_or_repetition(app: Starlette, addr
 async def test_a_token_of_a_resumed_subscription_continues_as_well(
     app: Starlette, address: str, database: Database
 ) -> None:
-    async with socket(address) as live:
+    async with open_socket(address) as live:
         told = await live.subscribe(CHANGED)
-        await begun(app)
+        await wait_for_groups(app)
         await database["task"].insert_many([task(_id=id_) for id_ in "abcdef"])
         seen = [await told.next() for _ in range(2)]
     await database["task"].update_many({}, {"$set": {"name": "later"}})
     order = [(change["kind"], change["id"]) for change in seen]
-    async with socket(address) as live:
+    async with open_socket(address) as live:
         while len(order) < 12:
             told = await live.subscribe(CHANGED, after=seen[-1]["resumeToken"])
             seen.append(await told.next())
@@ -317,7 +329,7 @@ async def test_a_token_that_is_none_is_refused(live: Socket, token: str) -> None
 async def test_a_token_with_any_character_changed_is_refused(app: Starlette, live: Socket, database: Database) -> None:
     """A short one, and a long one: of the last of the tasks that are told of together, and of another."""
     told = await live.subscribe(CHANGED)
-    await begun(app)
+    await wait_for_groups(app)
     await database["task"].insert_many([task(_id="first"), task(_id="last")])
     long, short = [(await told.next())["resumeToken"] for _ in range(2)]
     assert len(long) > len(short)
@@ -340,7 +352,7 @@ def other(character: str) -> str:
 
 @pytest.fixture
 def take(app: Starlette, database: Database) -> Take:  # noqa: ARG001 - to be empty
-    return taker(app.state.database)
+    return make_taker(app.state.database)
 
 
 async def test_a_slow_client_is_told_of_each_task_once_with_what_it_is_by_then(
@@ -349,10 +361,10 @@ async def test_a_slow_client_is_told_of_each_task_once_with_what_it_is_by_then(
     """Everything it missed in one: that a task was created, all that was written, where it went."""
     told = take(CHANGED)
     first = asyncio.ensure_future(anext(told))
-    await begun(app)
+    await wait_for_groups(app)
     await database["task"].insert_one(task(_id="first"))
     token = (await first).data["taskChanged"]["resumeToken"]
-    async with delivered(app, "quiet"):
+    async with wait_for_delivery(app, "quiet"):
         await database["task"].insert_many([task(_id=id_, status="created") for id_ in ("gone", "kept")])
         for number in range(30):
             await database["task"].update_one({"_id": "kept"}, {"$set": {"name": f"name {number}"}})
@@ -378,12 +390,12 @@ async def test_a_slow_client_is_told_of_each_task_once_with_what_it_is_by_then(
 async def test_a_client_that_takes_nothing_is_let_go(app: Starlette, take: Take, database: Database) -> None:
     told = take("subscription { taskChanged { id } }")
     first = asyncio.ensure_future(anext(told))
-    await begun(app)
+    await wait_for_groups(app)
     await database["task"].insert_one(task(_id="first"))
     await first
-    async with delivered(app, "last"):
+    async with wait_for_delivery(app, "last"):
         await database["task"].insert_many([{"_id": f"{number:05}", "company": COMPANY} for number in range(5001)])
-        async with delivered(app, "one more"):
+        async with wait_for_delivery(app, "one more"):
             await database["task"].insert_one({"_id": "one more", "company": COMPANY})
         await database["task"].insert_one({"_id": "last", "company": COMPANY})
     [error] = (await anext(told)).errors or []
@@ -415,7 +427,7 @@ async def test_points_are_told_of_as_they_are_reported(
     await database["task"].insert_many([task(_id="it", name="a run"), task(_id="other")])
     await client.data(REPORT, task="it", points=points("loss", "train", 9.0))
     told = await live.subscribe(APPENDED, task="it", metric="loss")
-    await begun(app)
+    await wait_for_groups(app)
     await client.data(REPORT, task="other", points=points("loss", "train", 1.0))
     await client.data(REPORT, task="it", points=points("accuracy", "train", 1.0))
     await client.data(
@@ -436,7 +448,7 @@ async def test_what_is_told_makes_up_the_curve(
     """Over the ends of blocks, whatever was told together."""
     await database["task"].insert_one(task(_id="it"))
     told = await live.subscribe(APPENDED, task="it")
-    await begun(app)
+    await wait_for_groups(app)
     values: list[float] = []
     for number in range(12):
         batch = [float(number * 400 + place) for place in range(400)]
@@ -456,7 +468,7 @@ async def test_what_is_delivered_put_in_by_its_iterations_is_the_curve(
     """A point that is reported again is delivered again, and replaces the one of its iteration."""
     await database["task"].insert_one(task(_id="it"))
     told = await live.subscribe(APPENDED, task="it")
-    await begun(app)
+    await wait_for_groups(app)
     seen: dict[int, float | None] = {}
     reported = 0
     for batch in (points("loss", "", *map(float, range(300))), points("loss", "", 7.0, None, start=299),
@@ -481,7 +493,7 @@ async def test_a_curve_that_begins_anew_says_so(
     await database["task"].insert_one(task(_id="it", status="stopped"))
     await client.data(REPORT, task="it", points=points("loss", "train", *map(float, range(1500))))
     told = await live.subscribe(APPENDED, task="it")
-    await begun(app)
+    await wait_for_groups(app)
     await client.data('mutation { taskReset(input: {task: "it"}) { updated } }')
     gone = await told.next()
     assert (gone["offset"], gone["values"]) == (0, [])
@@ -498,7 +510,7 @@ async def test_who_is_too_slow_for_a_curve_misses_its_beginning_and_is_told_so(
     await client.data(REPORT, task="it", points=points("loss", "train", *map(float, range(BLOCK_SIZE))))
     block = await database["taskql_series"].find_one({})
     told = await live.subscribe(APPENDED, task="it")
-    await begun(app)
+    await wait_for_groups(app)
     assert block
     key = block["_id"].rpartition("/")[0]
     more = [block | {"_id": f"{key}/{number:06}", "number": number} for number in range(1, 60)]
@@ -524,13 +536,13 @@ async def test_a_group_without_subscribers_ends_though_its_cancellation_is_lost(
         return await look_up(self, context, batch)
 
     subscribed = await live.subscribe(CHANGED)
-    await begun(app)
-    [group] = groups_of(app.state.database.changes)
+    await wait_for_groups(app)
+    [group] = list_groups(app.state.database.changes)
     monkeypatch.setattr(TaskEventSource, "build_events", lose_a_cancellation)
     await client.data('mutation { taskCreate(input: {name: "one", type: TRAINING}) { id } }')
     await looks.wait()
     await subscribed.complete()
-    await ended(app)
+    await wait_for_no_group(app)
     await asyncio.wait([group.running], timeout=SOON)
     assert group.running.done()
 
@@ -559,7 +571,7 @@ async def test_what_can_not_be_subscribed_to_is_refused(address: str, live: Sock
     """With the same error over a socket and as an event, after which both go on or end in order."""
     told = await live.subscribe(query)
     assert (await told.error())["code"] == code
-    async with events(address, query) as stream:
+    async with open_events(address, query) as stream:
         name, body = await anext(stream)
         assert (name, body["errors"][0]["extensions"]["code"]) == ("next", code)
         assert await anext(stream) == ("complete", None)

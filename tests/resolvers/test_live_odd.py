@@ -14,10 +14,10 @@ from starlette.applications import Starlette
 from models.documents.block import SERIES
 from models.metrics.blocks import pack_points
 from models.store.database import Database, connect
-from tests.support.asking import TASK
 from tests.support.client import Client
 from tests.support.factories import COMPANY, Document, hyperparams, task
-from tests.support.live import Socket, Subscription, begun, listening, socket
+from tests.support.live import Socket, Subscription, listen, open_socket, wait_for_groups
+from tests.support.mutations import TASK
 
 NAME = "taskql_live_odd"
 CHANGED = f"subscription ($after: String) {{ taskChanged(resumeAfter: $after) {{ resumeToken id fields moves {{ from to reason at }} task {{ {TASK} }} }} }}"  # noqa: E501
@@ -73,7 +73,7 @@ def other(client: Client) -> Starlette:
 
 @pytest.fixture
 async def live(other: Starlette) -> AsyncIterator[Socket]:
-    async with listening(other) as address, socket(address) as found:
+    async with listen(other) as address, open_socket(address) as found:
         yield found
 
 
@@ -88,7 +88,7 @@ async def until(subscription: Subscription, id_: str) -> list[Any]:
 async def subscribed(other: Starlette, live: Socket) -> list[Subscription]:
     """Subscriptions to tasks, to tasks whose names fit a pattern, and to curves; each has begun."""
     found = [await live.subscribe(query) for query in (CHANGED, NAMED, APPENDED)]
-    await begun(other, len(found))
+    await wait_for_groups(other, len(found))
     return found
 
 
@@ -267,7 +267,7 @@ async def test_subscribers_hear_that_all_tasks_are_others_now(
             "message": "MongoDB no longer knows what changed. Read the current state, then subscribe again.",
         }
     again = await live.subscribe("subscription { taskChanged { id } }")
-    await begun(other)
+    await wait_for_groups(other)
     await stored["task"].insert_one(task(_id="after"))
     assert (await again.next())["id"] == "after"
     going_on = await live.subscribe(CHANGED, after=token)

@@ -16,7 +16,7 @@ from tests.support.commands import Commands
 from tests.support.factories import OTHER_COMPANY, PUBLIC, Document
 from tests.support.generated import GENERATED
 from tests.support.paths import DATA
-from tests.support.reporting import report
+from tests.support.reports import add_report
 
 Database = AsyncDatabase[Document]
 Point = tuple[int, float | None]
@@ -57,7 +57,7 @@ async def test_it_is_what_a_look_through_both_curves_finds(
 ) -> None:
     try:
         for number, (a, b) in enumerate(tasks):
-            await report(database, f"{number}", a=a, b=b)
+            await add_report(database, f"{number}", a=a, b=b)
         found = (await client.data(AT, of=of(stat=stat), best=of("b", goal=goal)))["tasks"]["nodes"]
     finally:
         await database.task.delete_many({})
@@ -70,7 +70,7 @@ async def test_it_is_what_a_look_through_both_curves_finds(
 async def test_a_metric_may_decide_about_itself_and_of_equal_values_the_first_iteration_counts(
     client: Client, database: Database
 ) -> None:
-    await report(database, "t", a=[(5, 1.0), (3, 0.5), (3, 1.0), (9, 1.0), (1, 2.0), (1, 0.5)])
+    await add_report(database, "t", a=[(5, 1.0), (3, 0.5), (3, 1.0), (9, 1.0), (1, 2.0), (1, 0.5)])
     best = of(goal="MAX")
     for stat in ("LAST", "MIN", "MAX"):
         [row] = (await client.data(AT, of=of(stat=stat), best=best))["tasks"]["nodes"]
@@ -85,7 +85,7 @@ async def test_a_metric_may_decide_about_itself_and_of_equal_values_the_first_it
 async def test_where_there_is_no_such_value_it_is_null(
     client: Client, database: Database, shown: list[Point], deciding: list[Point]
 ) -> None:
-    await report(database, "t", a=shown, b=deciding)
+    await add_report(database, "t", a=shown, b=deciding)
     for variant in ("b", "never reported"):
         found = await client.data(AT, of=of(), best=of(variant, goal="MIN"))
         assert found["tasks"]["nodes"] == [{"id": "t", "metricAt": None}]
@@ -95,7 +95,7 @@ async def test_a_page_of_tasks_with_an_alias_for_each_question_costs_a_command_a
     client: Client, database: Database, commands: Commands
 ) -> None:
     for number in range(5):
-        await report(database, f"{number}", a=[(1, 0.5), (2, 0.25)], b=[(1, number), (2, 2)])
+        await add_report(database, f"{number}", a=[(1, 0.5), (2, 0.25)], b=[(1, number), (2, 2)])
     query = """{ tasks { nodes {
       low: metricAt(of: {metric: "m", variant: "a"}, best: {metric: "m", variant: "b", goal: MIN}) { value }
       high: metricAt(of: {metric: "m", variant: "a"}, best: {metric: "m", variant: "b", goal: MAX}) { value }
@@ -126,8 +126,8 @@ async def test_real_curves_agree_with_the_lowest_value_that_is_kept(client: Clie
 
 
 async def test_others_curves_show_nothing(client: Client, database: Database) -> None:
-    await report(database, "public", PUBLIC, a=[(1, 0.5)])
-    await report(database, "theirs", OTHER_COMPANY, a=[(1, 0.5)])
+    await add_report(database, "public", PUBLIC, a=[(1, 0.5)])
+    await add_report(database, "theirs", OTHER_COMPANY, a=[(1, 0.5)])
     found = (await client.data(AT, of=of(), best=of(goal="MAX")))["tasks"]["nodes"]
     assert [(row["id"], row["metricAt"]["value"]) for row in found] == [("public", 0.5)]
 

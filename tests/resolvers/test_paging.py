@@ -19,7 +19,7 @@ from schema.load import load
 from tests.support.client import Client
 from tests.support.commands import Commands
 from tests.support.factories import ABSENT, COMPANY, DAY, Document, ids, md5, put, task
-from tests.support.oracle import in_order
+from tests.support.oracle import sort_ids
 
 Database = AsyncDatabase[Document]
 Order = dict[str, Any]
@@ -181,7 +181,7 @@ async def test_every_way_of_paging_gives_the_sorted_rows(
     client: Client, database: Database, generated: tuple[list[Order], list[Document]], size: int, index: int
 ) -> None:
     order_by, rows = generated
-    expected = in_order(rows, order_by)
+    expected = sort_ids(rows, order_by)
     if rows:
         await database.task.insert_many(rows)
     try:
@@ -330,14 +330,14 @@ async def test_a_repeated_key_decides_nothing(client: Client, database: Database
     rows = build_updated_tasks([3, 1, 2, None, 1])
     await database.task.insert_many(rows)
     order_by = [{"field": "LAST_UPDATE"}, {"field": "LAST_UPDATE", "direction": "DESC", "nulls": "FIRST"}]
-    assert await read_list_forward(client, 2, orderBy=order_by) == in_order(rows, order_by[:1])
+    assert await read_list_forward(client, 2, orderBy=order_by) == sort_ids(rows, order_by[:1])
 
 
 async def test_a_filter_holds_on_every_page(client: Client, database: Database) -> None:
     rows = [task(tags=["odd"] if number % 2 else []) for number in range(12)]
     await database.task.insert_many(rows)
     odd = {"tags": ["odd"]}
-    expected = in_order(rows[1::2], [{"field": "NAME"}])
+    expected = sort_ids(rows[1::2], [{"field": "NAME"}])
     assert await read_list_forward(client, 2, filter=odd, orderBy=[{"field": "NAME"}]) == expected
     assert await read_list_backward(client, 4, filter=odd, orderBy=[{"field": "NAME"}]) == expected
 
@@ -372,7 +372,7 @@ async def test_rows_that_come_and_go_while_paging_neither_repeat_nor_hide_the_ot
         seen += get_ids(tasks)
         await change_rows(database, goes, comes, last_shown=seen[-1])
     assert len(seen) == len(set(seen))
-    assert [id_ for id_ in seen if id_ in ids(stays)] == in_order(stays, order_by)
+    assert [id_ for id_ in seen if id_ in ids(stays)] == sort_ids(stays, order_by)
 
 
 async def change_rows(database: Database, goes: Iterator[Document], comes: Iterator[Document], last_shown: str) -> None:
@@ -493,7 +493,7 @@ async def test_a_list_where_a_sub_document_belongs_has_no_value_to_order_by(
         for number, execution in enumerate(executions)
     ]
     await database.task.insert_many(rows)
-    expected = in_order(rows, order_by)
+    expected = sort_ids(rows, order_by)
     assert await read_list_forward(client, 1, orderBy=order_by) == expected
     assert await read_list_backward(client, 1, orderBy=order_by) == expected
 

@@ -48,7 +48,7 @@ from tests.support.factories import (
     artifact,
     artifacts,
     company,
-    escaped,
+    escape,
     hyperparams,
     last_metrics,
     md5,
@@ -590,9 +590,9 @@ async def test_a_metric_may_have_any_name(client: Client, database: Database, na
 @pytest.mark.parametrize("name", STRANGE)
 async def test_a_parameter_or_label_may_have_any_name(client: Client, database: Database, name: str) -> None:
     stored = task(_id="t", hyperparams=hyperparams((name, "n", "1"), ("s", name, "2"), ("s", "n", "3")),
-                  configuration={escaped(name): {"name": name, "value": "4"}, "other": {"name": "other"}},
-                  container={escaped(name): "5", "other": "6"})  # fmt: skip
-    stored["execution"]["model_labels"] = {escaped(name): 7, "other": 8}
+                  configuration={escape(name): {"name": name, "value": "4"}, "other": {"name": "other"}},
+                  container={escape(name): "5", "other": "6"})  # fmt: skip
+    stored["execution"]["model_labels"] = {escape(name): 7, "other": 8}
     if not name.strip():
         return
     await database.task.insert_one(stored)

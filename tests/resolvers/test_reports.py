@@ -19,7 +19,6 @@ from models.documents.transition import TRANSITIONS
 from models.imports.importer import import_files
 from models.metrics.blocks import BLOCK_SIZE, POINT_TYPE
 from models.metrics.last_metrics import MAX_SERIES
-from tests.support.asking import change, everything, mutation, refusal
 from tests.support.client import Client
 from tests.support.commands import Commands
 from tests.support.factories import (
@@ -35,6 +34,7 @@ from tests.support.factories import (
     project,
     task,
 )
+from tests.support.mutations import change, get_refusal, mutation, read_documents
 from tests.support.paths import DATA
 
 # HYPOTHESIS_PROFILE=long for a night's work
@@ -169,11 +169,11 @@ async def test_metrics_of_any_shape_are_put_in_order(client: Client, kept: Any) 
 
 
 async def test_nothing_to_report_changes_nothing(running: Client) -> None:
-    before = await everything(running.database)
+    before = await read_documents(running.database)
     assert await report(running, {}) == []
     [empty] = await report(running, {"it": []})
     assert (empty["succeeded"], empty["added"]) == (True, 0)
-    assert await everything(running.database) == before
+    assert await read_documents(running.database) == before
 
 
 # -- point for point -------------------------------------------------------------------------------
@@ -562,15 +562,15 @@ async def test_bad_points_are_named_and_the_others_stored(running: Client) -> No
     ]
     assert result["badPoints"][1]["message"] == "variant has 257 characters; the maximum is 256."
     assert (await curves(running, "it")).keys() == {("loss", "train"), ("loss", "v" * 256)}
-    before = await everything(running.database)
+    before = await read_documents(running.database)
     [result] = await report(running, {"it": bad})
     assert (result["succeeded"], result["added"], len(result["badPoints"])) == (True, 0, 4)
-    assert await everything(running.database) == before
+    assert await read_documents(running.database) == before
 
 
 @pytest.mark.parametrize("value", ["1e400", "-1e400"])
 async def test_a_literal_beyond_all_doubles_is_refused_as_the_variable_is(running: Client, value: str) -> None:
-    before = await everything(running.database)
+    before = await read_documents(running.database)
     points = ", ".join(
         f'{{metric: "loss", variant: "train", iteration: 1, value: {number}}}' for number in ("1", value)
     )
@@ -578,7 +578,7 @@ async def test_a_literal_beyond_all_doubles_is_refused_as_the_variable_is(runnin
     error = await running.error(query)
     assert error["code"] == "VALIDATION_FAILED"
     assert "Argument 'input' has invalid value at .reports[0].points[1].value" in error["message"]
-    assert await everything(running.database) == before
+    assert await read_documents(running.database) == before
 
 
 async def test_there_is_room_for_so_many_curves_and_no_more(client: Client) -> None:
@@ -617,10 +617,10 @@ async def test_a_curve_of_gaps_whose_values_come_when_the_task_is_full_goes_on(c
 async def test_the_same_report_again_adds_nothing_and_tells_the_same(running: Client) -> None:
     asked = {"it": [point(1, 1), point(metric="")]}
     [first] = await report(running, asked, idempotencyKey="k")
-    before = await everything(running.database)
+    before = await read_documents(running.database)
     [second] = await report(running, asked, idempotencyKey="k")
     assert second == first | {"replayed": True}
-    assert await everything(running.database) == before
+    assert await read_documents(running.database) == before
 
 
 async def test_a_report_that_broke_off_midway_goes_on_where_it_ended(running: Client) -> None:
@@ -632,7 +632,7 @@ async def test_a_report_that_broke_off_midway_goes_on_where_it_ended(running: Cl
     assert [result["replayed"] for result in second] == [True, False]
     assert [len((await curves(running, name))["loss", "train"]["values"]) for name in asked] == [1, 1]
     other = [{"task": "it", "points": [point(3)]}]
-    error = await refusal(running, "metricsReport", reports=other, idempotencyKey="k")
+    error = await get_refusal(running, "metricsReport", reports=other, idempotencyKey="k")
     assert error["code"] == "IDEMPOTENCY_KEY_REUSED"
 
 
@@ -664,7 +664,7 @@ async def test_ten_thousand_points_are_taken_and_one_more_is_refused_unseen(
 
 async def test_a_task_is_reported_once_in_a_request(running: Client) -> None:
     twice = [{"task": "it", "points": [point()]}] * 2
-    error = await refusal(running, "metricsReport", reports=twice)
+    error = await get_refusal(running, "metricsReport", reports=twice)
     assert (error["code"], error["field"], error["task"]) == ("DATA_VALIDATION_ERROR", "reports", "it")
 
 
@@ -689,14 +689,14 @@ async def test_a_task_is_reported_once_in_a_request(running: Client) -> None:
 )
 async def test_what_is_not_of_its_type_refuses_the_request_and_says_where(running: Client, bad: Document) -> None:
     wrong = {name: value for name, value in (point() | bad).items() if value is not ABSENT}
-    error = await refusal(running, "metricsReport", reports=[{"task": "it", "points": [point(), wrong]}])
+    error = await get_refusal(running, "metricsReport", reports=[{"task": "it", "points": [point(), wrong]}])
     assert error["code"] == "VALIDATION_FAILED"
     assert ".reports[0].points[1]" in error["message"]
 
 
 @pytest.mark.parametrize("value", ["1e400", "-1e400", "NaN", "Infinity"])
 async def test_json_with_what_is_no_number_is_refused(running: Client, value: str) -> None:
-    before = await everything(running.database)
+    before = await read_documents(running.database)
     asked = json.dumps(
         {
             "query": mutation("metricsReport", RESULT),
@@ -706,4 +706,4 @@ async def test_json_with_what_is_no_number_is_refused(running: Client, value: st
     json_type = {"content-type": "application/json"}
     answer = await running.http.post("/graphql", content=asked.replace("12345", value), headers=json_type)
     assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
-    assert await everything(running.database) == before
+    assert await read_documents(running.database) == before

@@ -8,9 +8,9 @@ import pytest
 
 from models.rules import RULES, is_in_force, is_known_destination
 from models.status import CLEARML, DOCUMENTED
-from tests.support.asking import change, mutation, refusal
 from tests.support.client import Client
 from tests.support.factories import OTHER_COMPANY, project, task
+from tests.support.mutations import change, get_refusal, mutation
 
 ClientWith = Callable[..., Client]
 STATUSES = ("created", "queued", "in_progress", "stopped", "publishing", "published", "closed", "failed", "completed")
@@ -40,7 +40,7 @@ async def test_the_parent_of_a_task_is_completed(client: Client, lax: Client, st
         if status == "completed":
             await change(client, name, "task { parentId }", parent="p", **values)
         else:
-            error = await refusal(client, name, parent="p", **values)
+            error = await get_refusal(client, name, parent="p", **values)
             assert (error["code"], error["field"]) == ("TASK_VALIDATION_ERROR", "parent")
             assert (error["status"], error["allowed"]) == (status.upper(), ["COMPLETED"])
         payload = await change(lax, name, "task { parentId }", parent="p", **values)
@@ -61,7 +61,7 @@ async def test_the_project_of_a_task_exists(client: Client, lax: Client, missing
         ("taskClone", {"task": "t", "name": "another"}),
     ]
     for name, values in asked:
-        error = await refusal(client, name, project=missing, **values)
+        error = await get_refusal(client, name, project=missing, **values)
         assert (error["code"], error["field"], error["project"]) == ("INVALID_PROJECT_ID", "project", missing)
         payload = await change(lax, name, "task { projectId project { name } }", project=missing, **values)
         assert payload["task"] == {"projectId": missing, "project": {"name": None}}
@@ -92,7 +92,7 @@ async def test_output_goes_to_a_known_place(client: Client, lax: Client, destina
     if destination in KNOWN:
         await change(client, "taskEdit", "updated", **values)
     else:
-        error = await refusal(client, "taskEdit", **values)
+        error = await get_refusal(client, "taskEdit", **values)
         assert (error["code"], error["field"]) == ("TASK_VALIDATION_ERROR", "outputDest")
     payload = await change(lax, "taskEdit", "task { output { destination } }", **values)
     assert payload["task"]["output"]["destination"] == destination
@@ -106,7 +106,7 @@ async def test_with_storages_output_goes_to_one_of_them(beside: ClientWith) -> N
     for number, known in enumerate(("s3://Bucket/x", "/data/x")):
         await change(client, "taskCreate", "id", name=f"known {number}", outputDest=known, **made)
     for unknown in ("s3://bucket/x", "s3://other", "/dat", "/", "http://h/x"):
-        error = await refusal(client, "taskCreate", name="unknown", outputDest=unknown, **made)
+        error = await get_refusal(client, "taskCreate", name="unknown", outputDest=unknown, **made)
         assert (error["code"], error["allowed"]) == ("TASK_VALIDATION_ERROR", ["s3://Bucket/", "/data/"])
         await change(lax, "taskCreate", "id", name="unknown", outputDest=unknown, **made)
 
@@ -130,7 +130,7 @@ WAYS_TO_A_NAME: dict[str, dict[str, Any]] = {
 async def test_no_two_tasks_that_this_api_wrote_have_one_name(client: Client, lax: Client, way: str) -> None:
     await client.database["task"].insert_one(task(_id="draft", name="a draft", status="created"))
     first = await change(client, "taskCreate", "id", name="the one", type="TRAINING")
-    error = await refusal(client, way, name="  the one ", **WAYS_TO_A_NAME[way])
+    error = await get_refusal(client, way, name="  the one ", **WAYS_TO_A_NAME[way])
     assert (error["code"], error["field"], error["task"]) == ("EXPECTED_UNIQUE_DATA", "name", first["id"])
     for _ in range(2):
         payload = await change(lax, way, "task { name }", name="the one", **WAYS_TO_A_NAME[way])
@@ -147,14 +147,14 @@ async def test_a_taken_name_is_not_valid(client: Client, lax: Client) -> None:
 async def test_a_batch_is_held_to_it_as_well(client: Client, lax: Client) -> None:
     await client.database["task"].insert_many([task(_id="a"), task(_id="b")])
     items = [{"task": id_, "name": "the one"} for id_ in ("a", "b")]
-    assert (await refusal(client, "taskUpdateBatch", items=items))["code"] == "EXPECTED_UNIQUE_DATA"
+    assert (await get_refusal(client, "taskUpdateBatch", items=items))["code"] == "EXPECTED_UNIQUE_DATA"
     assert (await change(lax, "taskUpdateBatch", "updated", items=items))["updated"] == 2
 
 
 async def test_names_that_this_api_did_not_write_bind_nobody(client: Client) -> None:
     await client.database["task"].insert_many([task(name="imported"), task(name="imported")])
     await change(client, "taskCreate", "id", name="imported", type="TRAINING")
-    assert (await refusal(client, "taskCreate", name="imported", type="TRAINING"))["code"] == "EXPECTED_UNIQUE_DATA"
+    assert (await get_refusal(client, "taskCreate", name="imported", type="TRAINING"))["code"] == "EXPECTED_UNIQUE_DATA"
 
 
 async def test_a_task_may_keep_its_name(client: Client) -> None:

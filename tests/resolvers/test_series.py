@@ -24,7 +24,7 @@ from tests.support.client import Client
 from tests.support.commands import Commands
 from tests.support.factories import OTHER_COMPANY, PUBLIC, Document
 from tests.support.paths import DATA
-from tests.support.reporting import Database, report
+from tests.support.reports import Database, add_report
 
 SESSIONS = sorted((DATA / "offline-sessions").glob("*.zip"))
 CURVES = """
@@ -87,7 +87,7 @@ async def test_a_curve_of_several_blocks_is_whole_and_in_the_order_of_iterations
     client: Client, database: Database
 ) -> None:
     points = [(number ^ 1, number / 7) for number in range(2 * BLOCK_SIZE + 100)]
-    await report(database, "t", v=points)
+    await add_report(database, "t", v=points)
     assert await database[SERIES].count_documents({}) == 3
     [curve] = await series(client, "t", most=10_000)
     assert list(zip(curve["iterations"], curve["values"], strict=True)) == sorted(points)
@@ -97,7 +97,7 @@ async def test_gaps_are_null_and_the_newest_of_the_points_of_one_iteration_stays
     client: Client, database: Database
 ) -> None:
     points = [(2, 0.5), (1, math.nan), (3, 1.0), (1, math.inf), (1, 3.0), (0, None), (3, None)]
-    await report(database, "t", v=points)
+    await add_report(database, "t", v=points)
     [curve] = await series(client, "t")
     assert (curve["iterations"], curve["values"]) == ([0, 1, 2, 3], [None, 3.0, 0.5, None])
     assert curve["timestamps"] == [moment(1_790_000_000_000 + place) for place in (5, 4, 0, 6)]
@@ -107,7 +107,7 @@ async def test_gaps_are_null_and_the_newest_of_the_points_of_one_iteration_stays
 async def test_a_time_that_can_not_be_shown_is_the_nearest_one(client: Client, database: Database) -> None:
     """A program that counts microseconds, say; the times of other points stay beside their values."""
     times = [0, 2**62, -(2**62), 1_790_000_000_000]
-    await report(database, "t", v=[(place, 1.0) for place in range(len(times))])
+    await add_report(database, "t", v=[(place, 1.0) for place in range(len(times))])
     block = await database[SERIES].find_one()
     assert block
     points = np.frombuffer(b"".join(block["chunks"]), POINT_TYPE).copy()
@@ -130,13 +130,13 @@ async def test_a_time_that_can_not_be_shown_is_the_nearest_one(client: Client, d
     ({"from": -(2**63), "to": 2**63 - 1}, [0, 1, 2, 3, 4, 5]), ({"from": 9}, []),
 ])  # fmt: skip
 async def test_a_range_of_iterations(client: Client, database: Database, arguments: Any, expected: list[int]) -> None:
-    await report(database, "t", v=[(number, float(number)) for number in range(6)])
+    await add_report(database, "t", v=[(number, float(number)) for number in range(6)])
     [curve] = await series(client, "t", **arguments)
     assert (curve["iterations"], curve["originalCount"], curve["stride"]) == (expected, len(expected), 1)
 
 
 async def test_curves_are_chosen_by_metric_and_variant(client: Client, database: Database) -> None:
-    await report(database, "t", **{"a.b": [(0, 1.0)], "$c": [(0, 2.0)], "": [(0, 3.0)]})
+    await add_report(database, "t", **{"a.b": [(0, 1.0)], "$c": [(0, 2.0)], "": [(0, 3.0)]})
     for asked, expected in [
         ({}, ["", "$c", "a.b"]), ({"variant": ["a.b", "gone"]}, ["a.b"]), ({"metric": ["other"]}, []),
         ({"variant": []}, []), ({"metric": ["m"], "variant": [""]}, [""]),
@@ -148,9 +148,9 @@ async def test_the_curves_of_fifty_tasks_are_one_command(
     client: Client, database: Database, commands: Commands
 ) -> None:
     for number in range(50):
-        await report(database, f"t{number:02}", v=[(step, float(step)) for step in range(20)])
-    await report(database, "x public", company=PUBLIC, v=[(0, 1.0)])
-    await report(database, "y foreign", company=OTHER_COMPANY, v=[(0, 1.0)])
+        await add_report(database, f"t{number:02}", v=[(step, float(step)) for step in range(20)])
+    await add_report(database, "x public", company=PUBLIC, v=[(0, 1.0)])
+    await add_report(database, "y foreign", company=OTHER_COMPANY, v=[(0, 1.0)])
     commands.seen.clear()
     query = """{ tasks(first: 100, orderBy: [{field: ID}]) { nodes {
       a: series(maxPoints: 10) { iterations } b: series(metric: ["m"]) { values } } } }"""
@@ -193,7 +193,7 @@ def test_extremes_are_never_lost_with_minmax(method: str, values: Any, most: int
 
 
 async def test_a_stride_tells_how_many_points_one_stands_for(client: Client, database: Database) -> None:
-    await report(database, "t", v=[(step, math.sin(step / 50)) for step in range(3000)])
+    await add_report(database, "t", v=[(step, math.sin(step / 50)) for step in range(3000)])
     for method in ("MINMAX_LTTB", "MINMAX", "LTTB", "EVERY_NTH"):
         [curve] = await series(client, "t", most=100, method=method)
         assert 50 < len(curve["values"]) <= 100
@@ -210,5 +210,5 @@ async def test_a_stride_tells_how_many_points_one_stands_for(client: Client, dat
 async def test_what_can_not_be_drawn_is_refused(
     client: Client, database: Database, arguments: Document, code: str
 ) -> None:
-    await report(database, "t", v=[(0, 1.0)])
+    await add_report(database, "t", v=[(0, 1.0)])
     assert (await client.error(CURVES, id="t", **arguments))["code"] == code

@@ -16,7 +16,7 @@ from schema.load import load
 from schema.spec import EnumSpec
 from tests.support.client import Client
 from tests.support.paths import ROOT
-from tests.support.servers import HTTP, served, standalone
+from tests.support.servers import HTTP, serve, standalone
 
 SDL = ROOT / "schema" / "schema.graphql"
 LIMITS = load().get_object("server_limits").output_fields
@@ -99,7 +99,7 @@ def test_other_rules_there_are_none() -> None:
 
 def test_only_what_needs_the_database_is_lost_when_it_is_away(tmp_path: Path) -> None:
     with standalone(tmp_path) as uri:
-        server = served(mongodb_uri=uri, max_time_ms=1000)
+        server = serve(mongodb_uri=uri, max_time_ms=1000)
         found = server.__enter__()
         try:
             alone = found.data("{ serverInfo { mongodb { topology } } }")

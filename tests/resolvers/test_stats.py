@@ -22,8 +22,8 @@ from tests.support.factories import (
     task,
     user,
 )
-from tests.support.generated import GENERATED, METRIC, PARAMETER, STAT, rows, together
-from tests.support.oracle import at, metric_value, parameter
+from tests.support.generated import GENERATED, METRIC, PARAMETER, STAT, merge, rows
+from tests.support.oracle import get_at, read_metric, read_text
 
 Database = AsyncDatabase[Document]
 
@@ -48,11 +48,11 @@ def text(value: Any) -> str | None:
 def values_of(row: Document, group: Document) -> list[str | None]:
     """What a row counts for in one dimension: its tags, or one value."""
     if "hyperparam" in group:
-        return [parameter(row, group["hyperparam"])]
+        return [read_text(row, group["hyperparam"])]
     if group["field"] == "TAG":
         tags = row.get("tags")
         return sorted({text(tag) for tag in tags}, key=str) if isinstance(tags, list) and tags else [None]
-    value = text(at(row, *PATHS[group["field"]].split(".")))
+    value = text(get_at(row, *PATHS[group["field"]].split(".")))
     return [value.upper() if value is not None and group["field"] in ("STATUS", "TYPE") else value]
 
 
@@ -69,7 +69,7 @@ def grouped(rows: list[Document], groups: list[Document]) -> dict[tuple[str | No
 
 
 def measured(rows: list[Document], ref: Document) -> Document:
-    pairs = sorted((float(value), row["_id"]) for row in rows if (value := metric_value(row, ref)) is not None)
+    pairs = sorted((float(value), row["_id"]) for row in rows if (value := read_metric(row, ref)) is not None)
     values = [value for value, _ in pairs]
     return {
         "metric": ref["metric"], "variant": ref["variant"], "stat": ref.get("stat", "LAST"), "count": len(pairs),
@@ -89,12 +89,12 @@ GROUPS = st.one_of(
 @given(
     rows=rows(),
     groups=st.lists(GROUPS, max_size=3),
-    metrics=st.lists(together(METRIC, STAT), max_size=2),
+    metrics=st.lists(merge(METRIC, STAT), max_size=2),
 )
 async def test_groups_are_what_counting_in_python_makes_of_the_rows(
     client: Client, database: Database, rows: list[Document], groups: list[Document], metrics: list[Document]
 ) -> None:
-    small = [row for row in rows if all(abs(metric_value(row, ref) or 0) < 1e100 for ref in metrics)]
+    small = [row for row in rows if all(abs(read_metric(row, ref) or 0) < 1e100 for ref in metrics)]
     if small:
         await database.task.insert_many(small)
     try:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.asking import change, refusal
 from tests.support.client import Client
 from tests.support.factories import OTHER_COMPANY, PUBLIC, Document, model, project, queue, task
+from tests.support.mutations import change, get_refusal
 
 PROJECT = "id project { id name description tags systemTags parentId path defaultOutputDestination companyId userId }"
 MODEL = """id model {
@@ -68,7 +68,7 @@ async def test_projects_of_another_company_are_none_of_the_viewers(client: Clien
 async def test_neither_the_name_of_a_public_project_nor_a_place_inside_it_is_taken(client: Client, name: str) -> None:
     """The list would else show two projects of the same full name."""
     await client.database["project"].insert_one(project(_id="v", name="vision", company=PUBLIC))
-    error = await refusal(client, "projectCreate", name=name)
+    error = await get_refusal(client, "projectCreate", name=name)
     assert (error["code"], error["field"]) == ("EXPECTED_UNIQUE_DATA", "name")
     assert (error["name"], error["project"]) == ("vision", "v")
     assert error["message"] == "name: the public project 'vision' exists; choose another name."
@@ -77,7 +77,7 @@ async def test_neither_the_name_of_a_public_project_nor_a_place_inside_it_is_tak
 async def test_a_public_project_inside_a_project_of_the_company_has_its_name_alone(client: Client) -> None:
     await client.database["project"].insert_one(project(_id="v", name="vision/digits", company=PUBLIC))
     for name in ("vision/digits", "vision/digits/mnist"):
-        error = await refusal(client, "projectCreate", name=name)
+        error = await get_refusal(client, "projectCreate", name=name)
         assert (error["code"], error["name"]) == ("EXPECTED_UNIQUE_DATA", "vision/digits")
     for name in ("vision", "vision/faces", "Vision/digits", "vision/digits 2"):
         await change(client, "projectCreate", "id", name=name)
@@ -129,7 +129,7 @@ SHORT = "name: a name has at least 3 characters, not counting the blanks around 
 async def test_a_name_that_no_project_can_have_is_refused_with_the_reason(
     client: Client, name: str, message: str
 ) -> None:
-    error = await refusal(client, "projectCreate", name=name)
+    error = await get_refusal(client, "projectCreate", name=name)
     assert (error["code"], error["field"], error["message"]) == ("DATA_VALIDATION_ERROR", "name", message)
 
 
@@ -144,7 +144,7 @@ LEAST: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("mutation", LEAST)
 @pytest.mark.parametrize("name", ["", " ", "ab", "\u3000ab\u3000", "\n\n\n\n"])
 async def test_a_short_name_is_refused_in_the_same_words_everywhere(client: Client, mutation: str, name: str) -> None:
-    error = await refusal(client, mutation, name=name, **LEAST[mutation])
+    error = await get_refusal(client, mutation, name=name, **LEAST[mutation])
     assert (error["code"], error["field"]) == ("DATA_VALIDATION_ERROR", "name")
     assert error["message"].startswith(SHORT)
 
@@ -158,7 +158,7 @@ async def test_any_other_name_comes_back_as_it_is(client: Client, mutation: str,
 
 
 async def test_a_hundred_projects_are_inside_one_another_at_most(client: Client) -> None:
-    error = await refusal(client, "projectCreate", name="/".join(["aaa"] * 101))
+    error = await get_refusal(client, "projectCreate", name="/".join(["aaa"] * 101))
     assert (error["code"], error["maximum"], error["actual"]) == ("LIMIT_EXCEEDED", 100, 101)
     payload = await change(client, "projectCreate", "project { path }", name="/".join(["aaa"] * 100))
     assert len(payload["project"]["path"]) == 99
@@ -168,7 +168,7 @@ async def test_a_project_has_a_name_of_its_own(client: Client) -> None:
     await client.database["project"].insert_one(project(_id="p", name="imported"))
     await change(client, "projectCreate", "id", name="made here")
     for name in ("imported", "made here", " made here "):
-        error = await refusal(client, "projectCreate", name=name)
+        error = await get_refusal(client, "projectCreate", name=name)
         assert (error["code"], error["field"]) == ("EXPECTED_UNIQUE_DATA", "name")
 
 
@@ -216,8 +216,8 @@ async def test_a_task_goes_into_a_queue_that_was_made(client: Client) -> None:
 
 async def test_a_queue_has_a_name_of_its_own_and_of_three_letters(client: Client) -> None:
     await client.database["queue"].insert_one(queue(name="imported"))
-    assert (await refusal(client, "queueCreate", name="imported"))["code"] == "EXPECTED_UNIQUE_DATA"
-    assert (await refusal(client, "queueCreate", name=" ab "))["code"] == "DATA_VALIDATION_ERROR"
+    assert (await get_refusal(client, "queueCreate", name="imported"))["code"] == "EXPECTED_UNIQUE_DATA"
+    assert (await get_refusal(client, "queueCreate", name=" ab "))["code"] == "DATA_VALIDATION_ERROR"
 
 
 # -- models ----------------------------------------------------------------------------------------
@@ -280,5 +280,5 @@ async def test_a_model_that_can_not_be_is_not_stored(client: Client, bad: dict[s
         await client.database["project"].insert_one(project(**own))
         await client.database["model"].insert_one(model(**own))
         await client.database["task"].insert_one(task(**own))
-    error = await refusal(client, "modelCreate", **{"name": "a net", "uri": "x", **bad})
+    error = await get_refusal(client, "modelCreate", **{"name": "a net", "uri": "x", **bad})
     assert error["code"] == code

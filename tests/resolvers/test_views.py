@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.imports.importer import import_files
-from tests.support.asking import change, refusal
 from tests.support.client import Client
 from tests.support.factories import ABSENT, COMPANY, Document, old_task, put, task
 from tests.support.generated import GENERATED
+from tests.support.mutations import change, get_refusal
 
 SHOWN = "execution { dockerCmd modelDesc framework } container { key value } configuration { name value type }"
 SCRIPT = {"setup_shell_script": "apt install x"}
@@ -282,7 +282,7 @@ async def test_a_description_of_anything_but_named_texts_is_refused(client: Clie
     await insert(client, task(_id="t", status="created"))
     for name, more in (("taskEdit", {"task": "t"}), ("taskClone", {"task": "t"}),
                        ("taskCreate", {"name": "abc", "type": "TRAINING"})):  # fmt: skip
-        error = await refusal(client, name, **more, execution={"modelDesc": texts})
+        error = await get_refusal(client, name, **more, execution={"modelDesc": texts})
         assert (error["code"], error["field"]) == ("DATA_VALIDATION_ERROR", "execution.modelDesc")
 
 

@@ -7,11 +7,11 @@ import pytest
 from models.dates import now
 from schema.load import load
 from tests.support.client import Client
-from tests.support.database import found_by
+from tests.support.database import aggregate
 from tests.support.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Document, model, project, queue, task, user
-from tests.support.inputs import least
+from tests.support.inputs import build_minimal
 from tests.support.paths import DUMP
-from tests.support.servers import HTTP, everything, restore, served, standalone
+from tests.support.servers import HTTP, read_all, restore, serve, standalone
 
 MUTATIONS = sorted(load().mutations)
 REFERRING = {"task_clone", "model_create"}  # they leave the task that they name as it is
@@ -67,7 +67,7 @@ def those_of(company: str, about: str) -> dict[str, list[Document]]:
 
 async def of_others(client: Client) -> dict[str, list[Document]]:
     query = {"company": {"$ne": COMPANY}, "_id": {"$ne": COMPANY}}
-    return await found_by(client.database, {"$match": query}, {"$sort": {"_id": 1}})
+    return await aggregate(client.database, {"$match": query}, {"$sort": {"_id": 1}})
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ async def test_no_mutation_changes_what_others_have(shared: Client, mutation: st
     before = await of_others(shared)
     assert sum(map(len, before.values())) >= 20
     for more in ({}, {"force": True, "move_to_trash": True, "queue": "line"}):
-        document, variables = least(mutation, **more)
+        document, variables = build_minimal(mutation, **more)
         await shared.answer(document, **variables)
     assert await of_others(shared) == before
 
@@ -121,7 +121,7 @@ async def test_a_task_of_others_is_refused_and_a_foreign_one_is_as_none(
     shared: Client, mutation: str, id_: str, code: str
 ) -> None:
     before = await of_others(shared)
-    document, variables = least(mutation, task=id_, force=True)
+    document, variables = build_minimal(mutation, task=id_, force=True)
     answer = await shared.answer(document, **variables)
     codes = [error["extensions"]["code"] for error in answer.get("errors", ())]
     assert codes == ([] if id_ == "public" and mutation in REFERRING else [code])
@@ -131,7 +131,7 @@ async def test_a_task_of_others_is_refused_and_a_foreign_one_is_as_none(
 async def test_the_queue_of_others_is_none(shared: Client) -> None:
     await shared.database["task"].update_one({"_id": "it"}, {"$set": {"status": "created"}})
     for own in OWNERS.values():
-        document, variables = least("task_enqueue", queue=f"{own} line")
+        document, variables = build_minimal("task_enqueue", queue=f"{own} line")
         assert (await shared.error(document, **variables))["code"] == "INVALID_QUEUE_ID"
 
 
@@ -146,13 +146,13 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_on_a_standalone_server_every_mutation_is_refused_and_nothing_written(alone: str) -> None:
-    before = everything(alone)
-    with served(mongodb_uri=alone) as server:
+    before = read_all(alone)
+    with serve(mongodb_uri=alone) as server:
         for mutation in MUTATIONS:
-            document, variables = least(mutation)
+            document, variables = build_minimal(mutation)
             answer = HTTP.post(server.address, json={"query": document, "variables": variables}).json()
             [error] = answer["errors"]
             assert (mutation, error["extensions"]["code"]) == (mutation, "REPLICA_SET_REQUIRED")
             assert "--replSet" in error["message"]
         assert server.data("{ tasks { totalCount } }") == {"tasks": {"totalCount": 10}}
-    assert everything(alone) == before
+    assert read_all(alone) == before

@@ -17,7 +17,7 @@ from tests.support.client import Client
 from tests.support.commands import Commands
 from tests.support.database import NAME
 from tests.support.factories import DAY, ids, queue, task
-from tests.support.servers import served
+from tests.support.servers import serve
 
 STARTED = """mutation($input: TaskStartedInput!) {
   taskStarted(input: $input) { replayed started updated fields task { id status } } }"""
@@ -75,7 +75,7 @@ async def test_two_servers_share_a_database_as_one(client: Client, mongodb_uri: 
     """The line in which writers wait is a process's own; across processes MongoDB alone keeps them apart."""
     one = task(status="created")
     await client.database["task"].insert_one(one)
-    with served(mongodb_uri=mongodb_uri, mongodb_database=NAME) as other:
+    with serve(mongodb_uri=mongodb_uri, mongodb_database=NAME) as other:
         async with httpx.AsyncClient(timeout=60) as http:
             asked = {"query": STARTED, "variables": {"input": {"task": one["_id"], "expectedStatus": "CREATED"}}}
 

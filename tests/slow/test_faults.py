@@ -24,7 +24,7 @@ from models.store.database import OPTIONS, Database
 from models.store.writer import IDEMPOTENCY_KEYS
 from tests.support.client import Client
 from tests.support.factories import COMPANY, DAY, Document, model, project, queue, task
-from tests.support.servers import everything, replica_set, served
+from tests.support.servers import read_all, replica_set, serve
 
 # HYPOTHESIS_PROFILE=long for a connection that closes at each single command: the driver takes its time to reconnect
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
@@ -347,7 +347,7 @@ async def test_a_client_that_hangs_up_midway_leaves_everything_or_nothing(faulty
     trial = Trial(faulty, "taskDequeue")
     await trial.rehearse()
     asked = {"query": 'mutation { taskDequeue(input: {task: "it", idempotencyKey: "k"}) { replayed } }'}
-    with served(mongodb_uri=faulty.uri, mongodb_database=NAME) as server:
+    with serve(mongodb_uri=faulty.uri, mongodb_database=NAME) as server:
         async with httpx.AsyncClient(timeout=60) as http:
             await trial.stage()
             await http.post(server.address, json=asked | {"query": asked["query"].replace('"it"', '"none"')})
@@ -429,15 +429,15 @@ async def test_to_a_foreign_database_nothing_is_added_but_what_a_mutation_needs(
     await stage(faulty.client.database, "created")
     for name in (IDEMPOTENCY_KEYS, TRANSITIONS, SERIES):
         await faulty.client.database.drop_collection(name)
-    before = everything(faulty.uri)
-    with served(mongodb_uri=faulty.uri, mongodb_database=NAME, company=COMPANY) as server:
+    before = read_all(faulty.uri)
+    with serve(mongodb_uri=faulty.uri, mongodb_database=NAME, company=COMPANY) as server:
         assert server.data("{ tasks { totalCount } }") == {"tasks": {"totalCount": 4}}
-        assert everything(faulty.uri) == before
+        assert read_all(faulty.uri) == before
         refused = 'mutation { taskClose(input: {task: "it"}) { updated } }'
         async with httpx.AsyncClient(timeout=60) as http:
             answer = await http.post(server.address, json={"query": refused})
         assert code_of(answer.json()) == "INVALID_TASK_STATUS"
-        after = everything(faulty.uri)
+        after = read_all(faulty.uri)
     assert own <= after.keys()
     assert not any(after[name][0] for name in own)
     assert {name: theirs(*found) for name, found in after.items() if name not in own} == {

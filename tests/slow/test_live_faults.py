@@ -15,7 +15,7 @@ from models.store.change_stream import OplogPositionError
 from models.store.database import Database, connect
 from tests.support.commands import Commands
 from tests.support.factories import COMPANY, Document, project, task
-from tests.support.live import SOON, Take, groups_of, listening, socket, taker
+from tests.support.live import SOON, Take, list_groups, listen, make_taker, open_socket
 from tests.support.servers import replica_set
 
 NAME = "taskql_live"
@@ -61,7 +61,7 @@ async def database(uri: str, admin: pymongo.MongoClient[Document]) -> AsyncItera
 
 @pytest.fixture
 def take(database: Database) -> Take:
-    return taker(database, max_time_ms=300)  # the driver tries again for a second more
+    return make_taker(database, max_time_ms=300)  # the driver tries again for a second more
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -76,7 +76,7 @@ async def told(database: Database, subscription: Any) -> "asyncio.Future[Any]":
     found = asyncio.ensure_future(anext(subscription))
     await until(lambda: len(database.changes._listeners) > before or found.done())
     # it looks at what there is before it begins
-    await until(lambda: found.done() or all(group.ready.done() for group in groups_of(database.changes)))
+    await until(lambda: found.done() or all(group.ready.done() for group in list_groups(database.changes)))
     await asyncio.sleep(0.1)
     return found
 
@@ -106,7 +106,7 @@ async def test_going_on_comes_to_an_end_while_everything_changes(
             await asyncio.sleep(0.01)
 
     changing = asyncio.create_task(change())
-    subscription = taker(database)(PLAIN, after=token)  # with time enough for a busy machine
+    subscription = make_taker(database)(PLAIN, after=token)  # with time enough for a busy machine
     try:
         missed = [await asyncio.wait_for(anext(subscription), SOON) for _ in range(3)]
         assert [result.data["taskChanged"]["id"] for result in missed] == ["second", "00000", "00001"]
@@ -142,7 +142,7 @@ async def test_what_takes_too_long_three_times_is_told_so_and_the_next_change_is
     database: Database, admin: pymongo.MongoClient[Document], fail: Fail, commands: Commands
 ) -> None:
     admin[NAME]["project"].insert_one(project(_id="p", name="a project", company=COMPANY))
-    subscription = taker(database)(CHANGED)
+    subscription = make_taker(database)(CHANGED)
     first = await told(database, subscription)
     fail("find", namespace=f"{NAME}.project", errorCode=TIMED_OUT)
     admin[NAME]["task"].insert_one(task(_id="slow", project="p"))
@@ -197,7 +197,7 @@ async def test_a_token_with_more_changes_after_it_than_are_read_is_refused(
     token = await one_token(database, take, admin)
     admin[NAME]["task"].insert_many([task(_id=f"later {number}") for number in range(10)])
     monkeypatch.setattr("models.store.shared_change_stream.MAX_MISSED", maximum)
-    subscription = taker(database)(PLAIN, after=token)
+    subscription = make_taker(database)(PLAIN, after=token)
     result = await asyncio.wait_for(anext(subscription), SOON)
     if is_known:
         assert result.data["taskChanged"]["id"] == "second"
@@ -251,7 +251,7 @@ async def test_who_goes_on_just_as_it_all_ends_is_told_so(
 ) -> None:
     """The end comes while the place of the token is waited for; what was missed is not told any more."""
     token = await one_token(database, take, admin)
-    keeping = taker(database)(OTHER)
+    keeping = make_taker(database)(OTHER)
     listening = await told(database, keeping)
     changes = database.changes
 
@@ -260,7 +260,7 @@ async def test_who_goes_on_just_as_it_all_ends_is_told_so(
             listener.end(OplogPositionError("all is gone"))
 
     monkeypatch.setattr(changes, "wait_until", end)
-    resumed = taker(database)(PLAIN, after=token)
+    resumed = make_taker(database)(PLAIN, after=token)
     for ended in (asyncio.ensure_future(anext(resumed)), listening):
         [error] = (await asyncio.wait_for(ended, SOON)).errors
         assert error.original_error.extensions["code"] == "DATABASE_UNAVAILABLE"
@@ -271,7 +271,7 @@ async def test_who_goes_on_just_as_it_all_ends_is_told_so(
 async def test_an_operation_on_a_socket_waits_for_no_command_of_another(uri: str, fail: Fail) -> None:
     """Failed before: all operations of a socket had the turns of one request."""
     app = create_app(Settings(mongodb_uri=SecretStr(uri), mongodb_database=NAME, max_commands=1, max_time_ms=60_000))
-    async with app.router.lifespan_context(app), listening(app) as address, socket(address) as live:
+    async with app.router.lifespan_context(app), listen(app) as address, open_socket(address) as live:
         fail("aggregate", namespace=f"{NAME}.task", blockConnection=True, blockTimeMS=10_000)
         slow = await live.subscribe("{ tasks { totalCount } }")
         quick = await live.subscribe("{ queues { totalCount } }")

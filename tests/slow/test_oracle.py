@@ -13,7 +13,7 @@ from schema.load import load
 from tests.support.client import Client
 from tests.support.factories import Document, project
 from tests.support.generated import EXAMPLES, FILTERS, GENERATED, LEAVES, PROJECTS, Filter, orders, rows
-from tests.support.oracle import Filters, in_order
+from tests.support.oracle import Filters, sort_ids
 
 Database = AsyncDatabase[Document]
 TOGETHER = 16  # filters or orders of one example, asked in one request
@@ -77,7 +77,7 @@ async def test_an_order_sorts_rows_by_what_they_have(
     finally:
         await database.task.delete_many({})
     for order_by, found in zip(order_bys, data.values(), strict=True):
-        assert [node["id"] for node in found["nodes"]] == in_order(rows, order_by), order_by
+        assert [node["id"] for node in found["nodes"]] == sort_ids(rows, order_by), order_by
 
 
 def test_the_oracle_knows_every_filter_but_the_search() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.dates import now
 from models.status import STATUSES
 from tests.support.client import Client
-from tests.support.database import empty, found_by
+from tests.support.database import aggregate, delete_all
 from tests.support.factories import ABSENT, PUBLIC, Document, model, project, queue, task
 
 # HYPOTHESIS_PROFILE=long for a night's work; each example is walked under both sets of rules. A walk that fails is not
@@ -106,7 +106,7 @@ class World:
         self.keys: dict[str, tuple[str, str]] = {}
 
     async def begin(self) -> None:
-        await empty(self.database)
+        await delete_all(self.database)
         await self.database["queue"].insert_one(queue(_id="q"))
         await self.database["project"].insert_one(project(_id="p"))
         await self.database["task"].insert_many([a_task(name) for name in TASKS])
@@ -136,7 +136,7 @@ class World:
 
     async def stored(self) -> dict[str, list[Document]]:
         """Everything that is stored, but empty collections."""
-        return await found_by(self.database, {"$sort": {"_id": 1}})
+        return await aggregate(self.database, {"$sort": {"_id": 1}})
 
     async def move(self, step: Move) -> None:
         before, task_ = await self.stored(), await self.shown(step.task)

@@ -4,7 +4,7 @@ from typing import Any
 
 from pymongo import monitoring
 
-NOTED = {"find", "aggregate", "getMore", "count", "insert", "update", "delete", "findAndModify"}
+NOTED_COMMANDS = {"find", "aggregate", "getMore", "count", "insert", "update", "delete", "findAndModify"}
 
 
 class Commands(monitoring.CommandListener):
@@ -17,7 +17,7 @@ class Commands(monitoring.CommandListener):
         self.seen: list[dict[str, Any]] = []
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
-        if event.command_name in NOTED and event.command.get("collection") != "$cmd.aggregate":
+        if event.command_name in NOTED_COMMANDS and event.command.get("collection") != "$cmd.aggregate":
             self.seen.append(dict(event.command))
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:

@@ -1,27 +1,29 @@
-"""The database of the tests: its name, what is in it, and how it is emptied."""
+"""The database of the tests: its name, its documents, and their deletion."""
 
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+Document = dict[str, Any]
+
 NAME = "taskql_tests"
 
 
-async def found_by(database: AsyncDatabase[dict[str, Any]], *stages: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """What these stages find in each collection that has some, in one command: most tests fill few of them."""
+async def aggregate(database: AsyncDatabase[Document], *stages: Document) -> dict[str, list[Document]]:
+    """Run these stages on every collection, in one command, since most tests fill few; leaves out empty results."""
 
-    def asked(name: str) -> list[dict[str, Any]]:
+    def build_pipeline(name: str) -> list[Document]:
         return [*stages, {"$project": {"_id": 0, "name": {"$literal": name}, "document": "$$ROOT"}}]
 
-    first, *others = sorted(await database.list_collection_names())
-    unions = [{"$unionWith": {"coll": name, "pipeline": asked(name)}} for name in others]
-    found: dict[str, list[dict[str, Any]]] = {}
-    async for row in await database[first].aggregate([*asked(first), *unions]):
-        found.setdefault(row["name"], []).append(row["document"])
-    return found
+    first, *further = sorted(await database.list_collection_names())
+    unions = [{"$unionWith": {"coll": name, "pipeline": build_pipeline(name)}} for name in further]
+    documents: dict[str, list[Document]] = {}
+    async for row in await database[first].aggregate([*build_pipeline(first), *unions]):
+        documents.setdefault(row["name"], []).append(row["document"])
+    return documents
 
 
-async def empty(database: AsyncDatabase[dict[str, Any]]) -> None:
+async def delete_all(database: AsyncDatabase[Document]) -> None:
     """Delete all documents."""
-    for name in await found_by(database, {"$limit": 1}, {"$replaceWith": {}}):  # not all that is stored can be read
+    for name in await aggregate(database, {"$limit": 1}, {"$replaceWith": {}}):  # some stored values can't be read
         await database[name].delete_many({})

@@ -26,7 +26,7 @@ def new_id() -> str:
 
 def task(**fields: Any) -> Document:
     """A task that ran to its end, with something in every field that does not name another document."""
-    return _document({
+    return build_document({
         "name": "train digits", "user": None, "type": "training", "status": "completed", "status_reason": "done",
         "status_message": "all epochs", "status_changed": DAY, "comment": "a comment", "report": "# A report",
         "created": DAY, "started": DAY, "completed": DAY, "published": DAY, "last_update": DAY, "last_change": DAY,
@@ -70,7 +70,7 @@ def old_task(**fields: Any) -> Document:
 
 
 def project(**fields: Any) -> Document:
-    return _document({
+    return build_document({
         "name": "vision/digits", "basename": "digits", "description": "Handwriting", "user": None, "parent": None,
         "path": [], "created": DAY, "tags": ["a"], "system_tags": [], "last_update": DAY,
         "default_output_destination": "s3://bucket",
@@ -78,14 +78,14 @@ def project(**fields: Any) -> Document:
 
 
 def queue(**fields: Any) -> Document:
-    return _document({
+    return build_document({
         "name": "gpu queue", "created": DAY, "tags": ["fast"], "system_tags": ["default"], "entries": [],
         "last_update": DAY,
     }, fields)  # fmt: skip
 
 
 def model(**fields: Any) -> Document:
-    return _document({
+    return build_document({
         "name": "digits net", "user": None, "project": None, "parent": None, "task": None, "created": DAY,
         "comment": "trained", "tags": ["prod"], "system_tags": [], "uri": "s3://bucket/net.pt", "framework": "PyTorch",
         "design": {"layers": 3}, "labels": {"cat": 1, "dog": 2}, "ready": True, "last_update": DAY,
@@ -93,7 +93,7 @@ def model(**fields: Any) -> Document:
 
 
 def user(**fields: Any) -> Document:
-    return _document({
+    return build_document({
         "name": "Ada Lovelace", "given_name": "Ada", "family_name": "Lovelace", "avatar": "https://example.org/ada.png",
         "created": DAY,
     }, fields)  # fmt: skip
@@ -122,7 +122,7 @@ def hyperparams(*values: tuple[str, str, str]) -> Document:
     """(section, name, value) → the stored map of maps."""
     found: Document = {}
     for section, name, value in values:
-        found.setdefault(escaped(section), {})[escaped(name)] = {
+        found.setdefault(escape(section), {})[escape(name)] = {
             "section": section, "name": name, "value": value, "type": "str", "description": "",
         }  # fmt: skip
     return found
@@ -144,7 +144,7 @@ def md5(name: str) -> str:
     return hashlib.md5(name.encode()).hexdigest()  # noqa: S324 - the stored layout
 
 
-def escaped(name: str) -> str:
+def escape(name: str) -> str:
     """A free name as a document key, by the table in ClearML's sources."""
     key = "".join({"%": "%%", ".": "%2E", "$": "%24"}.get(char, char) for char in name.strip()).replace("__", "%_%_")
     return "%" + key if key.startswith("_") else key
@@ -155,7 +155,7 @@ def put(document: Document, path: str, value: Any) -> Document:
     first, _, rest = path.partition(".")
     changed = dict(document)
     if rest:
-        changed[first] = _put_inside(changed.get(first) or {}, rest, value)
+        changed[first] = _put_in_value(changed.get(first) or {}, rest, value)
     elif value is ABSENT:
         changed.pop(first, None)
     else:
@@ -163,7 +163,7 @@ def put(document: Document, path: str, value: Any) -> Document:
     return changed
 
 
-def _put_inside(part: Any, path: str, value: Any) -> Any:
+def _put_in_value(part: Any, path: str, value: Any) -> Any:
     if not isinstance(part, list):
         return put(part, path, value)
     return [*put({str(number): item for number, item in enumerate(part)}, path, value).values()]
@@ -173,6 +173,6 @@ def ids(documents: Iterable[Document]) -> list[Any]:
     return [document["_id"] for document in documents]
 
 
-def _document(defaults: Document, fields: Document) -> Document:
+def build_document(defaults: Document, fields: Document) -> Document:
     found = {"_id": new_id(), "company": COMPANY} | defaults | fields
     return {name: value for name, value in found.items() if value is not ABSENT}

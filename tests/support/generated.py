@@ -12,7 +12,7 @@ from bson.datetime_ms import DatetimeMS
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from tests.support.factories import ABSENT, COMPANY, DAY, Document, escaped, md5, put
+from tests.support.factories import ABSENT, COMPANY, DAY, Document, escape, md5, put
 from tests.support.oracle import FIELDS, RANGES
 
 Filter = dict[str, Any]
@@ -76,7 +76,7 @@ STORED: dict[str, Values] = {
         for metric, variant in METRICS for stat in ("value", "min_value", "max_value")
     },
     **{
-        f"hyperparams.{escaped(section)}.{escaped(name)}.value": mostly(WORDS, NO_WORDS)
+        f"hyperparams.{escape(section)}.{escape(name)}.value": mostly(WORDS, NO_WORDS)
         for section, name in PARAMETERS
     },
 }  # fmt: skip
@@ -115,7 +115,7 @@ def moments() -> st.SearchStrategy[str]:
     return st.sampled_from(DATES).map(lambda moment: moment.isoformat(timespec="milliseconds") + "Z")
 
 
-def some(**parts: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+def some_of(**parts: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     """One or two of these keys."""
     names = st.lists(st.sampled_from([*parts]), min_size=1, max_size=2, unique=True)
     return names.flatmap(lambda chosen: st.fixed_dictionaries({name: parts[name] for name in chosen}))
@@ -133,7 +133,7 @@ PATTERNS = st.sampled_from(["a", "^[Tt]rain", r"\.b", "^$", "[0-9]+$", "é", r"^
 FIELD_NAMES = st.lists(st.sampled_from([*FIELDS]), min_size=1, max_size=2)
 
 
-def together(*parts: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+def merge(*parts: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
     return st.tuples(*parts).map(lambda found: {name: value for part in found for name, value in part.items()})
 
 
@@ -150,10 +150,10 @@ LEAVES: dict[str, st.SearchStrategy[Filter]] = {
             ),
             "isSet": FIELD_NAMES, "isUnset": FIELD_NAMES,
             "metrics": st.lists(
-                together(METRIC, STAT, some(eq=LIMITS, isSet=st.booleans(), **bounds(LIMITS))), min_size=1, max_size=2
+                merge(METRIC, STAT, some_of(eq=LIMITS, isSet=st.booleans(), **bounds(LIMITS))), min_size=1, max_size=2
             ),
             "hyperparams": st.lists(
-                together(PARAMETER, some(
+                merge(PARAMETER, some_of(
                     **{"eq": st.sampled_from(WORDS), "in": st.lists(st.sampled_from(WORDS), max_size=9)},
                     matches=PATTERNS, isSet=st.booleans(), **bounds(LIMITS),
                 )), min_size=1, max_size=2,
@@ -161,7 +161,7 @@ LEAVES: dict[str, st.SearchStrategy[Filter]] = {
         }.items()
     },
     **{
-        name: some(**bounds(moments())).map(lambda value, name=name: {name: value}) for name in RANGES
+        name: some_of(**bounds(moments())).map(lambda value, name=name: {name: value}) for name in RANGES
     },
     "project": st.tuples(signed([*PROJECTS]), st.sampled_from([None, False, True, True])).map(
         lambda found: {"project": found[0], "includeSubprojects": found[1]}
@@ -179,7 +179,7 @@ FILTERS = st.recursive(
         st.lists(inner, min_size=1, max_size=2).map(lambda found: {"and": found}),
         st.lists(inner, min_size=1, max_size=3).map(lambda found: {"or": found}),
         inner.map(lambda found: {"not": found}),
-        together(LEAF, inner),
+        merge(LEAF, inner),
     ),
     max_leaves=4,
 )
@@ -192,7 +192,7 @@ FILTERS = st.recursive(
 def orders(draw: st.DrawFn) -> dict[str, Any]:
     key = draw(st.one_of(
         st.sampled_from([*FIELDS]).map(lambda name: {"field": name}),
-        together(METRIC, STAT).map(lambda ref: {"metric": ref}),
+        merge(METRIC, STAT).map(lambda ref: {"metric": ref}),
         PARAMETER.map(lambda ref: {"hyperparam": ref}),
     ))  # fmt: skip
     ways = {

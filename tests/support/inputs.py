@@ -11,28 +11,28 @@ SCALARS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def least(mutation: str, **more: Any) -> tuple[str, dict[str, Any]]:
+def build_minimal(mutation: str, **more: Any) -> tuple[str, dict[str, Any]]:
     """The document of a mutation, by its HOCON name, and its variables; `more` is given where the input has it."""
     operation = load().mutations[mutation]
     takes = load().get_object(f"{mutation}_input")
     given = {field.graphql_name: more[field.name] for field in takes.fields if field.name in more}
     document = f"mutation($input: {takes.graphql_name}!) {{ {operation.graphql_name}(input: $input) {{ __typename }} }}"
-    return document, {"input": _required(takes) | given}
+    return document, {"input": _build_required(takes) | given}
 
 
-def _required(of: ObjectSpec) -> dict[str, Any]:
-    return {field.graphql_name: _value(field.type) for field in of.fields if field.is_required}
+def _build_required(of: ObjectSpec) -> dict[str, Any]:
+    return {field.graphql_name: _build_value(field.type) for field in of.fields if field.is_required}
 
 
-def _value(type_: TypeSpec) -> Any:
+def _build_value(type_: TypeSpec) -> Any:
     match type_:
         case ScalarType(name):
             return SCALARS[name]
         case ListOf(item):
-            return [_value(item)]
+            return [_build_value(item)]
         case Ref(name):
             found = load().definitions[name]
             if isinstance(found, EnumSpec):
                 return found.values[0].name.upper()
-            return _required(found) if isinstance(found, ObjectSpec) else {}
+            return _build_required(found) if isinstance(found, ObjectSpec) else {}
     return {}

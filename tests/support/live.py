@@ -30,7 +30,7 @@ SOON = 30.0  # seconds; a machine that is busy with other things takes its time
 
 
 @asynccontextmanager
-async def listening(app: Starlette) -> AsyncIterator[str]:
+async def listen(app: Starlette) -> AsyncIterator[str]:
     """The application, whose database is open already, on a free port: its host and port."""
     config = uvicorn.Config(app, port=0, ws="websockets-sansio", lifespan="off", log_level="error")
     server = uvicorn.Server(config)
@@ -40,7 +40,7 @@ async def listening(app: Starlette) -> AsyncIterator[str]:
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         yield f"127.0.0.1:{port}"
-        await ended(app)
+        await wait_for_no_group(app)
     finally:
         app.state.stopping.set()
         server.should_exit = True
@@ -48,35 +48,35 @@ async def listening(app: Starlette) -> AsyncIterator[str]:
         app.state.stopping.clear()
 
 
-async def begun(app: Starlette, groups: int = 1) -> None:
+async def wait_for_groups(app: Starlette, groups: int = 1) -> None:
     """Wait until so many groups of subscribers listen, and have read what is there already."""
     changes: SharedChangeStream = app.state.database.changes
 
     def is_ready() -> bool:
-        return len(changes._listeners) >= groups and all(group.ready.done() for group in groups_of(changes))
+        return len(changes._listeners) >= groups and all(group.ready.done() for group in list_groups(changes))
 
-    await _until(is_ready)
+    await _wait_until(is_ready)
 
 
-async def ended(app: Starlette) -> None:
+async def wait_for_no_group(app: Starlette) -> None:
     """Wait until nobody listens any more: a group ends a little after its last subscriber has left."""
-    await _until(lambda: not app.state.database.changes._listeners)
+    await _wait_until(lambda: not app.state.database.changes._listeners)
 
 
-async def _until(is_so: Callable[[], bool]) -> None:
+async def _wait_until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(SOON):
         while not is_so():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
 
 
-def groups_of(changes: SharedChangeStream) -> list[SubscriberGroup]:
+def list_groups(changes: SharedChangeStream) -> list[SubscriberGroup]:
     """The groups of subscribers that listen."""
     owners = [getattr(listener.deliver, "__self__", None) for listener in changes._listeners]
     return [owner for owner in owners if isinstance(owner, SubscriberGroup)]
 
 
 @asynccontextmanager
-async def delivered(app: Starlette, id_: str) -> AsyncIterator[None]:
+async def wait_for_delivery(app: Starlette, id_: str) -> AsyncIterator[None]:
     """At its end all that changed in it, up to a change of this task, is delivered to every subscriber."""
     changes: SharedChangeStream = app.state.database.changes
     seen = asyncio.Event()
@@ -88,7 +88,7 @@ async def delivered(app: Starlette, id_: str) -> AsyncIterator[None]:
     async with changes.listen(Listener(look, lambda _: None)), asyncio.timeout(SOON):
         yield
         await seen.wait()
-        groups = groups_of(changes)
+        groups = list_groups(changes)
         while any(group._inbox or group._delivering for group in groups):  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
 
@@ -96,7 +96,7 @@ async def delivered(app: Starlette, id_: str) -> AsyncIterator[None]:
 Take = Callable[..., AsyncGenerator[ExecutionResult, None]]
 
 
-def taker(database: Database, max_time_ms: int = 60_000) -> Take:
+def make_taker(database: Database, max_time_ms: int = 60_000) -> Take:
     """What a subscription tells, to be taken when the test is ready for it."""
     viewer = Viewer(user="somebody", company=COMPANY, role="admin")
     schema, subscriptions = build_schema(load()), SubscriptionRegistry(10)
@@ -171,7 +171,7 @@ class Subscription:
 
 
 @asynccontextmanager
-async def socket(address: str, **options: Any) -> AsyncIterator[Socket]:
+async def open_socket(address: str, **options: Any) -> AsyncIterator[Socket]:
     async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL], max_size=None, **options) as connection:
         await connection.send('{"type": "connection_init"}')
         assert json.loads(await connection.recv()) == {"type": "connection_ack"}
@@ -183,7 +183,7 @@ async def socket(address: str, **options: Any) -> AsyncIterator[Socket]:
 
 
 @asynccontextmanager
-async def events(address: str, query: str, **variables: Any) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
+async def open_events(address: str, query: str, **variables: Any) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
     """What an event stream tells: the names and data of its events."""
     asked = {"query": query, "variables": variables}
     accept = {"accept": "text/event-stream"}
@@ -193,10 +193,10 @@ async def events(address: str, query: str, **variables: Any) -> AsyncIterator[As
     ):
         assert response.status_code == 200, await response.aread()
         assert response.headers["content-type"].startswith("text/event-stream")
-        yield _parsed(response.aiter_lines())
+        yield _parse_events(response.aiter_lines())
 
 
-async def _parsed(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, Any]]:
+async def _parse_events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, Any]]:
     name = ""
     async for line in lines:
         if line.startswith("event:"):

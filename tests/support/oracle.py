@@ -11,7 +11,7 @@ from typing import Any
 
 from bson.datetime_ms import DatetimeMS
 
-from tests.support.factories import Document, escaped, ids, md5
+from tests.support.factories import Document, escape, ids, md5
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - stored dates are naive UTC
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
@@ -43,7 +43,7 @@ RANGES = {
     "lastChange": "last_change",
     "lastWorkerReport": "last_worker_report",
 }
-COMPARED: dict[str, Callable[[Any, Any], bool]] = {
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": lambda one, other: bool(one == other),
     "gt": lambda one, other: bool(one > other),
     "gte": lambda one, other: bool(one >= other),
@@ -55,13 +55,13 @@ COMPARED: dict[str, Callable[[Any, Any], bool]] = {
 # -- values ----------------------------------------------------------------------------------------
 
 
-def at(row: Any, *path: str) -> Any:
+def get_at(row: Any, *path: str) -> Any:
     for part in path:
         row = row.get(part) if isinstance(row, dict) else None
     return row
 
 
-def typed(value: Any, type_: type) -> Any:
+def read_typed(value: Any, type_: type) -> Any:
     """The value if it counts as one of this type, else None; dates as milliseconds."""
     if isinstance(value, bool):
         return None
@@ -74,32 +74,32 @@ def typed(value: Any, type_: type) -> Any:
     return value if type(value) is str else None
 
 
-def field_value(row: Document, name: str) -> Any:
+def read_field(row: Document, name: str) -> Any:
     path, type_ = FIELDS[name]
-    return typed(at(row, *path.split(".")), type_)
+    return read_typed(get_at(row, *path.split(".")), type_)
 
 
-def metric_value(row: Document, ref: Mapping[str, Any]) -> Any:
-    stored = at(row, "last_metrics", md5(ref["metric"]), md5(ref["variant"]), STATS[ref.get("stat") or "LAST"])
-    return typed(stored, float)
+def read_metric(row: Document, ref: Mapping[str, Any]) -> Any:
+    stored = get_at(row, "last_metrics", md5(ref["metric"]), md5(ref["variant"]), STATS[ref.get("stat") or "LAST"])
+    return read_typed(stored, float)
 
 
-def parameter(row: Document, ref: Mapping[str, Any]) -> str | None:
+def read_text(row: Document, ref: Mapping[str, Any]) -> str | None:
     """The text of a hyperparameter; what an older server stored counts where there is no new one."""
     section, name = ref["section"].strip(), ref["name"].strip()
-    item = at(row, "hyperparams", escaped(section), escaped(name))
+    item = get_at(row, "hyperparams", escape(section), escape(name))
     if isinstance(item, dict):
-        return typed(item.get("value"), str)  # type: ignore[no-any-return]
-    legacy = at(row, "execution", "parameters", {"Args": name, "TF_DEFINE": f"TF_DEFINE/{name}"}.get(section, ""))
-    if isinstance(legacy, bool) or typed(legacy, float) is not None:
+        return read_typed(item.get("value"), str)  # type: ignore[no-any-return]
+    legacy = get_at(row, "execution", "parameters", {"Args": name, "TF_DEFINE": f"TF_DEFINE/{name}"}.get(section, ""))
+    if isinstance(legacy, bool) or read_typed(legacy, float) is not None:
         return str(legacy)
-    return typed(legacy, str)  # type: ignore[no-any-return]
+    return read_typed(legacy, str)  # type: ignore[no-any-return]
 
 
-def number(text: str | None) -> float | None:
+def parse_number(text: str | None) -> float | None:
     if text is None or not NUMBER.fullmatch(text):
         return None
-    return typed(float(text), float)  # type: ignore[no-any-return]
+    return read_typed(float(text), float)  # type: ignore[no-any-return]
 
 
 # -- filters ---------------------------------------------------------------------------------------
@@ -116,10 +116,10 @@ class Filters:
 
     def _one(self, name: str, value: Any, filter_: Mapping[str, Any], row: Document) -> bool:
         if name in RANGES:
-            bounds = {comparison: milliseconds(moment) for comparison, moment in value.items()}
-            return compares(bounds, typed(row.get(RANGES[name]), datetime))
+            bounds = {comparison: parse_date(moment) for comparison, moment in value.items()}
+            return is_within(bounds, read_typed(row.get(RANGES[name]), datetime))
         if name == "project" and filter_.get("includeSubprojects"):
-            return listed(self._widened(value), row.get("project"))
+            return is_listed(self._widened(value), row.get("project"))
         nested: dict[str, Callable[[], bool]] = {
             "and": lambda: all(self.holds(inner, row) for inner in value),
             "or": lambda: any(self.holds(inner, row) for inner in value),
@@ -140,26 +140,26 @@ class Filters:
 
 
 SIMPLE: dict[str, Callable[[Any, Document], bool]] = {
-    "id": lambda value, row: listed(value, row["_id"]),
-    "user": lambda value, row: listed(value, row.get("user")),
-    "project": lambda value, row: listed(value, row.get("project")),
-    "tags": lambda value, row: listed(value, row.get("tags")),
-    "systemTags": lambda value, row: listed(value, row.get("system_tags")),
-    "type": lambda value, row: listed([item.lower() for item in value], row.get("type")),
+    "id": lambda value, row: is_listed(value, row["_id"]),
+    "user": lambda value, row: is_listed(value, row.get("user")),
+    "project": lambda value, row: is_listed(value, row.get("project")),
+    "tags": lambda value, row: is_listed(value, row.get("tags")),
+    "systemTags": lambda value, row: is_listed(value, row.get("system_tags")),
+    "type": lambda value, row: is_listed([item.lower() for item in value], row.get("type")),
     "status": lambda value, row: not value or row.get("status") in [item.lower() for item in value],
     "parent": lambda value, row: bool(row.get("parent") == value),
     "name": lambda value, row: matches(value, row.get("name")),
-    "_any_": lambda value, row: not value["fields"] or any(searched(value, row)),
-    "_all_": lambda value, row: all(searched(value, row)),
+    "_any_": lambda value, row: not value["fields"] or any(match_fields(value, row)),
+    "_all_": lambda value, row: all(match_fields(value, row)),
     "statusChanged": lambda value, row: all(
-        in_bound(bound, typed(row.get("status_changed"), datetime)) for bound in value
+        is_in_bound(bound, read_typed(row.get("status_changed"), datetime)) for bound in value
     ),
-    "isSet": lambda value, row: all(field_value(row, field) is not None for field in value),
-    "isUnset": lambda value, row: all(field_value(row, field) is None for field in value),
-    "metrics": lambda value, row: all(compares(condition, metric_value(row, condition)) for condition in value),
-    "hyperparams": lambda value, row: all(fits(condition, parameter(row, condition)) for condition in value),
+    "isSet": lambda value, row: all(read_field(row, field) is not None for field in value),
+    "isUnset": lambda value, row: all(read_field(row, field) is None for field in value),
+    "metrics": lambda value, row: all(is_within(condition, read_metric(row, condition)) for condition in value),
+    "hyperparams": lambda value, row: all(is_match(condition, read_text(row, condition)) for condition in value),
 }
-SEARCHED = {"name": "name", "lastWorker": "last_worker", "execution.queueId": "execution.queue"}
+SEARCHED_PATHS = {"name": "name", "lastWorker": "last_worker", "execution.queueId": "execution.queue"}
 
 
 def matches(pattern: str, value: Any, flags: re.RegexFlag = re.NOFLAG) -> bool:
@@ -168,36 +168,37 @@ def matches(pattern: str, value: Any, flags: re.RegexFlag = re.NOFLAG) -> bool:
     return any(type(item) is str and re.search(pattern, item, flags) is not None for item in values)
 
 
-def searched(value: Mapping[str, Any], row: Document) -> list[bool]:
-    return [matches(value["pattern"], at(row, *SEARCHED[field].split(".")), re.IGNORECASE) for field in value["fields"]]
+def match_fields(value: Mapping[str, Any], row: Document) -> list[bool]:
+    texts = [get_at(row, *SEARCHED_PATHS[field].split(".")) for field in value["fields"]]
+    return [matches(value["pattern"], text, re.IGNORECASE) for text in texts]
 
 
-def listed(tokens: list[str], value: Any) -> bool:
+def is_listed(tokens: list[str], value: Any) -> bool:
     values = value if isinstance(value, list) else [value]
     include = [token for token in tokens if not token.startswith("-")]
     exclude = [token[1:] for token in tokens if token.startswith("-")]
     return (not include or any(item in include for item in values)) and not any(item in exclude for item in values)
 
 
-def in_bound(bound: str, value: int | None) -> bool:
+def is_in_bound(bound: str, value: int | None) -> bool:
     operator, text = re.fullmatch(r"(>=|>|<=|<|)(.*)", bound).groups()  # type: ignore[union-attr]
     name = {">=": "gte", ">": "gt", "<=": "lte", "<": "lt", "": "eq"}[operator]
-    return value is not None and COMPARED[name](value, milliseconds(text))
+    return value is not None and COMPARISONS[name](value, parse_date(text))
 
 
-def milliseconds(text: str) -> int:
+def parse_date(text: str) -> int:
     moment = datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
-def compares(condition: Mapping[str, Any], value: Any) -> bool:
+def is_within(condition: Mapping[str, Any], value: Any) -> bool:
     if condition.get("isSet") not in (None, value is not None):
         return False
-    asked = [name for name in COMPARED if condition.get(name) is not None]
-    return not asked or (value is not None and all(COMPARED[name](value, condition[name]) for name in asked))
+    asked = [name for name in COMPARISONS if condition.get(name) is not None]
+    return not asked or (value is not None and all(COMPARISONS[name](value, condition[name]) for name in asked))
 
 
-def fits(condition: Mapping[str, Any], text: str | None) -> bool:
+def is_match(condition: Mapping[str, Any], text: str | None) -> bool:
     if condition.get("eq") is not None and text != condition["eq"]:
         return False
     if condition.get("in") is not None and text not in condition["in"]:
@@ -206,23 +207,23 @@ def fits(condition: Mapping[str, Any], text: str | None) -> bool:
         return False
     if condition.get("isSet") not in (None, text is not None):
         return False
-    return compares({name: condition.get(name) for name in ("gt", "gte", "lt", "lte")}, number(text))
+    return is_within({name: condition.get(name) for name in ("gt", "gte", "lt", "lte")}, parse_number(text))
 
 
 # -- orders ----------------------------------------------------------------------------------------
 
 
-def groups(row: Document, order: Mapping[str, Any]) -> tuple[int, Any]:
+def rank(row: Document, order: Mapping[str, Any]) -> tuple[int, Any]:
     """The group of what a row is ordered by (0 numbers, dates and texts of fields; 1 other text; 2 nulls) and it."""
     if "hyperparam" in order:
-        text = parameter(row, order["hyperparam"])
-        value = number(text)
+        text = read_text(row, order["hyperparam"])
+        value = parse_number(text)
         return (0, value) if value is not None else (2, None) if text is None else (1, text)
-    value = metric_value(row, order["metric"]) if "metric" in order else field_value(row, order["field"])
+    value = read_metric(row, order["metric"]) if "metric" in order else read_field(row, order["field"])
     return (2, None) if value is None else (0, value)
 
 
-def in_order(rows: list[Document], order_by: list[dict[str, Any]]) -> list[Any]:
+def sort_ids(rows: list[Document], order_by: list[dict[str, Any]]) -> list[Any]:
     """The ids of the rows, sorted by one key after the other, the last one first."""
     end = next((place for place, order in enumerate(order_by) if order.get("field") == "ID"), len(order_by))
     by_id = order_by[end] if end < len(order_by) else order_by[0]
@@ -230,9 +231,9 @@ def in_order(rows: list[Document], order_by: list[dict[str, Any]]) -> list[Any]:
     for order in reversed(order_by[:end]):
         parts: dict[int, list[Document]] = {0: [], 1: [], 2: []}
         for row in found:
-            parts[groups(row, order)[0]].append(row)
+            parts[rank(row, order)[0]].append(row)
         for part in (parts[0], parts[1]):
-            part.sort(key=lambda row, order=order: groups(row, order)[1], reverse=order.get("direction") == "DESC")  # type: ignore[misc]
+            part.sort(key=lambda row, order=order: rank(row, order)[1], reverse=order.get("direction") == "DESC")  # type: ignore[misc]
         nulls_first = order.get("nulls") == "FIRST"
         found = parts[2] + parts[0] + parts[1] if nulls_first else parts[0] + parts[1] + parts[2]
     return ids(found)

@@ -20,10 +20,10 @@ from api.mongod import find_mongod
 
 # A client for all: to make one takes longer than to ask. Who asks a busy machine waits.
 HTTP = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
-NAIVE = json_util.JSONOptions(tz_aware=False)
+NAIVE_DATES = json_util.JSONOptions(tz_aware=False)
 
 
-def until(holds: Callable[[], bool], seconds: float) -> bool:
+def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
     """Wait for it; whether it came in time."""
     deadline = time.monotonic() + seconds
     while not (held := holds()) and time.monotonic() < deadline:
@@ -31,7 +31,7 @@ def until(holds: Callable[[], bool], seconds: float) -> bool:
     return held
 
 
-def environment(**settings: object) -> dict[str, str]:
+def build_env(**settings: object) -> dict[str, str]:
     """The environment of a process with only these settings."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TASKQL_")}
     return clean | {f"TASKQL_{name.upper()}": str(value) for name, value in settings.items()}
@@ -40,12 +40,10 @@ def environment(**settings: object) -> dict[str, str]:
 def run(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
     """A finished `taskql` command."""
     command = [sys.executable, "-m", "api", *map(str, arguments)]
-    return subprocess.run(
-        command, env=environment(**settings), capture_output=True, text=True, timeout=120, check=False
-    )
+    return subprocess.run(command, env=build_env(**settings), capture_output=True, text=True, timeout=120, check=False)
 
 
-class Served:
+class Server:
     """A running `taskql serve`."""
 
     def __init__(self, process: subprocess.Popen[str], address: str, log: IO[str]) -> None:
@@ -71,19 +69,19 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(*options: object, **settings: object) -> Iterator[Served]:
+def serve(*options: object, **settings: object) -> Iterator[Server]:
     """`taskql serve`, ready; on a free port unless one is given."""
     command = [sys.executable, "-m", "api", "serve", *map(str, options)]
     # a pipe that nobody reads would fill, and then stop the server
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(
-            command, env=environment(**{"port": 0, **settings}), stdout=subprocess.PIPE, stderr=log, text=True
+            command, env=build_env(**{"port": 0, **settings}), stdout=subprocess.PIPE, stderr=log, text=True
         ) as process,
     ):
         assert process.stdout
         line = process.stdout.readline()
-        server = Served(process, next((word for word in line.split() if word.startswith("http")), ""), log)
+        server = Server(process, next((word for word in line.split() if word.startswith("http")), ""), log)
         try:
             assert server.address, server.said()
             yield server
@@ -129,12 +127,12 @@ def restore(uri: str, dump: Path, database: str = "backend") -> None:
     """A dump folder as it is, without an index."""
     with pymongo.MongoClient[dict[str, Any]](uri) as client:
         for file in sorted(dump.glob("*.jsonl")):
-            documents = [json_util.loads(line, json_options=NAIVE) for line in file.read_text().splitlines()]
+            documents = [json_util.loads(line, json_options=NAIVE_DATES) for line in file.read_text().splitlines()]
             if documents:
                 client[database][file.stem].insert_many(documents)
 
 
-def everything(uri: str) -> dict[str, Any]:
+def read_all(uri: str) -> dict[str, Any]:
     """All that a server holds, but its own bookkeeping: documents and indexes of every collection."""
     found = {}
     with pymongo.MongoClient[dict[str, Any]](uri) as client:

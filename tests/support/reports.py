@@ -9,7 +9,7 @@ from tests.support.factories import COMPANY, DAY, Document, last_metrics, task
 Database = AsyncDatabase[Document]
 
 
-async def report(
+async def add_report(
     database: Database, id_: str, company: str = COMPANY, **curves: list[tuple[int, float | None]]
 ) -> None:
     """A task with curves of the metric m, by variant."""

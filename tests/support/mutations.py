@@ -35,21 +35,21 @@ async def change(client: Client, name: str, selected: str, /, **given: Any) -> d
     return payload
 
 
-async def refusal(client: Client, name: str, /, **given: Any) -> dict[str, Any]:
+async def get_refusal(client: Client, name: str, /, **given: Any) -> dict[str, Any]:
     """The error of a mutation that is refused, having changed nothing at all."""
-    before = await everything(client.database)
+    before = await read_documents(client.database)
     error = await client.error(mutation(name, "__typename"), input=given)
-    assert await everything(client.database) == before
+    assert await read_documents(client.database) == before
     return error
 
 
-async def read(client: Client, id_: str) -> dict[str, Any]:
+async def read_task(client: Client, id_: str) -> dict[str, Any]:
     data = await client.data(f"query ($id: ID!) {{ task(id: $id) {{ {TASK} }} }}", id=id_)
     task: dict[str, Any] = data["task"]
     return task
 
 
-async def everything(database: AsyncDatabase[Document]) -> dict[str, list[Document]]:
+async def read_documents(database: AsyncDatabase[Document]) -> dict[str, list[Document]]:
     """All documents of all collections; a collection without any is as good as none."""
     names = await database.list_collection_names()
     found = {name: await database[name].find().sort("_id").to_list() for name in sorted(names)}
