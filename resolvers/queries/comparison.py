@@ -1,4 +1,4 @@
-"""Tasks side by side: what differs from a baseline."""
+"""Tasks side by side, each compared with a baseline."""
 
 import asyncio
 from collections import Counter

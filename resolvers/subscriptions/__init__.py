@@ -1,1 +1,1 @@
-"""The fields of Subscription, and who gets which event."""
+"""The fields of Subscription, and the delivery of events to their subscribers."""

@@ -1,13 +1,14 @@
 """Equal subscriptions form a group, in which each change of the database is looked up and answered once.
 
-The life of a subscription:
+The life of a subscription, with the methods of each step:
 
-    join      a subscriber enters the group of its equals, which follows the change stream already
-    catch up  with a resume token it first gets the events that it missed
-    follow    the group collects the changes that come while it delivers earlier ones
-    deliver   the event source makes events of the changes, the group answers them, each subscriber takes the results
-    retry     whatever a database that is away or slow can't answer is asked again after a pause
-    leave     a subscriber leaves the group, and the last one stops it
+    join      a subscriber enters the group of its equals, which follows the change stream already (join)
+    catch up  with a resume token it first gets the events that it missed (_read_missed)
+    follow    the group collects the changes that come while it delivers earlier ones (_follow, _collect)
+    deliver   the event source makes events of the changes, the group answers them (_deliver_inbox, answer),
+              and each subscriber yields the results that are for it (Subscriber.deliver, iter_results)
+    retry     the group waits for a database that is away or slow, so that no event is lost (_execute, _build_events)
+    leave     the subscriber leaves at the end of join, and the last one stops the group (stop)
 
 A subscriber that is slower than the changes gets them merged: each task or series once, with its state by then.
 """
@@ -131,8 +132,8 @@ class SubscriberGroup:
         rest = [record for record in records if record.position <= token.until and record.task > (token.id or "")]
         later = [record for record in records if token.until < record.position <= position]
         missed = [
-            await _build_events(self.source, self._context, build_change_batch(token.after, token.until, rest)),
-            await _build_events(self.source, self._context, build_change_batch(token.until, position, later)),
+            await self._build_events(build_change_batch(token.after, token.until, rest)),
+            await self._build_events(build_change_batch(token.until, position, later)),
         ]
         return [Delivery(event_batch) for event_batch in missed if event_batch.events]
 
@@ -160,7 +161,7 @@ class SubscriberGroup:
         assert self._inbox
         self._delivering, self._inbox = self._inbox, None
         self._has_changes.clear()
-        event_batch = await _build_events(self.source, self._context, self._delivering)
+        event_batch = await self._build_events(self._delivering)
         if event_batch.events:
             delivery = Delivery(event_batch, await self.answer(event_batch))
             for subscriber in self._subscribers:
@@ -194,6 +195,17 @@ class SubscriberGroup:
             log.warning("changes can't be answered at the moment: %s", result.errors)
             await asyncio.sleep(RETRY_PAUSE)
         return result
+
+    async def _build_events(self, changes: ChangeBatch) -> EventBatch:
+        """The events of these changes, as soon as the database answers."""
+        while True:
+            try:
+                return await self.source.build_events(self._context.renew(), changes)
+            except Exception as error:
+                if not _has_code(error, AWAY_OR_SLOW):
+                    raise
+                log.warning("changes can't be looked up at the moment: %s", error)
+                await asyncio.sleep(RETRY_PAUSE)
 
     # -- leave -------------------------------------------------------------------------------------
 
@@ -230,7 +242,9 @@ class Subscriber:
         if self._waiting:
             delivery = Delivery(self._group.source.merge(self._waiting.batch, delivery.batch))
         if self._waiting and len(delivery.batch.events) > MAX_WAITING:
-            message = f"More than {MAX_WAITING} changes wait for this subscription. Subscribe again, and read faster."
+            message = (
+                f"The client reads too slowly: more than {MAX_WAITING} changes wait. Read faster, and subscribe again."
+            )
             self.end(limit_exceeded(message, limit="waiting", maximum=MAX_WAITING))
             return
         self._waiting = delivery
@@ -241,7 +255,7 @@ class Subscriber:
         self.missed.clear()
         self._woken.set()
 
-    async def iterate_results(self) -> AsyncGenerator[ExecutionResult, None]:
+    async def iter_results(self) -> AsyncGenerator[ExecutionResult, None]:
         """The results of this subscriber's events; raises the error that ends them."""
         while True:
             delivery = await self._take_oldest()
@@ -272,21 +286,9 @@ class Subscriber:
         return is_known
 
 
-async def _build_events(source: EventSource, context: Context, changes: ChangeBatch) -> EventBatch:
-    """The events of these changes, as soon as the database answers."""
-    while True:
-        try:
-            return await source.build_events(context.renew(), changes)
-        except Exception as error:
-            if not _has_code(error, AWAY_OR_SLOW):
-                raise
-            log.warning("changes can't be looked up at the moment: %s", error)
-            await asyncio.sleep(RETRY_PAUSE)
-
-
 def _has_code(error: Exception, codes: Collection[ErrorCode]) -> bool:
-    coded_error = find_api_error(error)
-    return coded_error is not None and coded_error.code in codes
+    api_error = find_api_error(error)
+    return api_error is not None and api_error.code in codes
 
 
 def _translate_error(error: Exception) -> Exception:

@@ -95,7 +95,7 @@ class PointEventSource(EventSource):
         return replace(later, content=_limit_range(earlier.content.start, later.content.end))
 
     async def load_documents(self, context: Context, event_batch: EventBatch) -> list[Document]:
-        first_blocks = {(series, points.start // BLOCK_SIZE) for series, points in _iterate_ranges(event_batch)}
+        first_blocks = {(series, points.start // BLOCK_SIZE) for series, points in _iter_ranges(event_batch)}
         if not first_blocks:
             return []
         conditions = [
@@ -104,7 +104,7 @@ class PointEventSource(EventSource):
         ]
         blocks = await context.reader.read_all(SERIES, {"task": self._task, "$or": conditions}, {})
         readable = [block for block in blocks if is_readable(block)]
-        return [self._build_document(series, points, readable) for series, points in _iterate_ranges(event_batch)]
+        return [self._build_document(series, points, readable) for series, points in _iter_ranges(event_batch)]
 
     def _build_document(self, series: SeriesName, points: PointRange, blocks: Sequence[Document]) -> Document:
         metric, variant = series
@@ -125,7 +125,7 @@ def _limit_range(start: int, end: int) -> PointRange:
     return PointRange(max(start, end - MAX_EVENT_POINTS), end)
 
 
-def _iterate_ranges(event_batch: EventBatch) -> Iterator[tuple[Any, PointRange]]:
+def _iter_ranges(event_batch: EventBatch) -> Iterator[tuple[Any, PointRange]]:
     for series, event in event_batch.events.items():
         yield series, event.content
 

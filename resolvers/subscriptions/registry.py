@@ -33,13 +33,13 @@ class SubscriptionRegistry:
             return
         self._count += 1
         try:
-            async with aclosing(self._iterate_results(request)) as results:
+            async with aclosing(self._iter_results(request)) as results:
                 async for result in results:
                     yield result
         finally:
             self._count -= 1
 
-    async def _iterate_results(self, request: SubscriptionRequest) -> AsyncGenerator[ExecutionResult, None]:
+    async def _iter_results(self, request: SubscriptionRequest) -> AsyncGenerator[ExecutionResult, None]:
         creation = create_source_event_stream(request.executor)
         stream = await creation if isinstance(creation, Awaitable) else creation
         if isinstance(stream, ExecutionResult):
@@ -50,7 +50,7 @@ class SubscriptionRegistry:
             async with (
                 self._enter_group(request, source) as group,
                 group.join(source.resume_token) as subscriber,
-                aclosing(subscriber.iterate_results()) as results,
+                aclosing(subscriber.iter_results()) as results,
             ):
                 async for result in results:
                     yield result

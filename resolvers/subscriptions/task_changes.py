@@ -101,8 +101,8 @@ async def _find_matching(context: Context, query: Query, ids: Sequence[str]) -> 
     try:
         tasks = await context.reader.read_all("task", join_conditions(query, {"_id": {"$in": ids}}), {"_id": 1})
     except PyMongoError as error:
-        coded_error = find_api_error(error)
-        if coded_error is None or coded_error.code is not ErrorCode.INVALID_REGEX_ERROR:
+        api_error = find_api_error(error)
+        if api_error is None or api_error.code is not ErrorCode.INVALID_REGEX_ERROR:
             raise
         if len(ids) == 1:
             return set()
