@@ -207,7 +207,7 @@ class GraphQLView:
         self, request: GraphQLRequest, context: Context, allowed: OperationTypes = READS_AND_WRITES
     ) -> ResultBodies:
         """Yield the results of a subscription, or the one of another operation."""
-        subscribed = self._schema.subscribed(
+        subscribed = self._schema.prepare_subscription(
             request.query, request.variables or {}, request.operation_name, context, request.extensions
         )
         if isinstance(subscribed, list):

@@ -14,7 +14,7 @@ from platformdirs import user_data_path
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
-from resolvers.validation.limits import DEFAULTS, Limits
+from resolvers.validation.limits import DEFAULT_LIMITS, Limits
 
 PREFIX = "TASKQL_"  # of the variables
 CLEARML_COMPANY = "d1bd92a3b039400cbafc60a7a5b1e52b"
@@ -155,49 +155,57 @@ class Settings(BaseSettings):
         description="Prefixes that an output destination may have, separated by commas; "
         "empty allows any path and any known URI.",
     )
-    max_page: int = Field(default=DEFAULTS.page, ge=1, le=10_000, description="Maximum number of items on a page.")
-    max_characters: int = Field(
-        default=DEFAULTS.characters, ge=1, description="Maximum number of characters of a document."
+    max_page: int = Field(
+        default=DEFAULT_LIMITS.page, ge=1, le=10_000, description="Maximum number of items on a page."
     )
-    max_tokens: int = Field(default=DEFAULTS.tokens, ge=1, description="Maximum number of tokens of a document.")
+    max_characters: int = Field(
+        default=DEFAULT_LIMITS.characters, ge=1, description="Maximum number of characters of a document."
+    )
+    max_tokens: int = Field(default=DEFAULT_LIMITS.tokens, ge=1, description="Maximum number of tokens of a document.")
     max_depth: int = Field(
-        default=DEFAULTS.depth,
+        default=DEFAULT_LIMITS.depth,
         ge=1,
         description="Maximum depth of fields; the fields of introspection do not count.",
     )
-    max_aliases: int = Field(default=DEFAULTS.aliases, ge=0, description="Maximum number of aliases of a document.")
+    max_aliases: int = Field(
+        default=DEFAULT_LIMITS.aliases, ge=0, description="Maximum number of aliases of a document."
+    )
     max_root_fields: int = Field(
-        default=DEFAULTS.root_fields, ge=1, description="Maximum number of root fields of an operation."
+        default=DEFAULT_LIMITS.root_fields, ge=1, description="Maximum number of root fields of an operation."
     )
     max_directives: int = Field(
-        default=DEFAULTS.directives, ge=0, description="Maximum number of directives of a document."
+        default=DEFAULT_LIMITS.directives, ge=0, description="Maximum number of directives of a document."
     )
     max_nesting: int = Field(
-        default=DEFAULTS.nesting,
+        default=DEFAULT_LIMITS.nesting,
         ge=1,
         le=150,
         description="Maximum depth of lists and objects in a variable or an argument.",
     )
     max_cost: int = Field(
-        default=DEFAULTS.cost,
+        default=DEFAULT_LIMITS.cost,
         ge=1,
         description="Maximum cost of an operation: the number of objects that its answer can have.",
     )
     max_values: int = Field(
-        default=DEFAULTS.values, ge=1, description="Maximum number of values in a list, such as the ids of a filter."
+        default=DEFAULT_LIMITS.values,
+        ge=1,
+        description="Maximum number of values in a list, such as the ids of a filter.",
     )
     max_rows: int = Field(
-        default=DEFAULTS.rows,
+        default=DEFAULT_LIMITS.rows,
         ge=0,
         description="Maximum number of rows before a numbered page, in an order with an index.",
     )
     max_rows_sorted: int = Field(
-        default=DEFAULTS.rows_sorted,
+        default=DEFAULT_LIMITS.rows_sorted,
         ge=0,
         description="Maximum number of rows before a numbered page, in any other order.",
     )
     max_commands: int = Field(
-        default=DEFAULTS.commands, ge=1, description="Maximum number of database commands that a request sends at once."
+        default=DEFAULT_LIMITS.commands,
+        ge=1,
+        description="Maximum number of database commands that a request sends at once.",
     )
     introspection: bool = Field(
         default=True,

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from resolvers.execution.context import LoadRelated
-from resolvers.execution.plan import PlannedExecution
 from resolvers.fields.available_transitions import load_available_transitions
 from resolvers.fields.related import load_children, load_subprojects, load_transitions
 from resolvers.fields.series import load_metric_at, load_series
@@ -26,8 +25,8 @@ from resolvers.schema import Schema
 from resolvers.subscriptions.metric_points import build_metrics_appended_resolver
 from resolvers.subscriptions.task_changes import build_task_changed_resolver
 from resolvers.transitions.moves import MOVES
-from resolvers.validation.cost import said_sizes
-from resolvers.validation.limits import DEFAULTS, Limits
+from resolvers.validation.cost import find_usual_sizes
+from resolvers.validation.limits import DEFAULT_LIMITS, Limits
 from schema.derive import CONFIG, Derived
 from schema.spec import Spec
 
@@ -63,11 +62,11 @@ RELATED_FIELDS: Mapping[str, LoadRelated] = {
 
 
 def build_schema(
-    spec: Spec, limits: Limits = DEFAULTS, *, introspection: bool = True, about: Mapping[str, Any] | None = None
+    spec: Spec, limits: Limits = DEFAULT_LIMITS, *, introspection: bool = True, about: Mapping[str, Any] | None = None
 ) -> Schema:
-    """The executable schema of a spec; raises ValueError when its operations have no resolvers here.
+    """The executable schema of a spec; raises ValueError if an operation has no resolver here.
 
-    `about` is what `serverInfo` tells, by HOCON names.
+    `about` holds the values of `serverInfo`, by HOCON names.
     """
     derived = Derived(spec)
     query = derived.query({
@@ -93,13 +92,12 @@ def build_schema(
     )
     schema = Schema(
         limits=limits,
-        sizes=said_sizes(spec),
+        sizes=find_usual_sizes(spec),
         introspection=introspection,
         query=query,
         mutation=mutation_type,
         subscription=subscription,
         types=derived.types,
         config=CONFIG,
-        execution_context_class=PlannedExecution,
     )
     return schema

@@ -1,6 +1,7 @@
-"""Documents on their way to execution: parsed, counted, priced and validated, in this order.
+"""The steps of a request: parse → limits → cost → validate → execute.
 
-What depends on the document alone is done once and kept; its cost is worked out anew for the variables of each request.
+`Schema.prepare` takes the steps that need the document alone, once for each text; `Schema.check` takes those that need
+the variables of a request. Strawberry executes, by plan; `RequestSteps` replaces its own parsing and validation.
 """
 
 import hashlib
@@ -9,221 +10,210 @@ from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import strawberry
-from graphql import (
-    DocumentNode,
-    GraphQLError,
-    GraphQLSyntaxError,
-    OperationType,
-    get_operation_ast,
-    parse,
-    validate,
-)
-from graphql.validation.validate import ValidationAbortedError
+from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, OperationType, get_operation_ast
 from strawberry.extensions import SchemaExtension
+from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types import ExecutionContext
 
-from resolvers.criteria.nesting import measure_nesting
-from resolvers.errors import ApiError, ErrorCode, LimitError, RequestError, limit_exceeded
+from resolvers.errors import ApiError, ErrorCode, RequestError
 from resolvers.execution.context import Context
 from resolvers.execution.plan import PlannedExecution
 from resolvers.subscriptions.request import SubscriptionRequest
-from resolvers.validation.cost import Operation, Pricing
-from resolvers.validation.limits import Limits, counts, in_order, refusal, too_many
-from resolvers.validation.operation import OneOperation
-from resolvers.validation.rules import RULES
-from resolvers.validation.values import listed_values, too_long, values_rule
+from resolvers.validation.cost import CostModel, OperationCost
+from resolvers.validation.limits import (
+    Counts,
+    Limits,
+    check_cost,
+    check_counts,
+    check_length,
+    check_nesting,
+    count_document,
+    parse_document,
+    sort_fragments,
+)
+from resolvers.validation.rules import build_rules, validate_document
+from resolvers.validation.values import check_list_lengths
 
-KEPT = 128  # documents
-MAX_KEPT = 20_000  # characters of one, so that long ones don't fill the memory
-MAX_ERRORS = 100
-MAX_SUGGESTING = 10  # errors up to which names are suggested; each suggestion compares with all names of a type
+MAX_CACHED = 128  # documents
+MAX_CACHED_LENGTH = 20_000  # characters of one document, so that long ones don't fill the memory
 
 
-class Checked(NamedTuple):
-    """A document with all that is known of it before there are variables."""
+class PreparedDocument(NamedTuple):
+    """A document after the steps that need no variables."""
 
     document: DocumentNode
-    operations: Mapping[str | None, Operation]
+    costs: Mapping[str | None, OperationCost]
     errors: list[GraphQLError]
 
 
-class Schema(strawberry.Schema):
-    """Strawberry's schema, which refuses documents that ask for too much before anything else looks at them.
+class CheckedRequest(NamedTuple):
+    """The errors that keep a request from execution, and its cost unless fragments hide it in a circle."""
 
-    It leaves errors to the view: what clients do wrong is not for the log.
+    errors: list[GraphQLError]
+    cost: int | None
+
+
+class Schema(strawberry.Schema):
+    """Strawberry's schema with the steps of a request.
+
+    It leaves errors to the view: the mistakes of clients are not for the log.
     """
 
     def __init__(
         self, *, limits: Limits, sizes: Mapping[tuple[str, str], int], introspection: bool, **options: Any
     ) -> None:
-        super().__init__(**options, extensions=[lambda: _Checks(self), OneOperation])
+        super().__init__(**options, extensions=[lambda: RequestSteps(self)], execution_context_class=PlannedExecution)
         self._schema.type_map = dict(sorted(self._schema.type_map.items()))  # the order that introspection gives
         self.limits = limits
-        self._introspection = introspection
-        self._rules = (*RULES, values_rule(limits.values))
-        self._pricing = Pricing(self._schema, sizes, limits.page)
-        self._kept = lru_cache(KEPT)(self._check)
+        self._has_introspection = introspection
+        self._rules = build_rules(limits)
+        self._cost_model = CostModel(self._schema, sizes, limits.page)
+        self._take_document_steps_cached = lru_cache(MAX_CACHED)(self._take_document_steps)
 
-    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        pass
+    # -- the steps ---------------------------------------------------------------------------------
+
+    def prepare(self, text: str) -> PreparedDocument:
+        """Take the steps of a document. Raises GraphQLSyntaxError, and LimitError for a text that is too long."""
+        check_length(text, self.limits)
+        is_cached = len(text) <= MAX_CACHED_LENGTH
+        return self._take_document_steps_cached(text) if is_cached else self._take_document_steps(text)
+
+    def _take_document_steps(self, text: str) -> PreparedDocument:
+        document = parse_document(text, self.limits)
+        fragments = sort_fragments(document)
+        if fragments is None:  # they spread each other in a circle; validation names it
+            return PreparedDocument(document, {}, self._validate(document))
+        counts = count_document(document, fragments)
+        refusal = self._check_introspection(counts) or check_counts(counts, self.limits)
+        costs = self._cost_model.build_operation_costs(document, fragments)
+        errors = [_to_graphql_error(refusal)] if refusal else self._validate(document)
+        return PreparedDocument(document, costs, errors)
+
+    def check(
+        self, prepared: PreparedDocument, operation_name: str | None, variables: Mapping[str, Any]
+    ) -> CheckedRequest:
+        """Take the steps of a request with these variables; errors of its document come first."""
+        operation_cost = prepared.costs.get(operation_name)
+        cost = operation_cost.compute(variables) if operation_cost else None
+        if prepared.errors:
+            return CheckedRequest(prepared.errors, cost)
+        operation = get_operation_ast(prepared.document, operation_name)
+        refusal = (
+            check_nesting(variables, self.limits)
+            or check_list_lengths(operation, variables, self._schema, self.limits)
+            or check_cost(cost, self.limits)
+        )
+        return CheckedRequest([_to_graphql_error(refusal)] if refusal else [], cost)
+
+    def _check_introspection(self, counts: Counts) -> ApiError | None:
+        if counts.introspection and not self._has_introspection:
+            return RequestError(ErrorCode.VALIDATION_FAILED, "Introspection is turned off here.")
+        return None
+
+    def _validate(self, document: DocumentNode) -> list[GraphQLError]:
+        return validate_document(self._schema, document, self._rules, has_suggestions=self._has_introspection)
+
+    def report_cost(self, cost: int | None, request_extensions: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The extensions of an answer; a request asks for its cost by the extension `{"cost": true}`."""
+        if cost is None or (request_extensions or {}).get("cost") is not True:
+            return {}
+        return {"cost": {"requested": cost, "budget": self.limits.cost}}
+
+    # -- subscriptions -----------------------------------------------------------------------------
+
+    def is_subscription(self, text: str, operation_name: str | None) -> bool:
+        """Whether the operation of a document is a subscription; False if the document has no such operation."""
+        try:
+            operation = get_operation_ast(self.prepare(text).document, operation_name)
+        except (GraphQLError, ApiError):
+            return False
+        return operation is not None and operation.operation is OperationType.SUBSCRIPTION
+
+    def prepare_subscription(
+        self,
+        text: str,
+        variables: Mapping[str, Any],
+        operation_name: str | None,
+        context: Context,
+        extensions: Mapping[str, Any] | None = None,
+    ) -> SubscriptionRequest | list[GraphQLError] | None:
+        """Take the steps of a subscription up to execution; its errors, or None for another operation."""
+        try:
+            prepared = self.prepare(text)
+        except GraphQLError as error:
+            return [error]
+        except ApiError as error:
+            return [_to_graphql_error(error)]
+        document = prepared.document
+        operation = get_operation_ast(document, operation_name)
+        if operation is None or operation.operation is not OperationType.SUBSCRIPTION:
+            return None
+        errors, cost = self.check(prepared, operation.name.value if operation.name else None, variables)
+        if errors:
+            return errors
+        executor = PlannedExecution.build(
+            self._schema,
+            document,
+            context_value=context,
+            raw_variable_values=dict(variables),
+            operation_name=operation_name,
+            hide_suggestions=not self._has_introspection,
+        )
+        if isinstance(executor, list):
+            return executor
+        return SubscriptionRequest(executor, document, text, variables, self.report_cost(cost, extensions))
+
+    # -- Strawberry --------------------------------------------------------------------------------
 
     @cached_property
     def hash(self) -> str:
         """The SHA-256 of the schema's file: the SDL and the end of its last line."""
         return hashlib.sha256(f"{self.as_str()}\n".encode()).hexdigest()
 
-    def check(self, text: str) -> Checked:
-        """The document; raises GraphQLSyntaxError, or LimitError when it is too long to be one."""
-        if len(text) > self.limits.characters:
-            raise too_many(
-                "characters in its document; put long text into variables",
-                limit="characters",
-                maximum=self.limits.characters,
-                actual=len(text),
-            )
-        return self._kept(text) if len(text) <= MAX_KEPT else self._check(text)
-
-    def refusals(
-        self, checked: Checked, operation_name: str | None, variables: Mapping[str, Any]
-    ) -> tuple[list[GraphQLError], int | None]:
-        """What forbids to execute an operation with these variables, and what it costs, if that is known."""
-        operation = checked.operations.get(operation_name)
-        cost = operation.cost(variables) if operation else None
-        errors = checked.errors
-        if not errors and measure_nesting(*variables.values()) > self.limits.nesting:
-            errors = [
-                _error(
-                    too_many("levels of lists and objects in a variable", limit="nesting", maximum=self.limits.nesting)
-                )
-            ]
-        if not errors and (long := self._long_list(checked.document, operation_name, variables)):
-            errors = [_error(long)]
-        if not errors and cost is not None and cost > self.limits.cost:
-            errors = [_error(too_many("objects to answer with", limit="cost", maximum=self.limits.cost, actual=cost))]
-        return errors, cost
-
-    def cost_report(self, cost: int | None, asked: Mapping[str, Any] | None) -> dict[str, Any]:
-        """The extensions of an answer; those of a request ask for its cost with `{"cost": true}`."""
-        if cost is None or (asked or {}).get("cost") is not True:
-            return {}
-        return {"cost": {"requested": cost, "budget": self.limits.cost}}
-
-    def _long_list(
-        self, document: DocumentNode, operation_name: str | None, variables: Mapping[str, Any]
-    ) -> LimitError | None:
-        operation, maximum = get_operation_ast(document, operation_name), self.limits.values
-        found = listed_values(operation, variables, self._schema) if operation else ()
-        return next((too_long(listed, maximum) for listed in found if listed.length > maximum), None)
-
-    def is_subscription(self, query: str, operation_name: str | None) -> bool:
-        """Tells whether a document's operation is a subscription; not when there is no such operation."""
-        try:
-            operation = get_operation_ast(self.check(query).document, operation_name)
-        except (GraphQLError, LimitError):
-            return False
-        return operation is not None and operation.operation is OperationType.SUBSCRIPTION
-
-    def subscribed(
-        self,
-        query: str,
-        variables: Mapping[str, Any],
-        operation_name: str | None,
-        context: Context,
-        extensions: Mapping[str, Any] | None = None,
-    ) -> SubscriptionRequest | list[GraphQLError] | None:
-        """The subscription that is asked for, or what forbids it; None when something else is asked for."""
-        try:
-            checked = self.check(query)
-        except GraphQLError as error:
-            return [error]
-        except LimitError as error:
-            return [_error(error)]
-        operation = get_operation_ast(checked.document, operation_name)
-        if operation is None or operation.operation is not OperationType.SUBSCRIPTION:
-            return None
-        errors, cost = self.refusals(checked, operation.name.value if operation.name else None, variables)
-        if errors:
-            return errors
-        executor = PlannedExecution.build(
-            self._schema, checked.document, None, context, dict(variables), operation_name,
-            hide_suggestions=not self._introspection,
-        )  # fmt: skip
-        if isinstance(executor, list):
-            return executor
-        return SubscriptionRequest(executor, checked.document, query, variables, self.cost_report(cost, extensions))
-
-    def _check(self, text: str) -> Checked:
-        document = self._parsed(text)
-        fragments = in_order(document)
-        if fragments is None:  # a circle of fragments, which validation refuses
-            return Checked(document, {}, self._validated(document))
-        operations = self._pricing.operations(document, fragments)
-        found = counts(document, fragments)
-        refused: ApiError | None = refusal(found, self.limits)
-        if found.introspection and not self._introspection:
-            refused = RequestError(ErrorCode.VALIDATION_FAILED, "Introspection is turned off here.")
-        return Checked(document, operations, [_error(refused)] if refused else self._validated(document))
-
-    def _parsed(self, text: str) -> DocumentNode:
-        most = self.limits.tokens
-        try:
-            # the edition of September 2025 has no empty selection sets
-            return parse(text, max_tokens=most, allow_empty_selection_sets=False)
-        except GraphQLSyntaxError as error:
-            if error.message == f"Syntax Error: Document contains more than {most} tokens. Parsing aborted.":
-                raise too_many("tokens", limit="tokens", maximum=most) from None
-            raise
-
-    def _validated(self, document: DocumentNode) -> list[GraphQLError]:
-        """The errors of the document; with suggestions while there are few of them."""
-        errors = self._violations(document, hide_suggestions=True)
-        was_aborted = any(isinstance(error, ValidationAbortedError) for error in errors)
-        if self._introspection and not was_aborted and 0 < len(errors) <= MAX_SUGGESTING:
-            errors = self._violations(document, hide_suggestions=False)
-        return [_error(_aborted(error)) if isinstance(error, ValidationAbortedError) else error for error in errors]
-
-    def _violations(self, document: DocumentNode, *, hide_suggestions: bool) -> list[GraphQLError]:
-        # the last error says that there were more
-        return validate(self._schema, document, self._rules, MAX_ERRORS - 1, hide_suggestions=hide_suggestions)
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        pass
 
     def _get_custom_context_kwargs(
         self, operation_extensions: dict[str, Any] | None = None, *, sync: bool = False
     ) -> dict[str, Any]:
         """Arguments of graphql-core's execute; Strawberry has no public way to add one."""
         options = super()._get_custom_context_kwargs(operation_extensions, sync=sync)
-        return options | {"hide_suggestions": not self._introspection}
+        return options | {"hide_suggestions": not self._has_introspection}
 
 
-class _Checks(SchemaExtension):
-    """Takes the place of parsing and validation."""
+class RequestSteps(SchemaExtension):
+    """Takes the place of Strawberry's parsing and validation."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._cost: int | None = None
 
+    def on_operation(self) -> Iterator[None]:
+        # once there is a document, this is the name of its first operation
+        self._has_operation_name = self.execution_context.operation_name is not None
+        yield
+
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
-        assert context.query
-        self._checked = self._schema.check(context.query)
-        context.graphql_document = self._checked.document
+        self._prepared = self._schema.prepare(context.query or "")
+        context.graphql_document = self._prepared.document
         yield
+        if not self._has_operation_name and _count_operations(self._prepared.document) > 1:
+            raise CannotGetOperationTypeError(None)  # Strawberry would execute the first
 
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context
-        errors, self._cost = self._schema.refusals(self._checked, context.operation_name, context.variables or {})
-        context.pre_execution_errors = errors
+        variables = context.variables or {}
+        context.pre_execution_errors, self._cost = self._schema.check(self._prepared, context.operation_name, variables)
         yield
 
     def get_results(self) -> dict[str, Any]:
-        return self._schema.cost_report(self._cost, self.execution_context.operation_extensions)
+        return self._schema.report_cost(self._cost, self.execution_context.operation_extensions)
 
 
-def _error(error: ApiError) -> GraphQLError:
+def _count_operations(document: DocumentNode) -> int:
+    return sum(isinstance(node, OperationDefinitionNode) for node in document.definitions)
+
+
+def _to_graphql_error(error: ApiError) -> GraphQLError:
     return GraphQLError(str(error), original_error=error)
-
-
-def _aborted(error: ValidationAbortedError) -> LimitError:
-    message = error.message
-    if message == "Validation aborted.":
-        message = "The document selects fields of one name too often; select each once, or use fewer fragments."
-    return limit_exceeded(message, limit="validation")

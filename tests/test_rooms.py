@@ -55,7 +55,7 @@ ARROWS: Mapping[str, str] = {
         schema models resolvers.errors resolvers.criteria resolvers.execution resolvers.fields
     """,
     "resolvers.schema": """
-        resolvers.errors resolvers.criteria resolvers.validation resolvers.execution resolvers.subscriptions
+        resolvers.errors resolvers.validation resolvers.execution resolvers.subscriptions
     """,
     "resolvers.root": """
         schema resolvers.validation resolvers.execution resolvers.transitions resolvers.fields resolvers.queries

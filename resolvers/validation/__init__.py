@@ -1,1 +1,1 @@
-"""What a document may ask for."""
+"""The checks of a document before its execution."""

@@ -1,6 +1,7 @@
-"""How many objects an answer may hold: a formula made once of a document, and put to the variables of each request.
+"""The cost of an operation is the number of objects that its answer may hold.
 
-Plain values are free; a list has its page, or the items that its arguments name, or the usual number of them.
+A formula is built once from a document, and computed with the variables of each request. Plain values are free; a list
+has its page, or the items that its arguments name, or the usual number of them.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,8 +18,10 @@ from graphql import (
     GraphQLArgument,
     GraphQLCompositeType,
     GraphQLField,
+    GraphQLInputType,
     GraphQLList,
     GraphQLNamedType,
+    GraphQLOutputType,
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
@@ -39,200 +42,234 @@ from resolvers.criteria.pages import DEFAULT_PAGE
 from resolvers.validation.limits import PLENTY
 from schema.spec import ObjectSpec, Spec
 
-USUAL = 10  # items of a list of which nothing is said, and names that an argument left out stands for
-PAGING = ("first", "last", "pageSize")
-INTROSPECTION_SIZES = {
-    ("__Schema", "types"): 100, ("__Field", "args"): 1, ("__Type", "interfaces"): 1, ("__Type", "possibleTypes"): 1,
-}  # fmt: skip
+USUAL_SIZE = 10  # items of a list without a size of its own, and names in an argument that is omitted
+PAGE_SIZE_ARGUMENTS = ("first", "last", "pageSize")
+
+Coordinates = tuple[str, str]  # the names of a type and its field
+INTROSPECTION_SIZES: Mapping[Coordinates, int] = {
+    ("__Schema", "types"): 100,
+    ("__Field", "args"): 1,
+    ("__Type", "interfaces"): 1,
+    ("__Type", "possibleTypes"): 1,
+}
 
 Variables = Mapping[str, Any]
-Count = Callable[[Variables], int]
+CountItems = Callable[[Variables], int]
 
 
 # -- formulas --------------------------------------------------------------------------------------
 
 
 class Cost(NamedTuple):
-    """Of a selection: `paged` counts once for each item of a page of the field above."""
+    """The objects of a selection: `paged` counts once for each item of a page of the field above."""
 
     fixed: int = 0
     paged: int = 0
 
-    def of(self, page: int) -> int:
-        return min(PLENTY, self.fixed + page * self.paged)
+    def count_objects(self, page_size: int) -> int:
+        return min(PLENTY, self.fixed + page_size * self.paged)
+
+
+class InclusionRule(NamedTuple):
+    """@include or @skip: its selection counts when the argument has the required value."""
+
+    required: bool
+    argument: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """A field with objects: how many (None: a page of the field above), and how many a page below it has."""
+    """A field with objects: their number (None: a page of the field above), and the size of a page below it."""
 
-    count: Count | None
-    page: Count
-    below: "Formula"
-
-
-@dataclass(frozen=True, slots=True)
-class Included:
-    """A field, a fragment's name or an inline fragment's selection, if @skip and @include say so."""
-
-    conditions: tuple[tuple[bool, Any], ...]
-    part: "Objects | str | Formula"
-
-
-Formula = tuple[Included, ...]
+    count: CountItems | None
+    page_size: CountItems
+    formula: "Formula"
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class Term:
+    """A field, the name of a fragment, or the formula of an inline fragment; it counts if all rules include it."""
+
+    rules: tuple[InclusionRule, ...]
+    content: "Objects | str | Formula"
+
+    def is_included(self, variables: Variables) -> bool:
+        return all(bool(_resolve(rule.argument, variables)) is rule.required for rule in self.rules)
+
+
+Formula = tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationCost:
+    """The formula of an operation, with the defaults of its variables and the fragments of its document."""
+
     formula: Formula
     defaults: Variables
     fragments: Mapping[str, Formula]
 
-    def cost(self, given: Variables) -> int:
-        """How many objects the answer to these variables (as the request has them) may hold."""
-        variables = {**self.defaults, **given}
-        known: dict[str, Cost] = {}
+    def compute(self, request_variables: Variables) -> int:
+        """The number of objects that the answer to these variables may hold; they are as the request has them."""
+        variables = {**self.defaults, **request_variables}
+        by_fragment: dict[str, Cost] = {}
         for name, formula in self.fragments.items():
-            known[name] = _cost(formula, variables, known)
-        return _cost(self.formula, variables, known).of(USUAL)
+            by_fragment[name] = _compute_formula(formula, variables, by_fragment)
+        return _compute_formula(self.formula, variables, by_fragment).count_objects(USUAL_SIZE)
 
 
-def _cost(formula: Formula, variables: Variables, known: Mapping[str, Cost]) -> Cost:
+def _compute_formula(formula: Formula, variables: Variables, by_fragment: Mapping[str, Cost]) -> Cost:
     fixed = paged = 0
-    for included in formula:
-        if any(bool(_value(condition, variables)) is not wanted for wanted, condition in included.conditions):
+    for term in formula:
+        if not term.is_included(variables):
             continue
-        match included.part:
-            case str() as name:
-                found = known.get(name, Cost())
-            case Objects(count, page, below):
-                each = 1 + _cost(below, variables, known).of(page(variables))
-                found = Cost(count(variables) * each) if count else Cost(paged=each)
-            case tuple() as inner:
-                found = _cost(inner, variables, known)
-        fixed, paged = min(PLENTY, fixed + found.fixed), min(PLENTY, paged + found.paged)
+        match term.content:
+            case str() as fragment:
+                cost = by_fragment.get(fragment, Cost())
+            case Objects(count, page_size, below):
+                each = 1 + _compute_formula(below, variables, by_fragment).count_objects(page_size(variables))
+                cost = Cost(count(variables) * each) if count else Cost(paged=each)
+            case tuple() as inline:
+                cost = _compute_formula(inline, variables, by_fragment)
+        fixed, paged = min(PLENTY, fixed + cost.fixed), min(PLENTY, paged + cost.paged)
     return Cost(fixed, paged)
 
 
 # -- from documents --------------------------------------------------------------------------------
 
 
-def said_sizes(spec: Spec) -> dict[tuple[str, str], int]:
-    """The `x-size` of fields, by the names of type and field."""
-    return {
-        (definition.graphql_name, name): output_field.usual_size
-        for definition in spec.definitions.values() if isinstance(definition, ObjectSpec)
-        for name, output_field in definition.output_fields.items() if output_field.usual_size is not None
-    }  # fmt: skip
+def find_usual_sizes(spec: Spec) -> dict[Coordinates, int]:
+    """The `x-size` of all fields that have one."""
+    sizes = {}
+    for definition in spec.definitions.values():
+        if isinstance(definition, ObjectSpec):
+            for name, output_field in definition.output_fields.items():
+                if output_field.usual_size is not None:
+                    sizes[definition.graphql_name, name] = output_field.usual_size
+    return sizes
 
 
-class Pricing:
-    """Makes formulas of documents by one schema. `sizes` says which lists have an unusual size."""
+class CostModel:
+    """Builds the formulas of documents by one schema; `usual_sizes` are those of lists with an unusual size."""
 
-    def __init__(self, schema: GraphQLSchema, sizes: Mapping[tuple[str, str], int], max_page: int) -> None:
+    def __init__(self, schema: GraphQLSchema, usual_sizes: Mapping[Coordinates, int], max_page: int) -> None:
         self._schema = schema
-        self._sizes = {**INTROSPECTION_SIZES, **sizes}
+        self._usual_sizes = {**INTROSPECTION_SIZES, **usual_sizes}
         self._max_page = max_page
 
-    def operations(
+    def build_operation_costs(
         self, document: DocumentNode, fragments: Mapping[str, FragmentDefinitionNode]
-    ) -> dict[str | None, Operation]:
-        """Those of the document, by name. `fragments` are its own, each behind those that it spreads."""
-        known = {
-            name: self._formula(node.selection_set, self._schema.get_type(node.type_condition.name.value))
-            for name, node in fragments.items()
-        }
-        return {
-            node.name.value if node.name else None: Operation(
-                self._formula(node.selection_set, self._schema.get_root_type(node.operation)), _defaults(node), known
-            )
-            for node in document.definitions
-            if isinstance(node, OperationDefinitionNode)
-        }
+    ) -> dict[str | None, OperationCost]:
+        """Build the costs of the document's operations, by name. `fragments` are its own, by `sort_fragments`."""
+        formulas = {}
+        for name, fragment in fragments.items():
+            type_ = self._schema.get_type(fragment.type_condition.name.value)
+            formulas[name] = self._build_formula(fragment.selection_set, type_)
+        costs: dict[str | None, OperationCost] = {}
+        for node in document.definitions:
+            if isinstance(node, OperationDefinitionNode):
+                formula = self._build_formula(node.selection_set, self._schema.get_root_type(node.operation))
+                name_of_operation = node.name.value if node.name else None
+                costs[name_of_operation] = OperationCost(formula, _read_variable_defaults(node), formulas)
+        return costs
 
-    def _formula(self, selected: SelectionSetNode, parent: GraphQLNamedType | None) -> Formula:
-        formula = []
-        for node in selected.selections:
-            if part := self._part(node, parent):
-                formula.append(Included(_conditions(node), part))  # noqa: PERF401 - a comprehension is one more frame a level
-        return tuple(formula)
+    def _build_formula(self, selection_set: SelectionSetNode, parent: GraphQLNamedType | None) -> Formula:
+        terms = []
+        for node in selection_set.selections:
+            if content := self._build_content(node, parent):
+                terms.append(Term(_read_inclusion_rules(node), content))  # noqa: PERF401 - a comprehension is one more frame a level
+        return tuple(terms)
 
-    def _part(self, node: SelectionNode, parent: GraphQLNamedType | None) -> Objects | str | Formula | None:
+    def _build_content(self, node: SelectionNode, parent: GraphQLNamedType | None) -> Objects | str | Formula | None:
         match node:
             case FragmentSpreadNode():
                 return node.name.value
             case InlineFragmentNode():
-                on = self._schema.get_type(node.type_condition.name.value) if node.type_condition else parent
-                return self._formula(node.selection_set, on)
+                type_ = self._schema.get_type(node.type_condition.name.value) if node.type_condition else parent
+                return self._build_formula(node.selection_set, type_)
             case FieldNode() if node.selection_set and is_composite_type(parent):
-                return self._objects(node, node.selection_set, parent)
+                return self._build_objects(node, node.selection_set, parent)
         return None
 
-    def _objects(self, node: FieldNode, selected: SelectionSetNode, parent: GraphQLCompositeType) -> Objects | None:
+    def _build_objects(
+        self, node: FieldNode, selection_set: SelectionSetNode, parent: GraphQLCompositeType
+    ) -> Objects | None:
         field = self._schema.get_field(parent, node.name.value)
         if field is None:
             return None
-        given = {name: _default(argument) for name, argument in field.args.items()}
-        given |= {argument.name.value: _known(argument.value) for argument in node.arguments or ()}
-        page = self._page(given) if not field.args.keys().isdisjoint(PAGING) else None
-        count = self._count(field, (parent.name, node.name.value), given, page)
-        return Objects(count, page or _usual, self._formula(selected, get_named_type(field.type)))
+        arguments = {name: _read_default(argument) for name, argument in field.args.items()}
+        for argument in node.arguments or ():
+            arguments[argument.name.value] = _read_literal(argument.value)
+        has_pages = not field.args.keys().isdisjoint(PAGE_SIZE_ARGUMENTS)
+        page_size = self._build_page_size(arguments) if has_pages else None
+        count = page_size
+        if not _is_list(field.type):
+            count = _count_one
+        elif page_size is None:
+            count = self._build_count(field, (parent.name, node.name.value), arguments)
+        formula = self._build_formula(selection_set, get_named_type(field.type))
+        return Objects(count, page_size or _count_usual, formula)
 
-    def _page(self, given: Variables) -> Count:
-        asked = [given[name] for name in PAGING if name in given]
+    def _build_page_size(self, arguments: Variables) -> CountItems:
+        literals = [arguments[name] for name in PAGE_SIZE_ARGUMENTS if name in arguments]
 
-        def count(variables: Variables) -> int:
-            sizes = [size for size in (_value(size, variables) for size in asked) if isinstance(size, int | float)]
-            # the resolver refuses what lies outside
+        def count_page(variables: Variables) -> int:
+            values = [_resolve(literal, variables) for literal in literals]
+            sizes = [value for value in values if isinstance(value, int | float)]
+            # the resolver refuses sizes outside the range
             return int(min(max(0, *sizes), self._max_page)) if sizes else min(DEFAULT_PAGE, self._max_page)
 
-        return count
+        return count_page
 
-    def _count(self, field: GraphQLField, at: tuple[str, str], given: Variables, page: Count | None) -> Count | None:
-        if not isinstance(get_nullable_type(field.type), GraphQLList):
-            return _one
-        lists = [name for name, known in field.args.items() if isinstance(get_nullable_type(known.type), GraphQLList)]
-        if page or not (lists or at in self._sizes):
-            return page
-        named, usual = [given.get(name) for name in lists], self._sizes.get(at, USUAL)
+    def _build_count(self, field: GraphQLField, coordinates: Coordinates, arguments: Variables) -> CountItems | None:
+        """Build the count of a list without pages, by its usual size and by the names in its arguments."""
+        literals = [arguments.get(name) for name, argument in field.args.items() if _is_list(argument.type)]
+        usual_size = self._usual_sizes.get(coordinates, USUAL_SIZE)
+        if not literals:
+            return (lambda _variables: usual_size) if coordinates in self._usual_sizes else None
 
-        def count(variables: Variables) -> int:
+        def count_named(variables: Variables) -> int:
             product = 1
-            for names in named:
-                product *= _length(_value(names, variables))
-            return (product if all(named) else min(usual, product)) if named else usual
+            for literal in literals:
+                product *= _count_names(_resolve(literal, variables))
+            return product if all(literals) else min(usual_size, product)
 
-        return count
+        return count_named
 
 
-def _one(_variables: Variables) -> int:
+def _is_list(type_: GraphQLInputType | GraphQLOutputType) -> bool:
+    return isinstance(get_nullable_type(type_), GraphQLList)
+
+
+def _count_one(_variables: Variables) -> int:
     return 1
 
 
-def _usual(_variables: Variables) -> int:
-    return USUAL
+def _count_usual(_variables: Variables) -> int:
+    return USUAL_SIZE
 
 
-def _length(names: Any) -> int:
-    return USUAL if names is None else len(names) if isinstance(names, list) else 1
+def _count_names(names: Any) -> int:
+    if names is None:
+        return USUAL_SIZE
+    return len(names) if isinstance(names, list) else 1
 
 
-# -- values ----------------------------------------------------------------------------------------
+# -- literals --------------------------------------------------------------------------------------
 
 
-class _Variable(NamedTuple):
+class VariableReference(NamedTuple):
     name: str
 
 
-def _value(known: Any, variables: Variables) -> Any:
-    return variables.get(known.name) if isinstance(known, _Variable) else known
+def _resolve(literal: Any, variables: Variables) -> Any:
+    return variables.get(literal.name) if isinstance(literal, VariableReference) else literal
 
 
-def _known(node: ValueNode) -> Any:
-    """As much of a literal as sizes and conditions need to know."""
+def _read_literal(node: ValueNode) -> Any:
+    """As much of a literal as sizes and inclusion rules need."""
     match node:
         case VariableNode():
-            return _Variable(node.name.value)
+            return VariableReference(node.name.value)
         case IntValueNode() | FloatValueNode():
             return float(node.value)  # int refuses thousands of digits
         case BooleanValueNode():
@@ -244,24 +281,26 @@ def _known(node: ValueNode) -> Any:
     return "other"
 
 
-def _default(argument: GraphQLArgument) -> Any:
+def _read_default(argument: GraphQLArgument) -> Any:
     """The default of an argument in either of the two forms that graphql-core keeps it in."""
     if argument.default is None:
         return None if argument.default_value is Undefined else argument.default_value
-    return _known(argument.default.literal) if argument.default.literal else argument.default.value
+    return _read_literal(argument.default.literal) if argument.default.literal else argument.default.value
 
 
-def _defaults(node: OperationDefinitionNode) -> dict[str, Any]:
-    return {
-        variable.variable.name.value: _known(variable.default_value)
-        for variable in node.variable_definitions or ()
-        if variable.default_value
-    }
+def _read_variable_defaults(operation: OperationDefinitionNode) -> dict[str, Any]:
+    defaults = {}
+    for definition in operation.variable_definitions or ():
+        if definition.default_value:
+            defaults[definition.variable.name.value] = _read_literal(definition.default_value)
+    return defaults
 
 
-def _conditions(node: SelectionNode) -> tuple[tuple[bool, Any], ...]:
-    return tuple(
-        (directive.name.value == "include", _known(argument.value))
-        for directive in node.directives or () if directive.name.value in ("include", "skip")
-        for argument in directive.arguments or () if argument.name.value == "if"
-    )  # fmt: skip
+def _read_inclusion_rules(node: SelectionNode) -> tuple[InclusionRule, ...]:
+    rules: list[InclusionRule] = []
+    for directive in node.directives or ():
+        if directive.name.value in ("include", "skip"):
+            required = directive.name.value == "include"
+            conditions = [argument.value for argument in directive.arguments or () if argument.name.value == "if"]
+            rules += [InclusionRule(required, _read_literal(condition)) for condition in conditions]
+    return tuple(rules)

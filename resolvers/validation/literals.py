@@ -15,7 +15,7 @@ from graphql.language import SKIP
 from graphql.pyutils import print_path_list
 from graphql.utilities import validate_input_literal
 
-MAX_MESSAGE = 500  # characters, of which most are the client's own
+MAX_MESSAGE = 500  # characters, most of them the client's own
 
 
 class LiteralsFitTypes(ValuesOfCorrectTypeRule):
@@ -36,14 +36,14 @@ class LiteralsFitTypes(ValuesOfCorrectTypeRule):
             is_own = error.original_error is None or isinstance(error.original_error, GraphQLError)
             reason = error.message if is_own else f"{input_type} can't be read from it."
             message = f"{self._owner}{print_path_list(path)}: {reason}"
-            # a part whose variables were replaced has no place in the document
-            placed = [part for part in error.nodes or () if part.loc]
-            self.report_error(GraphQLError(_cut(message), placed or node))
+            # a node whose variables were replaced has no place in the document
+            nodes = [inner for inner in error.nodes or () if inner.loc]
+            self.report_error(GraphQLError(_shorten(message), nodes or node))
 
         if input_type:
             validate_input_literal(node, input_type, report, hide_suggestions=self.context.hide_suggestions)
         return SKIP
 
 
-def _cut(message: str) -> str:
+def _shorten(message: str) -> str:
     return message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}…"

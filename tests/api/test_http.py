@@ -21,7 +21,6 @@ import httpx
 import pymongo
 import pytest
 import strawberry
-from graphql import GraphQLError
 from pydantic import SecretStr, ValidationError
 from pymongo.errors import (
     AutoReconnect,
@@ -34,7 +33,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types import ExecutionResult
 
 from api.accepts import Accept
 from api.answers import JSON_TYPE, RESPONSE_TYPE, Answer
@@ -44,7 +43,8 @@ from api.graphql import READS, READS_AND_WRITES, GraphQLView, respond
 from api.requests import MAX_JSON_NESTING, MAX_URL_QUERY, HttpRequest, choose_json_type, parse_strict_json
 from api.settings import CLEARML_COMPANY, Settings
 from resolvers.errors import ErrorCode
-from resolvers.validation.operation import OneOperation
+from resolvers.schema import Schema
+from resolvers.validation.limits import Limits
 from tests.support.client import Client
 from tests.support.commands import Commands
 from tests.support.servers import HTTP, Server, serve, standalone, wait_until
@@ -138,12 +138,14 @@ class Mutation:
 PICKY = strawberry.scalar(name="Picky", parse_value=unreadable, serialize=unreadable)
 
 
-class Small(strawberry.Schema):
-    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        pass
-
-
-SMALL = Small(Query, Mutation, config=StrawberryConfig(scalar_map={Picky: PICKY}), extensions=[OneOperation])
+SMALL = Schema(
+    limits=Limits(characters=1_000_000, tokens=1_000_000),  # so that the parser meets deep documents
+    sizes={},
+    introspection=True,
+    query=Query,
+    mutation=Mutation,
+    config=StrawberryConfig(scalar_map={Picky: PICKY}),
+)
 
 
 def small_app(sent: Sent, settings: Settings) -> Starlette:

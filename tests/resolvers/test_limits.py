@@ -17,9 +17,10 @@ from starlette.applications import Starlette
 from resolvers import root
 from resolvers.criteria.nesting import measure_nesting
 from resolvers.criteria.pages import DEFAULT_PAGE
-from resolvers.schema import MAX_ERRORS, MAX_SUGGESTING, Schema
-from resolvers.validation.cost import USUAL, Pricing, said_sizes
-from resolvers.validation.limits import DEFAULTS, PLENTY, Counts, Limits, counts, in_order
+from resolvers.schema import Schema
+from resolvers.validation.cost import USUAL_SIZE, CostModel, find_usual_sizes
+from resolvers.validation.limits import DEFAULT_LIMITS, PLENTY, Counts, Limits, count_document, sort_fragments
+from resolvers.validation.rules import MAX_ERRORS, MAX_SUGGESTING
 from schema.load import load
 from tests.support.client import Client
 from tests.support.commands import Commands
@@ -37,7 +38,7 @@ LOOSE = Limits(
 
 
 @cache
-def limited(limits: Limits = DEFAULTS) -> Schema:
+def limited(limits: Limits = DEFAULT_LIMITS) -> Schema:
     return root.build_schema(load(), limits)
 
 
@@ -190,13 +191,13 @@ async def test_a9_fan_out(client: Client, commands: Commands) -> None:
 
 def test_a9_takes_no_longer_for_fanning_out(schema: Schema) -> None:
     def whole(text: str) -> Callable[[], Any]:
-        return lambda: schema._check(text)
+        return lambda: schema._take_document_steps(text)
 
     def ours(text: str) -> Callable[[], Any]:
         document = parse(text)
-        fragments = in_order(document)
+        fragments = sort_fragments(document)
         assert fragments is not None
-        return lambda: (counts(document, fragments), priced(schema, document).cost({}))
+        return lambda: (count_document(document, fragments), priced(schema, document).compute({}))
 
     few, many = medians(whole(fan_out(3)), whole(fan_out(21)))
     assert many <= 3 * few
@@ -279,7 +280,7 @@ PAGES = {
 def test_a12_a_page_costs_what_is_asked_for(schema: Schema, said: str, variables: dict[str, Any], page: int) -> None:
     """What lies outside the range counts as its end, and is refused by the list itself."""
     text = f"query ($n: Int, $d: Int = 9) {{ tasks{said} {{ nodes {{ id parent {{ id }} }} edges {{ cursor }} }} }}"
-    assert priced(schema, parse(text)).cost(variables) == 1 + 3 * page
+    assert priced(schema, parse(text)).compute(variables) == 1 + 3 * page
 
 
 async def test_a12_the_cost_is_that_of_each_request_not_of_the_document(client: Client, commands: Commands) -> None:
@@ -318,9 +319,11 @@ async def test_a13_nested_lists_multiply(client: Client, commands: Commands) -> 
 def test_a13_pages_in_pages_multiply() -> None:
     nested = build_schema("type Query { things(first: Int = 50): Page } type Page { nodes: [Query] }")
     text = "{ things(first: 250) { nodes { things(first: 250) { nodes { __typename } } } } }"
-    assert Pricing(nested, {}, 500).operations(parse(text), {})[None].cost({}) == 1 + 250 * (1 + 1 + 250)
+    assert CostModel(nested, {}, 500).build_operation_costs(parse(text), {})[None].compute({}) == 1 + 250 * (
+        1 + 1 + 250
+    )
     text = "{ things { nodes { things(first: 250) { nodes { __typename } } } } }"
-    assert Pricing(nested, {}, 500).operations(parse(text), {})[None].cost({}) == 1 + 50 * (1 + 1 + 250)
+    assert CostModel(nested, {}, 500).build_operation_costs(parse(text), {})[None].compute({}) == 1 + 50 * (1 + 1 + 250)
 
 
 async def test_a14_refusals_hold_nothing_of_the_schema(client: Client) -> None:
@@ -393,7 +396,7 @@ async def test_no_nesting_of_selections_exhausts_the_stack(client: Client, level
         text = (
             task(part * levels + end + " }" * levels) if end == "id" else f"{{ {part * levels}{end}{' }' * levels} }}"
         )
-        for limits in (DEFAULTS, LOOSE):
+        for limits in (DEFAULT_LIMITS, LOOSE):
             result = await limited(limits).execute(text, context_value=None)
             assert "recursion" not in str(result.errors).lower()
         codes = {error["extensions"]["code"] for error in (await client.answer(text)).get("errors", ())}
@@ -522,7 +525,7 @@ def naive_cost(selection: list[tuple[Any, ...]], page: int) -> int:
             total += 1 + naive_cost(inner, PAGE_ARGUMENTS[arguments])
         elif kind != "leaf":
             number = {"one": 1, "many": page, "sized": 6, "named": NAMED_ARGUMENTS.get(arguments, 0)}[kind]
-            total += number * (1 + naive_cost(inner, USUAL))
+            total += number * (1 + naive_cost(inner, USUAL_SIZE))
     return total
 
 
@@ -535,21 +538,21 @@ def test_counts_and_cost_are_those_of_the_document_written_out(made: tuple[Any, 
     whole = expanded(selection, fragments)
     assert counted(text) == naive_counts(whole)
     document = parse(text)
-    operation = Pricing(SMALL, SIZES, 500).operations(document, in_order(document) or {})[None]
-    assert operation.cost(VARIABLES) == min(PLENTY, naive_cost(whole, USUAL))
+    operation = CostModel(SMALL, SIZES, 500).build_operation_costs(document, sort_fragments(document) or {})[None]
+    assert operation.compute(VARIABLES) == min(PLENTY, naive_cost(whole, USUAL_SIZE))
 
 
 def counted(text: str) -> Counts:
     document = parse(text)
-    fragments = in_order(document)
+    fragments = sort_fragments(document)
     assert fragments is not None
-    return counts(document, fragments)
+    return count_document(document, fragments)
 
 
 def priced(schema: Schema, document: DocumentNode) -> Any:
-    fragments = in_order(document)
+    fragments = sort_fragments(document)
     assert fragments is not None
-    [operation] = schema._pricing.operations(document, fragments).values()
+    [operation] = schema._cost_model.build_operation_costs(document, fragments).values()
     return operation
 
 
@@ -618,7 +621,7 @@ async def test_the_cost_of_the_named_operation_counts(client: Client) -> None:
 
 def test_only_lists_have_a_size() -> None:
     types = limited()._schema.type_map
-    for (name, field), size in said_sizes(load()).items():
+    for (name, field), size in find_usual_sizes(load()).items():
         assert "[" in str(types[name].fields[field].type)  # type: ignore[attr-defined]
         assert size > 0
 

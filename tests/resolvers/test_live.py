@@ -235,7 +235,7 @@ def test_who_asks_the_same_but_where_to_go_on_shares_a_group() -> None:
     schema = build_schema(load())
 
     def identity(query: str, token: str) -> Any:
-        subscribed = schema.subscribed(query, {"x": token}, None, cast(Context, SimpleNamespace(viewer=None)))
+        subscribed = schema.prepare_subscription(query, {"x": token}, None, cast(Context, SimpleNamespace(viewer=None)))
         assert isinstance(subscribed, SubscriptionRequest)
         return subscribed.group_key
 

@@ -41,7 +41,7 @@ def test_a_traceback_shows_the_generated_line_of_the_field_that_fails() -> None:
 
 def test_the_lines_of_a_long_source_go_with_its_serializer() -> None:
     serialize = build((f"key{number:0100}", "name") for number in range(MAX_CACHED_SOURCE // 100))
-    filename = serialize.__code__.co_filename  # type: ignore[attr-defined]
+    filename = serialize.__code__.co_filename
     assert linecache.getline(filename, 1) == "def serialize(document, root, pending):\n"
     del serialize
     gc.collect()

@@ -104,7 +104,7 @@ def make_taker(database: Database, max_time_ms: int = 60_000) -> Take:
     def taken(query: str, **variables: Any) -> AsyncGenerator[ExecutionResult, None]:
         reader, writer = database.create_reader(viewer, max_time_ms), database.create_writer(viewer)
         context = Context(viewer, reader, writer, database.changes, load(), 500, related_fields=RELATED_FIELDS)
-        subscribed = schema.subscribed(query, variables, None, context)
+        subscribed = schema.prepare_subscription(query, variables, None, context)
         assert isinstance(subscribed, SubscriptionRequest)
         return subscriptions.subscribe(subscribed)
 
