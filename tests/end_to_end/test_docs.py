@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,11 +132,10 @@ def test_every_page_is_linked_from_the_readme() -> None:
     assert linked == DOCS.keys() - {"README"}
 
 
-@pytest.mark.parametrize("page", DOCS)
-def test_every_link_leads_to_a_file_and_a_heading(page: str) -> None:
-    folder = ROOT if page == "README" else ROOT / "docs"
-    for name, anchor in re.findall(r"\]\((?!https?:)([\w./]*)#?([\w-]*)\)", DOCS[page]):
-        target = folder / name
+@pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda path: path.stem)
+def test_every_link_leads_to_a_file_and_a_heading(path: Path) -> None:
+    for name, anchor in re.findall(r"\]\((?!https?:)([\w./]*)#?([\w-]*)\)", path.read_text()):
+        target = path.parent / name if name else path
         assert target.is_file(), name
         headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
         assert not anchor or anchor in {heading.lower().replace(" ", "-") for heading in headings}
