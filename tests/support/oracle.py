@@ -1,6 +1,6 @@
-"""Which rows a filter finds and how an order sorts them, worked out in Python from the stored documents.
+"""Filters and orders evaluated in Python over the stored documents.
 
-Written from the descriptions in the schema, apart from the code that makes MongoDB's queries.
+The code follows the descriptions in the schema and shares nothing with the code that writes MongoDB's queries.
 """
 
 import math
@@ -44,11 +44,11 @@ RANGES = {
     "lastWorkerReport": "last_worker_report",
 }
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    "eq": lambda one, other: bool(one == other),
-    "gt": lambda one, other: bool(one > other),
-    "gte": lambda one, other: bool(one >= other),
-    "lt": lambda one, other: bool(one < other),
-    "lte": lambda one, other: bool(one <= other),
+    "eq": lambda value, bound: bool(value == bound),
+    "gt": lambda value, bound: bool(value > bound),
+    "gte": lambda value, bound: bool(value >= bound),
+    "lt": lambda value, bound: bool(value < bound),
+    "lte": lambda value, bound: bool(value <= bound),
 }
 
 
@@ -56,13 +56,14 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def get_at(row: Any, *path: str) -> Any:
-    for part in path:
-        row = row.get(part) if isinstance(row, dict) else None
-    return row
+    value = row
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def read_typed(value: Any, type_: type) -> Any:
-    """The value if it counts as one of this type, else None; dates as milliseconds."""
+    """The value where it counts as one of this type, else None; a date as milliseconds."""
     if isinstance(value, bool):
         return None
     if type_ is float:
@@ -85,7 +86,7 @@ def read_metric(row: Document, ref: Mapping[str, Any]) -> Any:
 
 
 def read_text(row: Document, ref: Mapping[str, Any]) -> str | None:
-    """The text of a hyperparameter; what an older server stored counts where there is no new one."""
+    """The text of a hyperparameter; a new one hides that of an older server."""
     section, name = ref["section"].strip(), ref["name"].strip()
     item = get_at(row, "hyperparams", escape(section), escape(name))
     if isinstance(item, dict):
@@ -105,65 +106,71 @@ def parse_number(text: str | None) -> float | None:
 # -- filters ---------------------------------------------------------------------------------------
 
 
-class Filters:
-    """Evaluates a filter; `paths` are the projects with the ids of those around them."""
+class FilterOracle:
+    """Evaluates filters; `paths` has for each project the ids of the projects around it."""
 
     def __init__(self, paths: Mapping[str, list[str]]) -> None:
         self._paths = paths
 
-    def holds(self, filter_: Mapping[str, Any], row: Document) -> bool:
-        return all(self._one(name, value, filter_, row) for name, value in filter_.items() if value is not None)
+    def matches(self, filter_: Mapping[str, Any], row: Document) -> bool:
+        return all(
+            self._matches_field(name, value, filter_, row) for name, value in filter_.items() if value is not None
+        )
 
-    def _one(self, name: str, value: Any, filter_: Mapping[str, Any], row: Document) -> bool:
+    def _matches_field(self, name: str, value: Any, filter_: Mapping[str, Any], row: Document) -> bool:
         if name in RANGES:
             bounds = {comparison: parse_date(moment) for comparison, moment in value.items()}
-            return is_within(bounds, read_typed(row.get(RANGES[name]), datetime))
+            return matches_comparison(bounds, read_typed(row.get(RANGES[name]), datetime))
         if name == "project" and filter_.get("includeSubprojects"):
-            return is_listed(self._widened(value), row.get("project"))
+            return matches_list(self._add_subprojects(value), row.get("project"))
         nested: dict[str, Callable[[], bool]] = {
-            "and": lambda: all(self.holds(inner, row) for inner in value),
-            "or": lambda: any(self.holds(inner, row) for inner in value),
-            "not": lambda: not self.holds(value, row),
+            "and": lambda: all(self.matches(inner, row) for inner in value),
+            "or": lambda: any(self.matches(inner, row) for inner in value),
+            "not": lambda: not self.matches(value, row),
             "includeSubprojects": lambda: True,
         }
-        return nested[name]() if name in nested else SIMPLE[name](value, row)
+        return nested[name]() if name in nested else EVALUATORS[name](value, row)
 
-    def _widened(self, tokens: Iterable[str]) -> list[str]:
+    def _add_subprojects(self, tokens: Iterable[str]) -> list[str]:
         tokens = list(tokens)
-        within = [
+        subprojects = [
             ("-" if token.startswith("-") else "") + project
             for token in tokens
             for project, path in self._paths.items()
             if token.removeprefix("-") in path
         ]
-        return tokens + within
+        return tokens + subprojects
 
 
-SIMPLE: dict[str, Callable[[Any, Document], bool]] = {
-    "id": lambda value, row: is_listed(value, row["_id"]),
-    "user": lambda value, row: is_listed(value, row.get("user")),
-    "project": lambda value, row: is_listed(value, row.get("project")),
-    "tags": lambda value, row: is_listed(value, row.get("tags")),
-    "systemTags": lambda value, row: is_listed(value, row.get("system_tags")),
-    "type": lambda value, row: is_listed([item.lower() for item in value], row.get("type")),
+EVALUATORS: dict[str, Callable[[Any, Document], bool]] = {
+    "id": lambda value, row: matches_list(value, row["_id"]),
+    "user": lambda value, row: matches_list(value, row.get("user")),
+    "project": lambda value, row: matches_list(value, row.get("project")),
+    "tags": lambda value, row: matches_list(value, row.get("tags")),
+    "systemTags": lambda value, row: matches_list(value, row.get("system_tags")),
+    "type": lambda value, row: matches_list([item.lower() for item in value], row.get("type")),
     "status": lambda value, row: not value or row.get("status") in [item.lower() for item in value],
     "parent": lambda value, row: bool(row.get("parent") == value),
     "name": lambda value, row: matches(value, row.get("name")),
     "_any_": lambda value, row: not value["fields"] or any(match_fields(value, row)),
     "_all_": lambda value, row: all(match_fields(value, row)),
     "statusChanged": lambda value, row: all(
-        is_in_bound(bound, read_typed(row.get("status_changed"), datetime)) for bound in value
+        matches_bound(bound, read_typed(row.get("status_changed"), datetime)) for bound in value
     ),
     "isSet": lambda value, row: all(read_field(row, field) is not None for field in value),
     "isUnset": lambda value, row: all(read_field(row, field) is None for field in value),
-    "metrics": lambda value, row: all(is_within(condition, read_metric(row, condition)) for condition in value),
-    "hyperparams": lambda value, row: all(is_match(condition, read_text(row, condition)) for condition in value),
+    "metrics": lambda value, row: all(
+        matches_comparison(condition, read_metric(row, condition)) for condition in value
+    ),
+    "hyperparams": lambda value, row: all(
+        matches_parameter(condition, read_text(row, condition)) for condition in value
+    ),
 }
 SEARCHED_PATHS = {"name": "name", "lastWorker": "last_worker", "execution.queueId": "execution.queue"}
 
 
 def matches(pattern: str, value: Any, flags: re.RegexFlag = re.NOFLAG) -> bool:
-    """Of a list, one item is enough."""
+    """One matching item of a list is enough."""
     values = value if isinstance(value, list) else [value]
     return any(type(item) is str and re.search(pattern, item, flags) is not None for item in values)
 
@@ -173,14 +180,14 @@ def match_fields(value: Mapping[str, Any], row: Document) -> list[bool]:
     return [matches(value["pattern"], text, re.IGNORECASE) for text in texts]
 
 
-def is_listed(tokens: list[str], value: Any) -> bool:
+def matches_list(tokens: list[str], value: Any) -> bool:
     values = value if isinstance(value, list) else [value]
     include = [token for token in tokens if not token.startswith("-")]
     exclude = [token[1:] for token in tokens if token.startswith("-")]
     return (not include or any(item in include for item in values)) and not any(item in exclude for item in values)
 
 
-def is_in_bound(bound: str, value: int | None) -> bool:
+def matches_bound(bound: str, value: int | None) -> bool:
     operator, text = re.fullmatch(r"(>=|>|<=|<|)(.*)", bound).groups()  # type: ignore[union-attr]
     name = {">=": "gte", ">": "gt", "<=": "lte", "<": "lt", "": "eq"}[operator]
     return value is not None and COMPARISONS[name](value, parse_date(text))
@@ -191,14 +198,14 @@ def parse_date(text: str) -> int:
     return (moment - EPOCH) // timedelta(milliseconds=1)
 
 
-def is_within(condition: Mapping[str, Any], value: Any) -> bool:
+def matches_comparison(condition: Mapping[str, Any], value: Any) -> bool:
     if condition.get("isSet") not in (None, value is not None):
         return False
-    asked = [name for name in COMPARISONS if condition.get(name) is not None]
-    return not asked or (value is not None and all(COMPARISONS[name](value, condition[name]) for name in asked))
+    names = [name for name in COMPARISONS if condition.get(name) is not None]
+    return not names or (value is not None and all(COMPARISONS[name](value, condition[name]) for name in names))
 
 
-def is_match(condition: Mapping[str, Any], text: str | None) -> bool:
+def matches_parameter(condition: Mapping[str, Any], text: str | None) -> bool:
     if condition.get("eq") is not None and text != condition["eq"]:
         return False
     if condition.get("in") is not None and text not in condition["in"]:
@@ -207,33 +214,35 @@ def is_match(condition: Mapping[str, Any], text: str | None) -> bool:
         return False
     if condition.get("isSet") not in (None, text is not None):
         return False
-    return is_within({name: condition.get(name) for name in ("gt", "gte", "lt", "lte")}, parse_number(text))
+    return matches_comparison({name: condition.get(name) for name in ("gt", "gte", "lt", "lte")}, parse_number(text))
 
 
 # -- orders ----------------------------------------------------------------------------------------
 
 
 def rank(row: Document, order: Mapping[str, Any]) -> tuple[int, Any]:
-    """The group of what a row is ordered by (0 numbers, dates and texts of fields; 1 other text; 2 nulls) and it."""
+    """The group (0 numbers, dates and texts of fields, 1 other texts, 2 nulls) and the sort value of a row."""
     if "hyperparam" in order:
         text = read_text(row, order["hyperparam"])
         value = parse_number(text)
-        return (0, value) if value is not None else (2, None) if text is None else (1, text)
+        if value is not None:
+            return 0, value
+        return (2, None) if text is None else (1, text)
     value = read_metric(row, order["metric"]) if "metric" in order else read_field(row, order["field"])
     return (2, None) if value is None else (0, value)
 
 
 def sort_ids(rows: list[Document], order_by: list[dict[str, Any]]) -> list[Any]:
-    """The ids of the rows, sorted by one key after the other, the last one first."""
-    end = next((place for place, order in enumerate(order_by) if order.get("field") == "ID"), len(order_by))
+    """The ids of the rows in this order: a stable sort by each key, the last key first."""
+    end = next((index for index, order in enumerate(order_by) if order.get("field") == "ID"), len(order_by))
     by_id = order_by[end] if end < len(order_by) else order_by[0]
-    found = sorted(rows, key=lambda row: row["_id"], reverse=by_id.get("direction") == "DESC")
+    ordered = sorted(rows, key=lambda row: row["_id"], reverse=by_id.get("direction") == "DESC")
     for order in reversed(order_by[:end]):
-        parts: dict[int, list[Document]] = {0: [], 1: [], 2: []}
-        for row in found:
-            parts[rank(row, order)[0]].append(row)
-        for part in (parts[0], parts[1]):
-            part.sort(key=lambda row, order=order: rank(row, order)[1], reverse=order.get("direction") == "DESC")  # type: ignore[misc]
-        nulls_first = order.get("nulls") == "FIRST"
-        found = parts[2] + parts[0] + parts[1] if nulls_first else parts[0] + parts[1] + parts[2]
-    return ids(found)
+        groups: dict[int, list[Document]] = {0: [], 1: [], 2: []}
+        for row in ordered:
+            groups[rank(row, order)[0]].append(row)
+        for group in (groups[0], groups[1]):
+            group.sort(key=lambda row, order=order: rank(row, order)[1], reverse=order.get("direction") == "DESC")  # type: ignore[misc]
+        filled = groups[0] + groups[1]
+        ordered = groups[2] + filled if order.get("nulls") == "FIRST" else filled + groups[2]
+    return ids(ordered)
