@@ -13,6 +13,7 @@ from api.settings import Settings
 from models.imports.importer import import_files
 from models.rules import RULES
 from resolvers.errors import ErrorCode
+from schema.dialect import TABLE
 from schema.load import load
 from schema.spec import ObjectSpec
 from tests.support.client import Client
@@ -35,6 +36,12 @@ def test_every_error_code_stands_in_the_docs_with_its_meaning() -> None:
 def test_every_rule_stands_in_the_docs_with_its_sentence() -> None:
     rows = re.findall(r"^\| `([a-z_]+)` \| (.*) \|$", DOCS["mutations"], re.MULTILINE)
     assert [row for row in rows if row[0] in RULES] == list(RULES.items())
+
+
+def test_every_annotation_stands_in_the_docs() -> None:
+    rows = re.findall(r"^\| (`x-.*`) \|", DOCS["schema"], re.MULTILINE)
+    keys = {key for known in TABLE.values() for key in known if key.startswith("x-")}
+    assert set(re.findall(r"`(x-[a-z-]+)`", " ".join(rows))) == keys
 
 
 async def test_the_first_query_has_the_answer_that_is_printed(client: Client) -> None:
