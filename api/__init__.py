@@ -1,1 +1,1 @@
-"""How it is reached: HTTP, command line, settings, processes."""
+"""HTTP, sockets, the command line, settings and processes: the ways to reach taskql."""

@@ -50,15 +50,15 @@ def create_app(settings: Settings) -> Starlette:
             app.state.database = database
             yield
 
-    def new_context(connection: HTTPConnection) -> Context:
+    def create_context(connection: HTTPConnection) -> Context:
         return build_context(connection.app.state.database, settings, spec)
 
-    def new_export_context(request: Request) -> AbstractAsyncContextManager[ExportContext]:
+    def create_export_context(request: Request) -> AbstractAsyncContextManager[ExportContext]:
         return open_export_context(request.app.state.database, settings, spec)
 
-    graphql = GraphQLView(schema, new_context, settings)
-    sockets = WebSocketView(graphql.stream, new_context, settings.allowed_origins)
-    export = ExportView(schema, new_export_context, settings, graphql.slots)
+    graphql = GraphQLView(schema, create_context, settings)
+    sockets = WebSocketView(graphql.stream, create_context, settings.allowed_origins)
+    export = ExportView(schema, create_export_context, settings, graphql.slots)
     app = Starlette(
         lifespan=lifespan,
         routes=[

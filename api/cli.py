@@ -168,7 +168,7 @@ def _open_output(output: Path | None) -> Iterator[BinaryIO]:
         return
     target = output.resolve()
     if not target.parent.exists():
-        raise CommandError(f"Can't write {output}: There is no folder {output.parent}.")
+        raise CommandError(f"Can't write {output}: the folder {output.parent} does not exist.")
     is_replaceable = target.is_file() or not target.exists()
     partial = target.with_name(f".{target.name}.{os.getpid()}") if is_replaceable else target
     try:

@@ -163,12 +163,12 @@ class ExportView:
     def __init__(
         self,
         schema: strawberry.Schema,
-        new_context: Callable[[Request], AbstractAsyncContextManager[ExportContext]],
+        create_context: Callable[[Request], AbstractAsyncContextManager[ExportContext]],
         limits: RequestLimits,
         slots: RequestSlots,
     ) -> None:
         self._schema = schema
-        self._new_context = new_context
+        self._create_context = create_context
         self._limits = limits
         self._slots = slots
 
@@ -191,7 +191,7 @@ class ExportView:
             await answer_failures([error]).to_response()(scope, receive, send)
 
     async def _send(self, request: Request, graphql_request: GraphQLRequest, format_: Format, send: Send) -> None:
-        async with self._new_context(request) as context:
+        async with self._create_context(request) as context:
             name, chunks = await open_export(self._schema, graphql_request, context, format_)
             headers = [
                 (b"content-type", f"{format_.media_type}; charset=utf-8".encode()),

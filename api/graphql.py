@@ -64,7 +64,7 @@ async def respond(request: HttpRequest, execute: Execute) -> Answer:
         check_method(request.method)
         media_type = choose_json_type(request.accept)
         with refuse_operation(_make_type_refusal(request.method)):
-            result = await execute(await read_graphql_request(request), allowed_operations(request.method))
+            result = await execute(await read_graphql_request(request), get_allowed_operations(request.method))
     except PersistedQueryError as refusal:
         # some clients send the document only after an error in an answer of status 200
         result = _make_refused_result(refusal)
@@ -75,7 +75,7 @@ async def respond(request: HttpRequest, execute: Execute) -> Answer:
     return build_answer(status, body, media_type)
 
 
-def allowed_operations(method: str) -> OperationTypes:
+def get_allowed_operations(method: str) -> OperationTypes:
     return READS if method == "GET" else READS_AND_WRITES
 
 
@@ -152,11 +152,11 @@ class GraphQLView:
     def __init__(
         self,
         schema: Schema,
-        new_context: Callable[[HTTPConnection], Context],
+        create_context: Callable[[HTTPConnection], Context],
         limits: RequestLimits,
     ) -> None:
         self._schema = schema
-        self._new_context = new_context
+        self._create_context = create_context
         self._limits = limits
         self._subscriptions = SubscriptionRegistry(limits.max_subscriptions)
         self.slots = RequestSlots(limits.max_requests)
@@ -181,7 +181,7 @@ class GraphQLView:
             if takes_events and self._schema.is_subscription(query, name):
                 refuse_foreign_origin(request.headers, self._limits.allowed_origins)
                 raise EventsNeededError(graphql_request)
-            work = self._execute(graphql_request, allowed, self._new_context(request))
+            work = self._execute(graphql_request, allowed, self._create_context(request))
             return await run_while_connected(request.receive, work)
 
         try:
@@ -199,7 +199,7 @@ class GraphQLView:
             return answer_refusal(refusal).to_response()
 
     def _stream_events(self, request: Request, graphql_request: GraphQLRequest) -> Response:
-        bodies = self.stream(graphql_request, self._new_context(request), allowed_operations(request.method))
+        bodies = self.stream(graphql_request, self._create_context(request), get_allowed_operations(request.method))
         headers = {"content-type": f"{EVENTS_TYPE}; charset=utf-8", "x-accel-buffering": "no"}
         return StreamingResponse(encode_events(bodies, self.stopping), headers=headers)
 

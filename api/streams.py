@@ -109,7 +109,7 @@ class WebSocketView(GraphQL[Context, None]):
     def __init__(
         self,
         stream: Stream,
-        new_context: Callable[[HTTPConnection], Context],
+        create_context: Callable[[HTTPConnection], Context],
         allowed_origins: Sequence[str],
     ) -> None:
         super().__init__(
@@ -121,10 +121,10 @@ class WebSocketView(GraphQL[Context, None]):
             allowed_origins=allowed_origins,
         )
         self.stream = stream
-        self._new_context = new_context
+        self._create_context = create_context
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:  # noqa: ARG002
-        return self._new_context(request)
+        return self._create_context(request)
 
     def encode_json(self, data: object) -> str:
         return orjson.dumps(data).decode()

@@ -1,4 +1,4 @@
-// GraphiQL as taskql shows it: the examples beside it, the explorer, and a query from the address.
+// The GraphiQL of taskql: with its examples, the explorer, and a query from the address.
 "use strict";
 
 const { useEditorContext, usePluginStore } = GraphiQL.React;
@@ -8,44 +8,44 @@ const PANEL = "taskql:panel"; // the title of the panel that was open last; empt
 
 function Examples({ examples }) {
   const { tabs, activeTabIndex, addTab, changeTab, queryEditor, variableEditor } = useEditorContext({ nonNull: true });
-  const queryOf = (tab, index) => (index === activeTabIndex && queryEditor ? queryEditor.getValue() : tab.query);
-  const waiting = React.useRef(null); // the example for the tab that is added
+  const readQuery = (tab, index) => (index === activeTabIndex && queryEditor ? queryEditor.getValue() : tab.query);
+  const pending = React.useRef(null); // the example for the tab that is added
 
   function open({ query, variables }) {
-    const there = tabs.findIndex((tab, index) => queryOf(tab, index) === query);
-    if (there >= 0) {
-      changeTab(there);
+    const openIndex = tabs.findIndex((tab, index) => readQuery(tab, index) === query);
+    if (openIndex >= 0) {
+      changeTab(openIndex);
       return;
     }
-    waiting.current = { query, variables };
+    pending.current = { query, variables };
     addTab();
   }
 
   // GraphiQL empties the editors while React renders the new tab, so that they are filled after that.
   const fill = () => {
-    if (!waiting.current) return;
-    queryEditor.setValue(waiting.current.query);
-    variableEditor.setValue(waiting.current.variables);
-    waiting.current = null;
+    if (!pending.current) return;
+    queryEditor.setValue(pending.current.query);
+    variableEditor.setValue(pending.current.variables);
+    pending.current = null;
   };
   React.useEffect(fill, [tabs.length]);
 
-  const shown = tabs[activeTabIndex] && queryOf(tabs[activeTabIndex], activeTabIndex);
-  const item = (example) =>
+  const activeQuery = tabs[activeTabIndex] && readQuery(tabs[activeTabIndex], activeTabIndex);
+  const renderItem = (example) =>
     h("li", { key: example.title },
-      h("button", { type: "button", "aria-current": example.query === shown, onClick: () => open(example) },
+      h("button", { type: "button", "aria-current": example.query === activeQuery, onClick: () => open(example) },
         example.title));
   return h("section", { "aria-label": "Examples" },
     h("div", { className: "graphiql-doc-explorer-title" }, "Examples"),
     h("p", { className: "examples-how" },
       "Choose one, then run it with the pink button or Ctrl-Enter. Each opens in a tab of its own; change it as you like."),
-    h("ol", { className: "examples-list" }, examples.map(item)));
+    h("ol", { className: "examples-list" }, examples.map(renderItem)));
 }
 
 function Brand({ panel, examples }) {
   const { queryEditor } = useEditorContext({ nonNull: true });
-  const wrap = () => queryEditor?.setOption("lineWrapping", true); // comments are prose
-  React.useEffect(wrap, [queryEditor]);
+  const wrapLines = () => queryEditor?.setOption("lineWrapping", true); // comments are prose
+  React.useEffect(wrapLines, [queryEditor]);
   useOpenPanel(panel);
   useTabTitles(examples);
   useVariablesPane();
@@ -65,14 +65,14 @@ function useOpenPanel(panel) {
 // The tab of an example has the title of the example, where GraphiQL shows the name of the operation.
 function useTabTitles(examples) {
   const { tabs } = useEditorContext({ nonNull: true });
-  const titleOf = ({ query, title }) => examples.find((example) => isOf(example, query))?.title ?? title;
+  const findTitle = ({ query, title }) => examples.find((example) => isQueryOf(example, query))?.title ?? title;
   React.useLayoutEffect(() => tabs.forEach((tab, index) => {
     const button = document.getElementById(`graphiql-session-tab-${index}`);
-    if (button) button.textContent = button.title = titleOf(tab);
+    if (button) button.textContent = button.title = findTitle(tab);
   }));
 }
 
-function isOf(example, query) {
+function isQueryOf(example, query) {
   return Boolean(query?.startsWith(`# ${example.title}\n`));
 }
 
@@ -98,15 +98,15 @@ function Icon() {
     h("path", { d: "M9 5h11M9 12h11M9 19h11M4 5h.01M4 12h.01M4 19h.01" }));
 }
 
-// Just after an edit GraphiQL may still know the operations of the text before, so the text itself decides: the name that
-// is sent is one of its operations. A text that is no document goes as it is, and the server says what is wrong with it.
+// Just after an edit GraphiQL may still hold the operations of the previous text, so the name to send is chosen from the
+// operations of the text itself. A text that does not parse is sent unchanged, and the server explains the mistake.
 function matchQuery(params, options) {
   const documentAST = parseQuery(params.query);
   if (!documentAST) return [params, { ...options, documentAST }];
   const { operationName, ...rest } = params;
   const operations = documentAST.definitions.filter(({ kind }) => kind === "OperationDefinition");
-  const known = operations.find(({ name }) => name && name.value === operationName);
-  const chosen = known ?? (operations.length === 1 ? operations[0] : undefined);
+  const named = operations.find(({ name }) => name && name.value === operationName);
+  const chosen = named ?? (operations.length === 1 ? operations[0] : undefined);
   const name = chosen?.name?.value;
   return [name ? { operationName: name, ...rest } : rest, { ...options, documentAST }];
 }
@@ -124,7 +124,7 @@ async function start() {
   const examples = await (await fetch(new URL("examples.json", files))).json();
   const list = { title: "Examples", icon: Icon, content: () => h(Examples, { examples }) };
   const panel = localStorage.getItem(PANEL) ?? list.title;
-  const asked = new URLSearchParams(location.search);
+  const parameters = new URLSearchParams(location.search);
   const socket = `${location.origin.replace(/^http/, "ws")}${location.pathname}`;
   const send = GraphiQL.createFetcher({ url: location.pathname, subscriptionUrl: socket });
   ReactDOM.createRoot(document.getElementById("graphiql")).render(
@@ -132,10 +132,10 @@ async function start() {
       fetcher: (params, options) => send(...matchQuery(params, options)),
       plugins: [list, GraphiQLPluginExplorer.explorerPlugin({ showAttribution: false })],
       onTogglePluginVisibility: (panel) => localStorage.setItem(PANEL, panel ? panel.title : ""),
-      defaultTabs: asked.get("query") ? undefined : examples.slice(0, 1),
+      defaultTabs: parameters.get("query") ? undefined : examples.slice(0, 1),
       defaultQuery: "",
-      query: asked.get("query") ?? undefined,
-      variables: asked.get("variables") ?? undefined,
+      query: parameters.get("query") ?? undefined,
+      variables: parameters.get("variables") ?? undefined,
       defaultEditorToolsVisibility: false,
       inputValueDeprecation: true,
       schemaDescription: true,
