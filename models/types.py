@@ -47,12 +47,12 @@ class Viewer:
 
 
 class Segment(NamedTuple):
-    """A stretch of an ordered list: documents that match, in this order.
+    """A part of an ordered list: the documents that match, in this order.
 
-    `computed` are fields that are worked out, stage by stage, before `then` is matched and the order applied.
+    `computed` are fields that are computed, stage by stage, before `computed_query` and the order apply.
     """
 
     query: Query
     sort: Mapping[str, int]
     computed: Sequence[Mapping[str, Any]] = ()
-    then: Query = {}
+    computed_query: Query = {}

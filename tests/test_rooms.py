@@ -25,8 +25,10 @@ ARROWS: Mapping[str, str] = {
     "models.rules": "models.status",
     "models.documents": "models.dates",
     "models.metrics": "models.types models.layout",
-    "models.imports": "models.types models.layout models.codecs models.dates models.documents models.metrics",
-    "models.store": "models.types models.codecs models.dates models.documents models.imports",
+    "models.imports": """
+        models.types models.layout models.codecs models.dates models.documents models.metrics models.store
+    """,
+    "models.store": "models.types models.codecs models.dates models.documents",
     "resolvers.errors": "models.store",
     "resolvers.texts": "",
     "resolvers.criteria": """

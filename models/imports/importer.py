@@ -29,8 +29,8 @@ from models.imports.files import (
     read_dump,
 )
 from models.imports.mongodump import read_bson
-from models.imports.placeholders import build_placeholder_id
 from models.imports.sdk_session import Session
+from models.store.placeholders import build_placeholder_id
 from models.types import Viewer
 
 BATCH_ROWS = 500

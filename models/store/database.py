@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pymongo
@@ -21,8 +21,8 @@ from models.documents.queue import Queue
 from models.documents.task import Task
 from models.documents.transition import TRANSITIONS, Transition
 from models.documents.user import User
-from models.imports.placeholders import DEFAULT, build_placeholder_id, replace_placeholders
 from models.store.indexes import Indexes
+from models.store.placeholders import DEFAULT, build_placeholder_id, replace_placeholders
 from models.store.reader import Reader
 from models.store.shared_change_stream import SharedChangeStream
 from models.store.turns import COMMANDS, Turns
@@ -32,43 +32,47 @@ from models.types import Viewer
 log = logging.getLogger("taskql.db")
 
 DOCUMENTS: Mapping[str, type[Document]] = {
-    "task": Task, "project": Project, "queue": Queue, "model": Model, "user": User, "company": Company,
+    "task": Task,
+    "project": Project,
+    "queue": Queue,
+    "model": Model,
+    "user": User,
+    "company": Company,
     TRANSITIONS: Transition,
-}  # fmt: skip
-OWN: Mapping[str, type[Document]] = {SERIES: Block}  # collections that ClearML does not know
-MARK = "taskql"  # a collection that ClearML doesn't know: the database is ours where it exists
-OPTIONS: Mapping[str, Any] = {
-    "appname": "taskql", "serverSelectionTimeoutMS": 5000, "connectTimeoutMS": 5000, "w": "majority",
+}
+OWN_DOCUMENTS: Mapping[str, type[Document]] = {SERIES: Block}  # in collections that ClearML does not have
+OWNERSHIP = "taskql"  # the collection that only a database of taskql has
+CLIENT_OPTIONS: Mapping[str, Any] = {
+    "appname": "taskql",
+    "serverSelectionTimeoutMS": 5000,
+    "connectTimeoutMS": 5000,
+    "w": "majority",
     "retryWrites": True,
-}  # fmt: skip
+}
 
 
 class DatabaseError(Exception):
     """The database can't be used; the message says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
 class Database:
-    """A connected database with its Beanie documents bound."""
+    """A connected database, to which the Beanie documents are bound."""
 
-    database: AsyncDatabase[dict[str, Any]]
-    writing: WriterState = field(default_factory=WriterState)
-    changes: SharedChangeStream = field(init=False)
-    indexes: Indexes = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "changes", SharedChangeStream(self.database))
-        object.__setattr__(self, "indexes", Indexes(self.database, [*DOCUMENTS, *OWN, IDEMPOTENCY_KEYS]))
+    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+        self.database = database
+        self.changes = SharedChangeStream(database)
+        self.indexes = Indexes(database, [*DOCUMENTS, *OWN_DOCUMENTS, IDEMPOTENCY_KEYS])
+        self._writer_state = WriterState()
 
     def create_reader(self, viewer: Viewer, max_time_ms: int = 5000, commands: int = COMMANDS) -> Reader:
-        """A reader for one request, which has so many commands at once."""
+        """Create the reader of one request, which runs so many commands at once."""
         return Reader(viewer, self.database, max_time_ms, indexes=self.indexes, turns=Turns(commands))
 
     @asynccontextmanager
     async def open_snapshot(
         self, viewer: Viewer, max_time_ms: int = 5000, commands: int = COMMANDS
     ) -> AsyncIterator[Reader]:
-        """A reader to whom nothing changes from its first look on; a standalone server can't keep still."""
+        """Create a reader of the data at one time; on a standalone server, which has no snapshots, of changing data."""
         reader = self.create_reader(viewer, max_time_ms, commands)
         if (await reader.read_server())["topology"] == "standalone":
             yield reader
@@ -77,7 +81,7 @@ class Database:
             yield replace(reader, snapshot=session)
 
     def create_writer(self, viewer: Viewer, max_time_ms: int = 5000) -> Writer:
-        return Writer(viewer, self.database, max_time_ms, self.writing, self.indexes)
+        return Writer(viewer, self.database, max_time_ms, self._writer_state, self.indexes)
 
     async def ping(self) -> None:
         """Raises PyMongoError unless the server answers within two seconds."""
@@ -85,51 +89,52 @@ class Database:
             await self.database.client.admin.command("ping")
 
     async def is_ours(self) -> bool:
-        """Whether taskql set it up, or may, because it is empty."""
+        """Whether taskql set the database up, or may do so because it is empty."""
         names = await self.database.list_collection_names()
-        return MARK in names or not names
+        return OWNERSHIP in names or not names
 
     async def prepare(self, company: str, user: str) -> list[str]:
-        """Create indexes and the default queue where they are missing, and the acting user in an empty database.
+        """Create missing indexes and the default queue, and the acting user in an empty database.
 
-        Answers which indexes could not be created.
+        Returns a line for each index that can't be created.
         """
         if not await self.database.list_collection_names():
             await self._ensure_user(company, user)
-        await self.database[MARK].update_one({"_id": "prepared"}, {"$setOnInsert": {"at": now()}}, upsert=True)
+        await self.database[OWNERSHIP].update_one({"_id": "prepared"}, {"$setOnInsert": {"at": now()}}, upsert=True)
         await self._ensure_default_queue(company)
-        failures = [
-            failure
-            for document in (*DOCUMENTS.values(), *OWN.values())
-            for failure in await self._build_indexes(document)
-        ]
+        failures = []
+        for document in (*DOCUMENTS.values(), *OWN_DOCUMENTS.values()):
+            failures += await self._build_indexes(document)
         await self.indexes.read()
         return failures
 
     async def replace_placeholders(self, company: str) -> None:
-        """What imported documents entail for those that taskql had made in their place."""
         await replace_placeholders(self.database, company)
 
     async def find_unindexed(self, collection: str, fields: Iterable[str]) -> list[str]:
-        """Those of the fields that no index of the collection leads to (alone, or behind the company)."""
-        served = {"_id"}
+        """Find the fields that lead no index of the collection, alone or after the company."""
+        leading = {"_id"}
         for index in (await self.database[collection].index_information()).values():
             keys = [name for name, _ in index["key"]]
-            served |= {"$text"} if "_fts" in keys else {*keys[:1], *(keys[1:2] if keys[:1] == ["company"] else [])}
-        return [field for field in fields if field not in served]
+            if "_fts" in keys:
+                leading.add("$text")
+            else:
+                leading.update(keys[:2] if keys[:1] == ["company"] else keys[:1])
+        return [field for field in fields if field not in leading]
 
     async def _build_indexes(self, document: type[Document]) -> list[str]:
-        failed = []
+        failures = []
         collection = document.get_pymongo_collection()
-        has_text = any("_fts" in dict(found["key"]) for found in (await collection.index_information()).values())
+        indexes = (await collection.index_information()).values()
+        has_text_index = any("_fts" in dict(index["key"]) for index in indexes)
         for index in document.get_settings().indexes:
-            if has_text and "_fts" in index.index.document["key"]:
+            if has_text_index and "_fts" in index.index.document["key"]:
                 continue  # a collection has one text index at most, and any serves
             try:
                 await collection.create_indexes([index.index])
             except OperationFailure as error:
-                failed.append(f"{collection.name}.{index.index.document['name']}: {error}")
-        return failed
+                failures.append(f"{collection.name}.{index.index.document['name']}: {error}")
+        return failures
 
     async def _ensure_user(self, company: str, user: str) -> None:
         document = {"company": company, "name": user, "created": now()}
@@ -137,29 +142,24 @@ class Database:
             await self.database["user"].update_one({"_id": user}, {"$setOnInsert": document}, upsert=True)
 
     async def _ensure_default_queue(self, company: str) -> None:
-        queue = Queue(
-            _id=build_placeholder_id("queue", company, DEFAULT), company=company, name=DEFAULT, system_tags=[DEFAULT]
-        )
-        default = {"company": company, "system_tags": {"$in": [DEFAULT]}}
+        id_ = build_placeholder_id("queue", company, DEFAULT)
+        queue = Queue(_id=id_, company=company, name=DEFAULT, system_tags=[DEFAULT])
+        query = {"company": company, "system_tags": {"$in": [DEFAULT]}}
         document = queue.model_dump(by_alias=True, exclude={"company", "revision_id"})
         with suppress(DuplicateKeyError):  # another process was first
-            await self.database["queue"].update_one(default, {"$setOnInsert": document}, upsert=True)
+            await self.database["queue"].update_one(query, {"$setOnInsert": document}, upsert=True)
 
 
 @asynccontextmanager
 async def connect(uri: str, name: str) -> AsyncIterator[Database]:
-    """A connected Database; raises DatabaseError when there is none to connect to. Writes nothing."""
+    """Connect to a database; writes nothing. Raises DatabaseError."""
     try:
-        defaults = {name: value for name, value in OPTIONS.items() if f"{name}=" not in uri}
+        defaults = {name: value for name, value in CLIENT_OPTIONS.items() if f"{name}=" not in uri}
         client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, **defaults)
     except (ConfigurationError, ValueError, OSError) as error:  # OSError: a certificate that can't be read
-        raise DatabaseError(f"TASKQL_MONGODB_URI is no usable MongoDB address: {error}") from error
+        raise DatabaseError(f"TASKQL_MONGODB_URI is not a usable MongoDB address: {error}") from error
     try:
-        database = client[name]
-        await init_beanie(database=database, document_models=[*DOCUMENTS.values(), *OWN.values()], skip_indexes=True)
-        found = Database(database)
-        await found.ping()
-        await found.indexes.read()
+        database = await _bind(client[name])
     except OperationFailure as error:
         await client.close()
         reason = (error.details or {}).get("errmsg", error)
@@ -174,6 +174,16 @@ async def connect(uri: str, name: str) -> AsyncIterator[Database]:
             "address taskql starts an embedded MongoDB."
         ) from error
     try:
-        yield found
+        yield database
     finally:
         await client.close()
+
+
+async def _bind(database: AsyncDatabase[dict[str, Any]]) -> Database:
+    """Bind the Beanie documents to a database that answers, and read its indexes."""
+    documents = [*DOCUMENTS.values(), *OWN_DOCUMENTS.values()]
+    await init_beanie(database=database, document_models=documents, skip_indexes=True)
+    bound = Database(database)
+    await bound.ping()
+    await bound.indexes.read()
+    return bound

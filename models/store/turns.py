@@ -1,4 +1,4 @@
-"""Turns of the commands of one request: only some of them are with the database at once."""
+"""Turns of the commands of one request: only some of them run in the database at once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,22 +11,22 @@ COMMANDS = 4
 
 
 class Turns:
-    """A place for each of so many commands at once; the others wait."""
+    """Lets a number of commands run at once; the others wait."""
 
-    def __init__(self, places: int = COMMANDS) -> None:
-        self.number = places
-        self._places = asyncio.Semaphore(places)
+    def __init__(self, number: int = COMMANDS) -> None:
+        self.number = number
+        self._turns = asyncio.Semaphore(number)
         self._failure: ConnectionFailure | None = None
 
     @asynccontextmanager
-    async def turn(self, seconds: float) -> AsyncIterator[None]:
-        """A command's turn, which takes so many seconds at most, also with a server that does not answer at all.
+    async def wait_for_turn(self, seconds: float) -> AsyncIterator[None]:
+        """Wait for the turn of a command, which ends after so many seconds, also with a server that never answers.
 
-        It waits a second longer than that, and then raises what ended the others: a lost connection, or the time.
+        After a second more than that the wait raises the lost connection of another command, or ExecutionTimeout.
         """
         try:
             async with asyncio.timeout(seconds + 1):
-                await self._places.acquire()
+                await self._turns.acquire()
         except TimeoutError as error:
             raise self._failure or ExecutionTimeout("the request's other commands took all the time") from error
         try:
@@ -37,4 +37,4 @@ class Turns:
             self._failure = error
             raise
         finally:
-            self._places.release()
+            self._turns.release()

@@ -11,11 +11,11 @@ Outcome = TypeVar("Outcome")
 
 
 def mend_waits() -> None:
-    """Make them wait as from Python 3.12 on.
+    """Make pymongo wait as Python 3.12 does.
 
-    Before it, `asyncio.wait_for` waits for a task of its own. When one is cancelled just as it times out, that task
-    takes the condition's lock back for nobody, and whatever waits next waits for ever. When one is cancelled just as it
-    ends, the cancellation is lost.
+    Before, `asyncio.wait_for` runs a task of its own. A wait that is cancelled just as it times out leaves the
+    condition's lock with that task, and the next wait never ends. A wait that is cancelled just as it ends loses the
+    cancellation.
     """
     if sys.version_info < (3, 12):
         pymongo.lock.wait_for = _wait_for  # type: ignore[assignment, attr-defined]

@@ -1,6 +1,6 @@
-"""Writing, with tenants apart: nothing changes but what the viewer's own company has, and all of it or nothing.
+"""Writing for one viewer: only documents of the viewer's company change, all of a mutation's or none.
 
-What must not be half done is done within one transaction. Nothing else writes while the server runs.
+Writes that belong together are one transaction. Nothing else writes while the server runs.
 """
 
 import asyncio
@@ -25,28 +25,28 @@ from models.codecs import TOLERANT
 from models.documents.block import SERIES, Block
 from models.documents.transition import TRANSITIONS, Transition
 from models.store.indexes import Indexes, Sort, is_bad_hint
-from models.store.reader import MAX_BATCH, Hint, build_tally_pipeline
+from models.store.reader import MAX_BATCH, HintArgument, build_tally_pipeline
 from models.types import Document, Query, Viewer
 
 log = logging.getLogger("taskql.writing")
 
-IDEMPOTENCY_KEYS = "taskql_key"  # a name that ClearML does not use
+IDEMPOTENCY_KEYS = "taskql_key"  # a collection that ClearML does not have
 IDEMPOTENCY_KEY_LIFETIME = timedelta(hours=24)
-HELD_NAME = "taskql_name"  # in tasks, projects and queues: the name that nothing else may have while it is there
-INDEX_BUILD_SECONDS = 600  # seconds; to build an index reads all tasks that another program has stored
+HELD_NAME = "taskql_name"  # of tasks, projects and queues: a unique name
+INDEX_BUILD_SECONDS = 600  # building an index reads all tasks that another program has stored
 Result = TypeVar("Result")
 Update = Mapping[str, Any]
 
 
 class StandaloneError(Exception):
-    """The MongoDB is no replica set; the message says how to make it one."""
+    """The MongoDB is not a replica set; the message says how to make it one."""
 
 
 @dataclass(slots=True)
 class WriterState:
-    """What all writers of a process share."""
+    """The state that all writers of a process share."""
 
-    line: asyncio.Lock = field(default_factory=asyncio.Lock)
+    retry_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     is_prepared: bool = False
 
 
@@ -57,25 +57,25 @@ class Writer:
     viewer: Viewer
     database: AsyncDatabase[Document]
     max_time_ms: int
-    common: WriterState
+    state: WriterState
     indexes: Indexes
 
     async def transact(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
-        """All that `work` does, or nothing. It may be called several times, when others write at the same time."""
+        """Run work in a transaction: it runs again, from its beginning, after a conflict with another writer."""
         await self._prepare()
-        return await self._unhinted_if_refused(lambda hints: self._transact(work, hints))
+        return await self._retry_without_hints(lambda hints: self._transact(work, hints))
 
     async def run_without_transaction(self, work: Callable[["Transaction"], Awaitable[Result]]) -> Result:
-        """What only looks needs no transaction, and no replica set."""
+        """Run work that only reads; it needs no replica set."""
 
         async def attempt(hints: "Hints") -> Result:
             with pymongo.timeout(self._seconds):
                 return await work(Transaction(self.viewer, self.database, None, hints))
 
-        return await self._unhinted_if_refused(attempt)
+        return await self._retry_without_hints(attempt)
 
-    async def _unhinted_if_refused(self, attempt: Callable[["Hints"], Awaitable[Result]]) -> Result:
-        """Again, without hints, when MongoDB refuses one: an index is gone meanwhile. Nothing was done then."""
+    async def _retry_without_hints(self, attempt: Callable[["Hints"], Awaitable[Result]]) -> Result:
+        """Attempt again, without hints, after MongoDB refused one: its index was dropped, and nothing was written."""
         hints = Hints(self.indexes)
         try:
             return await attempt(hints)
@@ -87,14 +87,14 @@ class Writer:
 
     async def _transact(self, work: Callable[["Transaction"], Awaitable[Result]], hints: "Hints") -> Result:
         with pymongo.timeout(self._seconds):
-            async with AsyncExitStack() as line, self.database.client.start_session() as session:
+            async with AsyncExitStack() as stack, self.database.client.start_session() as session:
                 attempts = count()
 
                 async def attempt(session: AsyncClientSession) -> Result:
                     if next(attempts) == 1:
-                        # Who met another writer waits for its turn: fifty that try again at random take seconds.
-                        # What was begun is only a word until the first command.
-                        await line.enter_async_context(self.common.line)
+                        # After a conflict writers take turns: fifty that retry at random take seconds. MongoDB knows
+                        # nothing of the new transaction before its first command, so it does not expire meanwhile.
+                        await stack.enter_async_context(self.state.retry_lock)
                     return await work(Transaction(self.viewer, self.database, session, hints))
 
                 return await session.with_transaction(
@@ -102,9 +102,9 @@ class Writer:
                 )
 
     async def touch_project(self, project: Any, now: Any) -> None:
-        """Its last update becomes now. This alone happens outside the transaction: many tasks share a project.
+        """Set the last update of a project, outside the transaction: many tasks share a project.
 
-        What belongs to it is done by then, so a failure here is none of the mutation's.
+        The mutation has succeeded by then, so a failure is only logged.
         """
         if not isinstance(project, str) or not project:
             return
@@ -117,8 +117,8 @@ class Writer:
             log.warning("the last update of the project %s was not set: %s", project, error)
 
     async def _prepare(self) -> None:
-        """The indexes of our own collections, once; raises StandaloneError where there are no transactions."""
-        if self.common.is_prepared:
+        """Build the indexes of our own collections, once. Raises StandaloneError where there are no transactions."""
+        if self.state.is_prepared:
             return
         with pymongo.timeout(self._seconds):
             hello = await self.database.client.admin.command("hello")
@@ -140,23 +140,23 @@ class Writer:
                     partialFilterExpression={HELD_NAME: {"$exists": True}},
                 )
         await self.indexes.read()
-        self.common.is_prepared = True
+        self.state.is_prepared = True
 
     @property
     def _seconds(self) -> float:
-        """A second more than the server has for a command: for one that does not answer at all."""
+        """The time of a transaction: a second more than the server has, for one that never answers."""
         return self.max_time_ms / 1000 + 1
 
 
 @dataclass(slots=True)
 class Hints:
-    """The hints that the commands of a transaction get, and the last one: collection and index."""
+    """Finds the hints for the commands of a transaction, and remembers the collection and index of the last one."""
 
     indexes: Indexes
     last: tuple[str, str] | None = None
 
-    def hint(self, collection: str, query: Query, sort: Sort | None = None) -> Hint:
-        name = self.indexes.hint(collection, query, sort)
+    def find(self, collection: str, query: Query, sort: Sort | None = None) -> HintArgument:
+        name = self.indexes.find_hint(collection, query, sort)
         if name is None:
             return {}
         self.last = collection, name
@@ -165,7 +165,7 @@ class Hints:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """Reads what the viewer may see, writes what is their company's."""
+    """Reads the documents that the viewer may read, writes those of the viewer's company."""
 
     viewer: Viewer
     database: AsyncDatabase[Document]
@@ -175,74 +175,78 @@ class Transaction:
     async def read_visible(
         self, collection: str, query: Query, projection: Mapping[str, Any] | None = None
     ) -> list[Document]:
-        return await self._found(collection, self.viewer.narrow_to_readable(collection, query), projection)
+        return await self._find(collection, self.viewer.narrow_to_readable(collection, query), projection)
 
-    async def tally(self, collection: str, query: Query, by: Mapping[str, Any]) -> list[Document]:
-        """How many visible documents have which values of these expressions."""
-        visible = self.viewer.narrow_to_readable(collection, query)
-        hint = self.hints.hint(collection, visible)
-        cursor = await self._collection(collection).aggregate(
-            build_tally_pipeline(visible, by), session=self.session, **hint
+    async def tally(self, collection: str, query: Query, keys: Mapping[str, Any]) -> list[Document]:
+        """Count the matches by the values of some expressions: a document with the values and `count` for each."""
+        readable = self.viewer.narrow_to_readable(collection, query)
+        hint = self.hints.find(collection, readable)
+        cursor = await self._get_collection(collection).aggregate(
+            build_tally_pipeline(readable, keys), session=self.session, **hint
         )
         return await cursor.to_list()
 
     async def read_own(
         self, collection: str, query: Query, projection: Mapping[str, int] | None = None
     ) -> list[Document]:
-        return await self._found(collection, self.viewer.narrow_to_writable(query), projection)
+        return await self._find(collection, self.viewer.narrow_to_writable(query), projection)
 
-    async def read_last(self, collection: str, query: Query, by: str) -> Document | None:
-        own = self.viewer.narrow_to_writable(query)
-        hint = self.hints.hint(collection, own, {by: -1})
-        return await self._collection(collection).find_one(own, sort=[(by, -1)], session=self.session, **hint)
+    async def read_last(self, collection: str, query: Query, field: str) -> Document | None:
+        """Read the match with the greatest value of a field."""
+        own_query = self.viewer.narrow_to_writable(query)
+        hint = self.hints.find(collection, own_query, {field: -1})
+        return await self._get_collection(collection).find_one(
+            own_query, sort=[(field, -1)], session=self.session, **hint
+        )
 
     async def insert(self, collection: str, document: Document) -> None:
         """Raises DuplicateKeyError, which ends the transaction."""
-        await self._collection(collection).insert_one(self.viewer.claim(document), session=self.session)
+        await self._get_collection(collection).insert_one(self.viewer.claim(document), session=self.session)
 
     async def update(self, collection: str, query: Query, update: Update | Sequence[Update]) -> Document | None:
-        """The one document of ours that matches as it is afterwards; None when there is none."""
-        own = self.viewer.narrow_to_writable(query)
-        hint = self.hints.hint(collection, own)
-        return await self._collection(collection).find_one_and_update(
-            own, update, return_document=ReturnDocument.AFTER, session=self.session, **hint
+        """Update one match and read it afterwards; None without a match."""
+        own_query = self.viewer.narrow_to_writable(query)
+        hint = self.hints.find(collection, own_query)
+        return await self._get_collection(collection).find_one_and_update(
+            own_query, update, return_document=ReturnDocument.AFTER, session=self.session, **hint
         )
 
     async def update_all(self, collection: str, query: Query, update: Update) -> int:
-        """How many matched."""
-        own = self.viewer.narrow_to_writable(query)
-        hint = self.hints.hint(collection, own)
-        found = await self._collection(collection).update_many(own, update, session=self.session, **hint)
-        return found.matched_count
+        """Update all matches; returns their number."""
+        own_query = self.viewer.narrow_to_writable(query)
+        hint = self.hints.find(collection, own_query)
+        result = await self._get_collection(collection).update_many(own_query, update, session=self.session, **hint)
+        return result.matched_count
 
     async def insert_all(self, collection: str, documents: Sequence[Document]) -> None:
-        """One command for all; raises BulkWriteError, which ends the transaction."""
+        """Insert by one command. Raises BulkWriteError, which ends the transaction."""
         if documents:
-            own = [self.viewer.claim(document) for document in documents]
-            await self._collection(collection).insert_many(own, session=self.session)
+            claimed = [self.viewer.claim(document) for document in documents]
+            await self._get_collection(collection).insert_many(claimed, session=self.session)
 
     async def update_each(self, collection: str, updates: Sequence[tuple[Any, Update]]) -> None:
-        """An update for each of some ids, by one command."""
-        own = [self._own_update(collection, id_, update) for id_, update in updates]
-        if own:
-            await self._collection(collection).bulk_write(own, session=self.session)
+        """Update documents by their ids, by one command."""
+        if updates:
+            commands = [self._build_update(collection, id_, update) for id_, update in updates]
+            await self._get_collection(collection).bulk_write(commands, session=self.session)
 
-    def _own_update(self, collection: str, id_: Any, update: Update) -> UpdateOne:
-        own = self.viewer.narrow_to_writable({"_id": id_})
-        return UpdateOne(own, update, **self.hints.hint(collection, own))
+    def _build_update(self, collection: str, id_: Any, update: Update) -> UpdateOne:
+        own_query = self.viewer.narrow_to_writable({"_id": id_})
+        return UpdateOne(own_query, update, **self.hints.find(collection, own_query))
 
     async def delete(self, collection: str, query: Query) -> int:
-        own = self.viewer.narrow_to_writable(query)
-        hint = self.hints.hint(collection, own)
-        found = await self._collection(collection).delete_many(own, session=self.session, **hint)
-        return found.deleted_count
+        """Delete all matches; returns their number."""
+        own_query = self.viewer.narrow_to_writable(query)
+        hint = self.hints.find(collection, own_query)
+        result = await self._get_collection(collection).delete_many(own_query, session=self.session, **hint)
+        return result.deleted_count
 
-    async def _found(self, collection: str, query: Query, projection: Mapping[str, Any] | None) -> list[Document]:
-        hint = self.hints.hint(collection, query)
-        cursor = self._collection(collection).find(
+    async def _find(self, collection: str, query: Query, projection: Mapping[str, Any] | None) -> list[Document]:
+        hint = self.hints.find(collection, query)
+        cursor = self._get_collection(collection).find(
             query, projection, session=self.session, batch_size=MAX_BATCH, **hint
         )
         return await cursor.to_list()
 
-    def _collection(self, name: str) -> AsyncCollection[Document]:
+    def _get_collection(self, name: str) -> AsyncCollection[Document]:
         return self.database[name].with_options(codec_options=TOLERANT)

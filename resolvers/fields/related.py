@@ -76,7 +76,7 @@ async def _read_first_of_each(
     async def load(ids: list[str]) -> list[list[Document]]:
         by_id: dict[Any, list[Document]] = {id_: [] for id_ in ids}
         for document in await context.reader.read_first_of_each(
-            *reference, ids, part=segment, limit=limit, projection=projection
+            *reference, ids, segment=segment, limit=limit, projection=projection
         ):
             by_id[document[reference.path]].append(document)
         return [by_id[id_] for id_ in ids]

@@ -143,7 +143,7 @@ def test_a_taken_port_is_one_paragraph(tmp_path: Path) -> None:
         ({"port": 70000}, "TASKQL_PORT: Input should be less than or equal to 65535"),
         ({"mongodb_database": "a/b"}, "TASKQL_MONGODB_DATABASE"),
         ({"mongodb_uri": "mongodb://127.0.0.1:1/" + QUICK}, "MongoDB does not answer"),
-        ({"mongodb_uri": "http://127.0.0.1"}, "TASKQL_MONGODB_URI is no usable MongoDB address"),
+        ({"mongodb_uri": "http://127.0.0.1"}, "TASKQL_MONGODB_URI is not a usable MongoDB address"),
         ({"data_dir": "/dev/null/x"}, "/dev/null/x"),
     ],
 )

@@ -193,7 +193,7 @@ def test_a_certificate_that_cannot_be_read_is_one_line(file: str) -> None:
     address = f"mongodb://me:s3cret@127.0.0.1:1/?serverSelectionTimeoutMS=100&tls=true&tlsCAFile={file}"
     refused = run("serve", port=0, mongodb_uri=address)
     assert refused.returncode == 1
-    assert refused.stderr.startswith("taskql: TASKQL_MONGODB_URI is no usable MongoDB address: ")
+    assert refused.stderr.startswith("taskql: TASKQL_MONGODB_URI is not a usable MongoDB address: ")
     assert len(refused.stderr.splitlines()) == 1
     assert "s3cret" not in refused.stderr
 

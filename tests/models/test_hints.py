@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from models.store.indexes import Index, hint, is_served
+from models.store.indexes import Index, find_hint, is_served
 from models.types import Viewer
 from tests.support.client import Client
 from tests.support.commands import Commands
@@ -53,19 +53,19 @@ CHOICES: dict[str, tuple[dict[str, Any], dict[str, int], str | None]] = {
 def test_an_index_is_named_where_it_is_clearly_right(
     query: dict[str, Any], sort: dict[str, int], expected: str | None
 ) -> None:
-    assert hint(ALL, {"$and": [OURS, query]}, sort) == expected
+    assert find_hint(ALL, {"$and": [OURS, query]}, sort) == expected
 
 
 def test_an_index_that_is_not_there_is_not_named() -> None:
-    assert hint([], OURS, LATEST) is None
-    assert hint([ID], OURS, LATEST) is None
-    assert hint([ID, NAME], OURS, {}) == "name"
+    assert find_hint([], OURS, LATEST) is None
+    assert find_hint([ID], OURS, LATEST) is None
+    assert find_hint([ID, NAME], OURS, {}) == "name"
 
 
 def test_a_partial_index_is_named_for_what_it_holds() -> None:
     partial = Index("last", (("company", 1), ("task", 1), ("is_last", 1)), {"is_last": True})
-    assert hint([partial], {**OURS, "task": "a", "is_last": True}, {}) == "last"
-    assert hint([partial], {**OURS, "task": "a"}, {}) is None
+    assert find_hint([partial], {**OURS, "task": "a", "is_last": True}, {}) == "last"
+    assert find_hint([partial], {**OURS, "task": "a"}, {}) is None
 
 
 def test_an_order_is_served_by_an_index_that_has_it_behind_given_values() -> None:
@@ -220,7 +220,7 @@ async def test_a_request_has_at_most_so_many_commands_at_once(app: Any, database
 
     async def one() -> None:
         nonlocal at_once
-        async with reader.turns.turn(60):
+        async with reader.turns.wait_for_turn(60):
             at_once += 1
             seen.append(at_once)
             await database.task.find_one({})

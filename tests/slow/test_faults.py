@@ -20,7 +20,7 @@ from models.dates import now
 from models.documents.block import SERIES
 from models.documents.transition import TRANSITIONS
 from models.metrics.blocks import BLOCK_SIZE, append_points, pack_points
-from models.store.database import OPTIONS, Database
+from models.store.database import CLIENT_OPTIONS, Database
 from models.store.writer import IDEMPOTENCY_KEYS
 from tests.support.client import Client
 from tests.support.factories import COMPANY, DAY, Document, model, project, queue, task
@@ -105,7 +105,7 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def faulty(mongod: str, beside: Callable[..., Client]) -> AsyncIterator[Faulty]:
     writes = Writes()
-    mongo: AsyncMongoClient[Document] = AsyncMongoClient(mongod, event_listeners=[writes], **OPTIONS)
+    mongo: AsyncMongoClient[Document] = AsyncMongoClient(mongod, event_listeners=[writes], **CLIENT_OPTIONS)
     async with mongo:
         database = Database(mongo[NAME])
         clients = [beside(database, max_time_ms=milliseconds) for milliseconds in (60_000, 500)]
@@ -332,7 +332,7 @@ async def test_without_its_database_a_mutation_says_so_and_with_it_works_again(
 ) -> None:  # fmt: skip
     asked = 'mutation { taskStarted(input: {task: "it"}) { updated } }'
     with run_embedded_mongodb(tmp_path) as uri:
-        mongo: AsyncMongoClient[Document] = AsyncMongoClient(uri, **OPTIONS)
+        mongo: AsyncMongoClient[Document] = AsyncMongoClient(uri, **CLIENT_OPTIONS)
         client = beside(Database(mongo[NAME]), max_time_ms=1000)
         await stage(client.database, "created")
         assert await client.data(asked) == {"taskStarted": {"updated": 1}}

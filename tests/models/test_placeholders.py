@@ -5,7 +5,7 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from api.settings import CLEARML_COMPANY as COMPANY
-from models.imports.placeholders import build_placeholder_id, replace_placeholders
+from models.store.placeholders import build_placeholder_id, replace_placeholders
 
 Database = AsyncDatabase[dict[str, Any]]
 OLD = build_placeholder_id("project", COMPANY, "a/b")
