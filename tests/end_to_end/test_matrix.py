@@ -52,7 +52,7 @@ TABLE = """
   delete     gone        yes     no      no      no      no      no      no      no      no      no
   delete!    gone        yes     yes     yes     yes     yes     yes     yes     yes     yes     yes
 """
-SAID = {
+ARGUMENTS = {
     "ping": "",
     "edit": ', name: "NAME"',
     "update": ', name: "NAME"',
@@ -71,7 +71,7 @@ class Case(NamedTuple):
         return f"{self.endpoint}{'!' if self.force else ''}-{self.status}"
 
 
-class Told(NamedTuple):
+class Outcome(NamedTuple):
     """What is expected of a case, or came of it: a code, or OK and the status afterwards; and what the payload says."""
 
     code: str
@@ -79,25 +79,25 @@ class Told(NamedTuple):
     payload: Document
 
 
-def expected(rules: str) -> dict[Case, tuple[str, str]]:
+def read_table(rules: str) -> dict[Case, tuple[str, str]]:
     """Case → OK and the status afterwards, or the code of the refusal and the status as it was."""
-    found: dict[Case, tuple[str, str]] = {}
+    outcomes: dict[Case, tuple[str, str]] = {}
     for line in TABLE.splitlines()[2:]:
         name, target, *cells = line.split()
         for status, cell in zip(STATUSES, cells, strict=True):
             case = Case(name.removesuffix("!"), name.endswith("!"), status)
             refused = REFUSED.get(case.endpoint, "INVALID_TASK_STATUS")
             is_clearml = rules == CLEARML
-            found[case] = {
+            outcomes[case] = {
                 "yes": ("OK", status if target == "same" else target),
                 "no": (refused, status),
                 "clearml": ("OK", target) if is_clearml else (refused, status),
                 "held": ("TASK_ALREADY_QUEUED" if is_clearml else refused, status),
             }[cell]
-    return found
+    return outcomes
 
 
-def a_task(case: Case) -> Document:
+def build_task(case: Case) -> Document:
     """As the recorded tasks were: with a script and a project, and nothing that a run leaves behind."""
     bare = dict.fromkeys(
         ("started", "completed", "published", "active_duration", "last_worker", "last_worker_report"), ABSENT
@@ -114,52 +114,62 @@ def a_task(case: Case) -> Document:
         "metric_stats": {},
     }
     execution = {"artifacts": {}} | ({"queue": "q"} if case.status == "queued" else {})
-    came = {"enqueue_status": "created"} if case.status == "queued" else {}
-    own = {"_id": case.id, "status": case.status, "last_changed_by": "taskql", "project": "p", "execution": execution}
-    return task(**own, **bare, **empty, **came)
+    enqueued = {"enqueue_status": "created"} if case.status == "queued" else {}
+    fields = {
+        "_id": case.id,
+        "status": case.status,
+        "last_changed_by": "taskql",
+        "project": "p",
+        "execution": execution,
+    }
+    return task(**fields, **bare, **empty, **enqueued)
 
 
-async def stored(client: Client, cases: Iterable[Case]) -> dict[str, Document]:
-    tasks = [a_task(case) for case in cases]
-    entries = [{"task": found["_id"], "added": found["created"]} for found in tasks if found["status"] == "queued"]
+async def insert_tasks(client: Client, cases: Iterable[Case]) -> dict[str, Document]:
+    tasks = [build_task(case) for case in cases]
+    entries = [
+        {"task": document["_id"], "added": document["created"]} for document in tasks if document["status"] == "queued"
+    ]
     await client.database["queue"].insert_one(queue(_id="q", entries=entries))
     await client.database["task"].insert_many(tasks)
-    return {found["_id"]: found for found in tasks}
+    return {document["_id"]: document for document in tasks}
 
 
-async def call(client: Client, case: Case) -> Told:
+async def perform_call(client: Client, case: Case) -> Outcome:
     name = f"task{''.join(map(str.capitalize, case.endpoint.split('_')))}"
-    said = SAID.get(case.endpoint, ', statusReason: "why", statusMessage: "because"').replace(
+    arguments = ARGUMENTS.get(case.endpoint, ', statusReason: "why", statusMessage: "because"').replace(
         "NAME", f"{case.id} again"
     )
     force = ", force: true" if case.force else ""
-    shown = {"delete": "id", "ping": "replayed"}.get(case.endpoint, "updated fields")
-    answer = await client.answer(f'mutation {{ {name}(input: {{task: "{case.id}"{said}{force}}}) {{ {shown} }} }}')
+    selected = {"delete": "id", "ping": "replayed"}.get(case.endpoint, "updated fields")
+    answer = await client.answer(
+        f'mutation {{ {name}(input: {{task: "{case.id}"{arguments}{force}}}) {{ {selected} }} }}'
+    )
     after = await client.database["task"].find_one({"_id": case.id}, {"status": 1})
     code = answer["errors"][0]["extensions"]["code"] if "errors" in answer else "OK"
-    return Told(code, after["status"] if after else "gone", (answer.get("data") or {}).get(name) or {})
+    return Outcome(code, after["status"] if after else "gone", (answer.get("data") or {}).get(name) or {})
 
 
 async def test_each_mutation_does_with_each_status_what_the_table_says(ruled: Client, rules: str) -> None:
-    cases = expected(rules)
-    await stored(ruled, cases)
-    found = {case: await call(ruled, case) for case in cases}
-    assert {case: (told.code, told.status) for case, told in found.items()} == cases
+    cases = read_table(rules)
+    await insert_tasks(ruled, cases)
+    outcomes = {case: await perform_call(ruled, case) for case in cases}
+    assert {case: (outcome.code, outcome.status) for case, outcome in outcomes.items()} == cases
 
 
 async def test_available_transitions_tell_what_the_table_says(ruled: Client, rules: str) -> None:
-    cases = expected(rules)
-    await stored(ruled, cases)
+    cases = read_table(rules)
+    await insert_tasks(ruled, cases)
     data = await ruled.data(
         "{ tasks(first: 500) { nodes { id availableTransitions { mutation target allowed requiresForce reasons } } } }"
     )
-    shown = {
+    rows = {
         (node["id"], row["mutation"]): row for node in data["tasks"]["nodes"] for row in node["availableTransitions"]
     }
     for case, (code, _) in cases.items():
         if case.force:
             continue
-        row = shown[case.id, f"task{case.endpoint.capitalize()}"]
+        row = rows[case.id, f"task{case.endpoint.capitalize()}"]
         by_force = cases.get(case._replace(force=True), ("no force", None))[0] == "OK"
         assert row["allowed"] is (code == "OK"), case
         assert row["requiresForce"] is (not row["allowed"] and by_force), case
@@ -183,34 +193,41 @@ HAS_FORCE = ("edit", "started", "stop", "stopped", "failed", "close", "completed
 ENDPOINTS = (*HAS_FORCE, "enqueue", "dequeue", "ping", "update", "set_requirements")
 
 
-def recorded() -> dict[Case, Mapping[str, Any]]:
-    found = {}
+def read_recorded() -> dict[Case, Mapping[str, Any]]:
+    calls = {}
     for key, call in RECORDED.items():
         endpoint, status, force = key.split("|")
         case = Case(endpoint, force == "True", status)
         if endpoint in ENDPOINTS and (endpoint in HAS_FORCE or not case.force):
-            found[case] = call
-    return found
+            calls[case] = call
+    return calls
 
 
-def differences(call: Mapping[str, Any], told: Told, before: Document, after: Document | None) -> set[str]:
-    found = set()
-    theirs = (CODES[call["sub"]], call["after"] or "gone")
-    if theirs != (told.code, told.status):
-        return {f"{' '.join(theirs)} → {told.code} {told.status}"}
-    if told.code == "OK" and after:
+def find_differences(
+    recorded_call: Mapping[str, Any], outcome: Outcome, before: Document, after: Document | None
+) -> set[str]:
+    differing = set()
+    theirs = (CODES[recorded_call["sub"]], recorded_call["after"] or "gone")
+    if theirs != (outcome.code, outcome.status):
+        return {f"{' '.join(theirs)} → {outcome.code} {outcome.status}"}
+    if outcome.code == "OK" and after:
         ours = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-        found |= {f"changed {sign}{name}" for sign, name in signed(set(call["changed"]), ours - {"project"})}
-        names = {SHOWN.get(name, camel(name)) for name in call["fields"] or ()}
-        found |= {f"fields {sign}{name}" for sign, name in signed(names, set(told.payload.get("fields") or ()))}
-    return found
+        differing |= {
+            f"changed {sign}{name}"
+            for sign, name in mark_differences(set(recorded_call["changed"]), ours - {"project"})
+        }
+        names = {SHOWN.get(name, convert_to_camel(name)) for name in recorded_call["fields"] or ()}
+        differing |= {
+            f"fields {sign}{name}" for sign, name in mark_differences(names, set(outcome.payload.get("fields") or ()))
+        }
+    return differing
 
 
-def signed(theirs: set[str], ours: set[str]) -> Iterable[tuple[str, str]]:
+def mark_differences(theirs: set[str], ours: set[str]) -> Iterable[tuple[str, str]]:
     return [*(("-", name) for name in theirs - ours), *(("+", name) for name in ours - theirs)]
 
 
-def camel(name: str) -> str:
+def convert_to_camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
 
@@ -248,20 +265,20 @@ DIFFERENCES = (
 @pytest.mark.parametrize("rules", [CLEARML])
 async def test_clearml_rules_do_what_a_clearml_server_was_seen_to_do(ruled: Client, rules: str) -> None:
     """Each difference has a row in DIFFERENCES, and each row a difference."""
-    cases = recorded()
-    before = await stored(ruled, cases)
+    cases = read_recorded()
+    before = await insert_tasks(ruled, cases)
     used, unnamed = set(), []
     for case, seen in cases.items():
-        told = await call(ruled, case)
+        outcome = await perform_call(ruled, case)
         after = await ruled.database["task"].find_one({"_id": case.id})
-        for what in differences(seen, told, before[case.id], after):
-            rows = {row for row in DIFFERENCES if case.endpoint in row[0] and re.fullmatch(row[1], what)}
+        for difference in find_differences(seen, outcome, before[case.id], after):
+            rows = {row for row in DIFFERENCES if case.endpoint in row[0] and re.fullmatch(row[1], difference)}
             used |= rows
-            unnamed += [] if rows else [(case.id, what)]
+            unnamed += [] if rows else [(case.id, difference)]
     assert not unnamed, f"under {rules}"
     assert used == set(DIFFERENCES)
 
 
 def test_every_recorded_call_of_a_move_is_compared() -> None:
-    assert len(recorded()) == 2 * 10 * len(HAS_FORCE) + 10 * (len(ENDPOINTS) - len(HAS_FORCE))
+    assert len(read_recorded()) == 2 * 10 * len(HAS_FORCE) + 10 * (len(ENDPOINTS) - len(HAS_FORCE))
     assert MOVES.keys() < set(ENDPOINTS)

@@ -35,15 +35,15 @@ ODD_KEYS = ("a.b", "$x", "pa__ram1", "_x", "100%", "a%2Eb", "é ü")
 VALIDATE = "query ($input: TaskValidateInput!) { taskValidate(input: $input) }"
 
 
-async def stored(client: Client, id_: str) -> Document:
-    found = await client.database["task"].find_one({"_id": id_})
-    assert found
-    return found
+async def read_stored(client: Client, id_: str) -> Document:
+    document = await client.database["task"].find_one({"_id": id_})
+    assert document
+    return document
 
 
 async def insert(client: Client, **documents: Document | list[Document]) -> None:
-    for collection, given in documents.items():
-        await client.database[collection].insert_many(given if isinstance(given, list) else [given])
+    for collection, inserted in documents.items():
+        await client.database[collection].insert_many(inserted if isinstance(inserted, list) else [inserted])
 
 
 # -- create ----------------------------------------------------------------------------------------
@@ -110,18 +110,18 @@ async def test_a_created_task_is_what_was_asked_for_and_what_the_next_query_show
     payload = await change(client, "taskCreate", f"id replayed task {{ {TASK} }}", **FULL)
     made = payload["task"]
     assert payload == {"id": made["id"], "replayed": False, "task": await read_task(client, payload["id"])}
-    given = FULL["execution"]
-    assert made["execution"]["modelDesc"] == given["modelDesc"]  # type: ignore[index]
+    execution = FULL["execution"]
+    assert made["execution"]["modelDesc"] == execution["modelDesc"]  # type: ignore[index]
     assert {label["key"]: label["value"] for label in made["execution"]["modelLabels"]} == {
-        key: at for at, key in enumerate(ODD_KEYS)
+        key: number for number, key in enumerate(ODD_KEYS)
     }
-    assert {(one["section"], one["name"]): one["value"] for one in made["execution"]["parameters"]} == {
+    assert {(item["section"], item["name"]): item["value"] for item in made["execution"]["parameters"]} == {
         **{("Args", key): "1" for key in ODD_KEYS},
         ("Gen.eral", "seed"): "7",
         ("General", "nothing"): None,
     }
-    shown = made["execution"]["artifacts"]
-    assert [(one["key"], one["mode"], one["contentSize"], one["displayData"]) for one in shown] == [
+    artifacts_shown = made["execution"]["artifacts"]
+    assert [(item["key"], item["mode"], item["contentSize"], item["displayData"]) for item in artifacts_shown] == [
         ("in.put", "INPUT", 2**40, [["rows", "3"]]),
         ("in.put", "OUTPUT", None, None),
     ]
@@ -162,7 +162,7 @@ async def test_a_created_task_is_what_was_asked_for_and_what_the_next_query_show
 
 async def test_what_is_written_has_the_layout_of_a_2_3_server_alone(client: Client) -> None:
     await with_others(client)
-    made = await stored(client, (await change(client, "taskCreate", "id", **FULL))["id"])
+    made = await read_stored(client, (await change(client, "taskCreate", "id", **FULL))["id"])
     assert made["hyperparams"]["Args"].keys() == {"a%2Eb", "%24x", "pa%_%_ram1", "%_x", "100%%", "a%%2Eb", "é ü"}
     assert made["hyperparams"]["Gen%2Eeral"]["seed"]["section"] == "Gen.eral"
     assert made["execution"]["model_labels"].keys() == made["hyperparams"]["Args"].keys()
@@ -175,7 +175,7 @@ async def test_what_is_written_has_the_layout_of_a_2_3_server_alone(client: Clie
 
 
 async def test_the_least_task_has_the_defaults_of_the_schema(client: Client) -> None:
-    made = await stored(client, (await change(client, "taskCreate", "id", name="abc", type="TRAINING"))["id"])
+    made = await read_stored(client, (await change(client, "taskCreate", "id", name="abc", type="TRAINING"))["id"])
     expected = {
         "status": "created",
         "tags": [],
@@ -194,18 +194,20 @@ async def test_the_least_task_has_the_defaults_of_the_schema(client: Client) -> 
 
 async def test_null_is_as_good_as_nothing_in_a_new_task(client: Client) -> None:
     nulls = dict.fromkeys(("comment", "tags", "systemTags", "parent", "project", "outputDest", "execution", "script"))
-    shown = (await change(client, "taskCreate", f"task {{ {TASK} }}", name="nulls", type="TRAINING", **nulls))["task"]
+    task_with_nulls = (
+        await change(client, "taskCreate", f"task {{ {TASK} }}", name="nulls", type="TRAINING", **nulls)
+    )["task"]
     bare = (await change(client, "taskCreate", f"task {{ {TASK} }}", name="bare", type="TRAINING"))["task"]
-    differing = {name for name in shown if shown[name] != bare[name]}
+    differing = {name for name in task_with_nulls if task_with_nulls[name] != bare[name]}
     assert differing <= {"id", "name", "created", "lastUpdate", "lastChange"}
 
 
 async def test_a_created_task_sets_the_last_update_of_its_project(client: Client) -> None:
     await insert(client, project=project(_id="mine"))
     await change(client, "taskCreate", "id", name="abc", type="TRAINING", project="mine")
-    found = await client.database["project"].find_one({"_id": "mine"})
-    assert found
-    assert found["last_update"] > DAY
+    stored_project = await client.database["project"].find_one({"_id": "mine"})
+    assert stored_project
+    assert stored_project["last_update"] > DAY
 
 
 # -- validate --------------------------------------------------------------------------------------
@@ -222,122 +224,136 @@ def test_validation_needs_no_replica_set(tmp_path: Path) -> None:
     with standalone(tmp_path) as uri, serve(mongodb_uri=uri) as server:
         values = '{ name: "%s", type: TRAINING }'
         assert server.data("{ taskValidate(input: %s) }" % (values % "abc")) == {"taskValidate": True}
-        asked = {"query": "{ taskValidate(input: %s) }" % (values % "ab")}
-        answer = HTTP.post(server.address, json=asked).json()
+        request = {"query": "{ taskValidate(input: %s) }" % (values % "ab")}
+        answer = HTTP.post(server.address, json=request).json()
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["DATA_VALIDATION_ERROR"]
 
 
 # -- bad input -------------------------------------------------------------------------------------
 
 
-def given(**more: Any) -> dict[str, Any]:
-    return {"name": "abc", "type": "TRAINING"} | more
+def build_input(**values: Any) -> dict[str, Any]:
+    return {"name": "abc", "type": "TRAINING"} | values
 
 
-def executing(**more: Any) -> dict[str, Any]:
-    return given(execution=more)
+def build_execution_input(**values: Any) -> dict[str, Any]:
+    return build_input(execution=values)
 
 
 # what a new task, a valid one and an edited one can't have → the code, and the field that it names
 BAD: dict[str, tuple[dict[str, Any], str, str | None]] = {
-    "a short name": (given(name="ab"), "DATA_VALIDATION_ERROR", "name"),
-    "a name of blanks": (given(name="   a   "), "DATA_VALIDATION_ERROR", "name"),
-    "no name": (given(name=""), "DATA_VALIDATION_ERROR", "name"),
-    "an unknown parent": (given(parent="nobody"), "INVALID_TASK_ID", "parent"),
-    "an empty parent": (given(parent=""), "INVALID_TASK_ID", "parent"),
-    "another company's parent": (given(parent="foreign"), "INVALID_TASK_ID", "parent"),
-    "a deleted parent": (given(parent="__DELETED__x"), "INVALID_TASK_ID", "parent"),
-    "an unknown project": (given(project="nothing"), "INVALID_PROJECT_ID", "project"),
-    "another company's project": (given(project="foreign"), "INVALID_PROJECT_ID", "project"),
-    "a public project": (given(project="public"), "NO_WRITE_PERMISSION", "project"),
-    "an unknown model": (executing(model="nothing"), "INVALID_MODEL_ID", "execution.model"),
-    "another company's model": (executing(model="foreign"), "INVALID_MODEL_ID", "execution.model"),
-    "an unknown queue": (executing(queue="nothing"), "INVALID_QUEUE_ID", "execution.queue"),
-    "another company's queue": (executing(queue="foreign"), "INVALID_QUEUE_ID", "execution.queue"),
-    "an unknown destination": (given(outputDest="ftp://x/y"), "TASK_VALIDATION_ERROR", "outputDest"),
-    "an empty destination": (given(outputDest=" "), "TASK_VALIDATION_ERROR", "outputDest"),
+    "a short name": (build_input(name="ab"), "DATA_VALIDATION_ERROR", "name"),
+    "a name of blanks": (build_input(name="   a   "), "DATA_VALIDATION_ERROR", "name"),
+    "no name": (build_input(name=""), "DATA_VALIDATION_ERROR", "name"),
+    "an unknown parent": (build_input(parent="nobody"), "INVALID_TASK_ID", "parent"),
+    "an empty parent": (build_input(parent=""), "INVALID_TASK_ID", "parent"),
+    "another company's parent": (build_input(parent="foreign"), "INVALID_TASK_ID", "parent"),
+    "a deleted parent": (build_input(parent="__DELETED__x"), "INVALID_TASK_ID", "parent"),
+    "an unknown project": (build_input(project="nothing"), "INVALID_PROJECT_ID", "project"),
+    "another company's project": (build_input(project="foreign"), "INVALID_PROJECT_ID", "project"),
+    "a public project": (build_input(project="public"), "NO_WRITE_PERMISSION", "project"),
+    "an unknown model": (build_execution_input(model="nothing"), "INVALID_MODEL_ID", "execution.model"),
+    "another company's model": (build_execution_input(model="foreign"), "INVALID_MODEL_ID", "execution.model"),
+    "an unknown queue": (build_execution_input(queue="nothing"), "INVALID_QUEUE_ID", "execution.queue"),
+    "another company's queue": (build_execution_input(queue="foreign"), "INVALID_QUEUE_ID", "execution.queue"),
+    "an unknown destination": (build_input(outputDest="ftp://x/y"), "TASK_VALIDATION_ERROR", "outputDest"),
+    "an empty destination": (build_input(outputDest=" "), "TASK_VALIDATION_ERROR", "outputDest"),
     "a parameter without a name": (
-        executing(parameters=[{"name": " "}]),
+        build_execution_input(parameters=[{"name": " "}]),
         "DATA_VALIDATION_ERROR",
         "execution.parameters",
     ),
     "a parameter in an empty section": (
-        executing(parameters=[{"section": "", "name": "x"}]),
+        build_execution_input(parameters=[{"section": "", "name": "x"}]),
         "DATA_VALIDATION_ERROR",
         "execution.parameters",
     ),
     "a parameter with a zero in its name": (
-        executing(parameters=[{"name": "a\0"}]),
+        build_execution_input(parameters=[{"name": "a\0"}]),
         "DATA_VALIDATION_ERROR",
         "execution.parameters",
     ),
     "one parameter twice": (
-        executing(parameters=[{"name": "x"}, {"section": "Args", "name": " x"}]),
+        build_execution_input(parameters=[{"name": "x"}, {"section": "Args", "name": " x"}]),
         "DATA_VALIDATION_ERROR",
         "execution.parameters",
     ),
     "a label without a name": (
-        executing(modelLabels=[{"key": "", "value": 1}]),
+        build_execution_input(modelLabels=[{"key": "", "value": 1}]),
         "DATA_VALIDATION_ERROR",
         "execution.modelLabels",
     ),
     "one label twice": (
-        executing(modelLabels=[{"key": "x", "value": 1}, {"key": "x", "value": 2}]),
+        build_execution_input(modelLabels=[{"key": "x", "value": 1}, {"key": "x", "value": 2}]),
         "DATA_VALIDATION_ERROR",
         "execution.modelLabels",
     ),
     "two labels with a number": (
-        executing(modelLabels=[{"key": "x", "value": 1}, {"key": "y", "value": 1}]),
+        build_execution_input(modelLabels=[{"key": "x", "value": 1}, {"key": "y", "value": 1}]),
         "DATA_VALIDATION_ERROR",
         "execution.modelLabels",
     ),
     "an artifact without a key": (
-        executing(artifacts=[{"key": "", "type": "x"}]),
+        build_execution_input(artifacts=[{"key": "", "type": "x"}]),
         "DATA_VALIDATION_ERROR",
         "execution.artifacts",
     ),
     "one artifact twice": (
-        executing(artifacts=[{"key": "x", "type": "x"}, {"key": "x", "type": "y", "mode": "OUTPUT"}]),
+        build_execution_input(artifacts=[{"key": "x", "type": "x"}, {"key": "x", "type": "y", "mode": "OUTPUT"}]),
         "DATA_VALIDATION_ERROR",
         "execution.artifacts",
     ),
     "an artifact of an unknown mode": (
-        executing(artifacts=[{"key": "x", "type": "x", "mode": "UNKNOWN"}]),
+        build_execution_input(artifacts=[{"key": "x", "type": "x", "mode": "UNKNOWN"}]),
         "VALIDATION_ERROR",
         None,
     ),
-    "a description that is no text": (executing(modelDesc={"a": 1}), "DATA_VALIDATION_ERROR", "execution.modelDesc"),
-    "a description with an empty key": (executing(modelDesc={"": "x"}), "DATA_VALIDATION_ERROR", "execution.modelDesc"),
+    "a description that is no text": (
+        build_execution_input(modelDesc={"a": 1}),
+        "DATA_VALIDATION_ERROR",
+        "execution.modelDesc",
+    ),
+    "a description with an empty key": (
+        build_execution_input(modelDesc={"": "x"}),
+        "DATA_VALIDATION_ERROR",
+        "execution.modelDesc",
+    ),
     "a requirement with an empty key": (
-        given(script={"requirements": {"pip": [{"": 1}]}}),
+        build_input(script={"requirements": {"pip": [{"": 1}]}}),
         "DATA_VALIDATION_ERROR",
         "script.requirements",
     ),
     "a requirement with a zero in a key": (
-        given(script={"requirements": {"a\0": 1}}),
+        build_input(script={"requirements": {"a\0": 1}}),
         "DATA_VALIDATION_ERROR",
         "script.requirements",
     ),
-    "a number of 64 bits and a sign": (given(script={"requirements": {"a": 2**63}}), "VALIDATION_FAILED", None),
-    "the type UNKNOWN": (given(type="UNKNOWN"), "VALIDATION_ERROR", None),
-    "another type": (given(type="BAKING"), "VALIDATION_FAILED", None),
-    "a name that is a number": (given(name=3), "VALIDATION_FAILED", None),
-    "tags that are no list": (given(tags={"a": 1}), "VALIDATION_FAILED", None),
-    "a tag that is null": (given(tags=[None]), "VALIDATION_FAILED", None),
-    "an unknown field": (given(status="CREATED"), "VALIDATION_FAILED", None),
-    "an unknown field of the script": (given(script={"language": "x"}), "VALIDATION_FAILED", None),
-    "an unknown field of the execution": (executing(test_split=1), "VALIDATION_FAILED", None),
-    "a parameter that is a number": (executing(parameters=[{"name": "x", "value": 1}]), "VALIDATION_FAILED", None),
-    "requirements that are a text": (given(script={"requirements": "numpy"}), "VALIDATION_FAILED", None),
-    "more than a request may have": (given(comment="x" * 4_000_000), "LIMIT_EXCEEDED", None),
+    "a number of 64 bits and a sign": (build_input(script={"requirements": {"a": 2**63}}), "VALIDATION_FAILED", None),
+    "the type UNKNOWN": (build_input(type="UNKNOWN"), "VALIDATION_ERROR", None),
+    "another type": (build_input(type="BAKING"), "VALIDATION_FAILED", None),
+    "a name that is a number": (build_input(name=3), "VALIDATION_FAILED", None),
+    "tags that are no list": (build_input(tags={"a": 1}), "VALIDATION_FAILED", None),
+    "a tag that is null": (build_input(tags=[None]), "VALIDATION_FAILED", None),
+    "an unknown field": (build_input(status="CREATED"), "VALIDATION_FAILED", None),
+    "an unknown field of the script": (build_input(script={"language": "x"}), "VALIDATION_FAILED", None),
+    "an unknown field of the execution": (build_execution_input(test_split=1), "VALIDATION_FAILED", None),
+    "a parameter that is a number": (
+        build_execution_input(parameters=[{"name": "x", "value": 1}]),
+        "VALIDATION_FAILED",
+        None,
+    ),
+    "requirements that are a text": (build_input(script={"requirements": "numpy"}), "VALIDATION_FAILED", None),
+    "more than a request may have": (build_input(comment="x" * 4_000_000), "LIMIT_EXCEEDED", None),
 }
 
 
 async def with_strangers(client: Client) -> None:
     """Documents that are not the viewer's, and a task that is."""
     for company, id_ in ((OTHER_COMPANY, "foreign"), (PUBLIC, "public")):
-        own = {"_id": id_, "company": company}
-        await insert(client, task=task(**own), project=project(**own), model=model(**own), queue=queue(**own))
+        fields = {"_id": id_, "company": company}
+        await insert(
+            client, task=task(**fields), project=project(**fields), model=model(**fields), queue=queue(**fields)
+        )
     await insert(client, task=task(_id="draft", name="a draft", status="created"))
 
 
@@ -355,16 +371,16 @@ async def test_a_bad_value_is_refused_with_a_code_and_nothing_is_stored(client: 
 
 
 MORE_BAD = {
-    "a parent that was deleted": given(parent="__DELETED__gone"),
-    "a model that was deleted": executing(model="__DELETED__gone"),
-    "a queue that was deleted": executing(queue="__DELETED__gone"),
-    "a project that was deleted": given(project="__DELETED__gone"),
-    "an empty parent": given(parent=""),
-    "a parent of the viewer that is a draft": given(parent="draft"),
-    "a public parent that runs": given(parent="running"),
-    "a name that another task has": given(name=" a held name "),
-    "a destination without a scheme": given(outputDest="x"),
-    "several mistakes": given(name="x", parent="no", project="no", execution={"model": "no"}),
+    "a parent that was deleted": build_input(parent="__DELETED__gone"),
+    "a model that was deleted": build_execution_input(model="__DELETED__gone"),
+    "a queue that was deleted": build_execution_input(queue="__DELETED__gone"),
+    "a project that was deleted": build_input(project="__DELETED__gone"),
+    "an empty parent": build_input(parent=""),
+    "a parent of the viewer that is a draft": build_input(parent="draft"),
+    "a public parent that runs": build_input(parent="running"),
+    "a name that another task has": build_input(name=" a held name "),
+    "a destination without a scheme": build_input(outputDest="x"),
+    "several mistakes": build_input(name="x", parent="no", project="no", execution={"model": "no"}),
 }
 
 
@@ -393,8 +409,8 @@ async def test_a_reference_to_what_was_deleted_is_refused_as_such(
     """As a read task shows it: a delete marks the ids in its children."""
     await insert(client, task=task(_id="t", status="created"))
     errors = [
-        await client.error(VALIDATE, input=given(**values)),
-        await get_refusal(client, "taskCreate", **given(**values)),
+        await client.error(VALIDATE, input=build_input(**values)),
+        await get_refusal(client, "taskCreate", **build_input(**values)),
         await get_refusal(client, "taskEdit", task="t", **values),
         await get_refusal(client, "taskClone", task="t", **values),
     ]
@@ -447,16 +463,16 @@ PIECES = (
 )
 
 
-def odd_text(dice: Random) -> str:
+def draw_text(dice: Random) -> str:
     return "".join(dice.choices(PIECES, k=dice.randint(1, 3)))
 
 
-def odd_json(dice: Random, depth: int = 0) -> Any:
-    leaves = (None, True, 0, -1, 2**40, 2**63, 0.5, odd_text(dice))
+def draw_json(dice: Random, depth: int = 0) -> Any:
+    leaves = (None, True, 0, -1, 2**40, 2**63, 0.5, draw_text(dice))
     kind = dice.choice("olv" if depth < 3 else "v")
     if kind == "o":
-        return {odd_text(dice): odd_json(dice, depth + 1) for _ in range(dice.randint(0, 3))}
-    return [odd_json(dice, depth + 1) for _ in range(dice.randint(0, 3))] if kind == "l" else dice.choice(leaves)
+        return {draw_text(dice): draw_json(dice, depth + 1) for _ in range(dice.randint(0, 3))}
+    return [draw_json(dice, depth + 1) for _ in range(dice.randint(0, 3))] if kind == "l" else dice.choice(leaves)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -464,9 +480,9 @@ async def test_any_value_is_stored_as_it_is_or_refused_with_a_code(client: Clien
     dice, codes = Random(seed), []
     await insert(client, task=task(_id="t", status="created"))
     for _ in range(60):
-        named = [{"name": odd_text(dice), "value": odd_text(dice)} for _ in range(dice.randint(0, 2))]
-        labels = [{"key": odd_text(dice), "value": at} for at in range(dice.randint(0, 2))]
-        needs = {odd_text(dice): odd_json(dice) for _ in range(dice.randint(0, 2))}
+        named = [{"name": draw_text(dice), "value": draw_text(dice)} for _ in range(dice.randint(0, 2))]
+        labels = [{"key": draw_text(dice), "value": number} for number in range(dice.randint(0, 2))]
+        needs = {draw_text(dice): draw_json(dice) for _ in range(dice.randint(0, 2))}
         values = {"execution": {"parameters": named, "modelLabels": labels}, "script": {"requirements": needs}}
         before = await read_documents(client.database)
         answer = await client.answer(mutation("taskEdit", f"task {{ {TASK} }}"), input={"task": "t", **values})
@@ -474,14 +490,14 @@ async def test_any_value_is_stored_as_it_is_or_refused_with_a_code(client: Clien
             codes.append(answer["errors"][0]["extensions"]["code"])
             assert await read_documents(client.database) == before
             continue
-        shown = answer["data"]["taskEdit"]["task"]
-        assert shown == await read_task(client, "t")
-        assert shown["script"]["requirements"] == needs
-        assert {(one["name"], one["value"]) for one in shown["hyperparams"]} == {
-            (one["name"].strip(), one["value"]) for one in named
+        edited = answer["data"]["taskEdit"]["task"]
+        assert edited == await read_task(client, "t")
+        assert edited["script"]["requirements"] == needs
+        assert {(item["name"], item["value"]) for item in edited["hyperparams"]} == {
+            (item["name"].strip(), item["value"]) for item in named
         }
-        assert {(one["key"], one["value"]) for one in shown["execution"]["modelLabels"]} == {
-            (one["key"].strip(), one["value"]) for one in labels
+        assert {(item["key"], item["value"]) for item in edited["execution"]["modelLabels"]} == {
+            (item["key"].strip(), item["value"]) for item in labels
         }
     assert set(codes) <= {"DATA_VALIDATION_ERROR", "VALIDATION_FAILED"}
     assert 10 < len(codes) < 50
@@ -515,8 +531,8 @@ async def test_a_public_task_is_not_changed_by_those_who_read_it(client: Client,
 
 async def test_a_number_without_end_is_refused(client: Client) -> None:
     await with_strangers(client)
-    asked = """mutation { taskSetRequirements(input: { task: "draft", requirements: { a: [1e999] } }) { updated } }"""
-    assert (await client.error(asked))["code"] == "VALIDATION_FAILED"
+    query = """mutation { taskSetRequirements(input: { task: "draft", requirements: { a: [1e999] } }) { updated } }"""
+    assert (await client.error(query))["code"] == "VALIDATION_FAILED"
 
 
 async def test_a_document_grows_to_16_megabytes_at_most(client: Client) -> None:
@@ -575,8 +591,8 @@ async def test_a_task_that_gets_another_project_sets_the_last_update_of_both(cli
     )
     before = now()
     await change(client, name, "__typename", task="t", project="new")
-    found = {row["_id"]: row["last_update"] >= before for row in await client.database["project"].find().to_list()}
-    assert found == {"old": name != "taskClone", "new": True, "else": False}
+    is_touched = {row["_id"]: row["last_update"] >= before for row in await client.database["project"].find().to_list()}
+    assert is_touched == {"old": name != "taskClone", "new": True, "else": False}
 
 
 async def test_null_clears_what_is_optional_and_nothing_else(client: Client) -> None:
@@ -590,7 +606,7 @@ async def test_null_clears_what_is_optional_and_nothing_else(client: Client) -> 
         name: payload["task"][name] for name in ("comment", "tags", "systemTags", "projectId")
     }
     assert payload["task"]["comment"] is payload["task"]["projectId"] is payload["task"]["output"]["error"] is None
-    assert not {"comment", "tags", "system_tags", "project"} & (await stored(client, "t")).keys()
+    assert not {"comment", "tags", "system_tags", "project"} & (await read_stored(client, "t")).keys()
 
 
 async def test_an_update_of_nothing_writes_nothing(client: Client) -> None:
@@ -619,13 +635,13 @@ async def test_a_batch_answers_for_each_item_in_their_order(client: Client) -> N
     items = [{"task": "b", "name": "other"}, {"task": "a", "outputError": "boom"}, {"task": "a"}]
     payload = await change(client, "taskUpdateBatch", RESULTS, items=items)
     assert payload["updated"] == 2
-    assert [(one["updated"], one["task"]["name"], one["error"]) for one in payload["results"]] == [
+    assert [(result["updated"], result["task"]["name"], result["error"]) for result in payload["results"]] == [
         (1, "other", None),
         (1, "first", None),
         (0, "first", None),
     ]
     assert payload["results"][1]["fields"]["output.error"] == "boom"
-    assert (await stored(client, "a"))["output"]["error"] == "boom"
+    assert (await read_stored(client, "a"))["output"]["error"] == "boom"
 
 
 BAD_ITEMS = [{"task": "a", "comment": "x"}, {"task": "nobody", "comment": "x"}, {"task": "a", "name": "x"}]
@@ -642,14 +658,17 @@ async def test_or_each_item_stands_for_itself(client: Client) -> None:
     await insert(client, task=task(_id="a", name="first"))
     payload = await change(client, "taskUpdateBatch", RESULTS, items=BAD_ITEMS, allOrNothing=False)
     assert payload["updated"] == 1
-    assert [(one["id"], one["succeeded"], one["error"] and one["error"]["code"]) for one in payload["results"]] == [
+    assert [
+        (result["id"], result["succeeded"], result["error"] and result["error"]["code"])
+        for result in payload["results"]
+    ] == [
         ("a", True, None),
         ("nobody", False, "INVALID_TASK_ID"),
         ("a", False, "DATA_VALIDATION_ERROR"),
     ]
     assert payload["results"][2]["error"]["details"] == {"field": "name"}
     assert payload["results"][1]["task"] is None
-    after = await stored(client, "a")
+    after = await read_stored(client, "a")
     assert (after["comment"], after["name"]) == ("x", "first")
 
 
@@ -695,11 +714,13 @@ async def test_an_edit_replaces_the_given_parts_as_a_whole_and_keeps_the_others(
     after = payload["task"]
     assert after == await read_task(client, "t")
     assert after["type"] == "TESTING"
-    assert [one["name"] for one in after["hyperparams"]] == ["only"]
+    assert [item["name"] for item in after["hyperparams"]] == ["only"]
     assert after["execution"]["modelLabels"] == [{"key": "one", "value": 1}]
     assert after["models"]["input"] == [{"name": "Input Model", "modelId": "net"}]
-    kept = ("framework", "dockerCmd", "modelDesc", "artifacts", "queueId")
-    assert {name: after["execution"][name] for name in kept} == {name: before["execution"][name] for name in kept}
+    unchanged = ("framework", "dockerCmd", "modelDesc", "artifacts", "queueId")
+    assert {name: after["execution"][name] for name in unchanged} == {
+        name: before["execution"][name] for name in unchanged
+    }
     assert after["script"] == before["script"] | {"branch": "dev", "tag": None}
     assert after["output"] == before["output"] | {"destination": "/data"}
     fields = payload["fields"]
@@ -714,10 +735,10 @@ async def test_null_clears_parts_and_wholes(client: Client) -> None:
     full = task(_id="t", status="created", models={"input": [{"name": "x", "model": "net"}], "output": []})
     await insert(client, task=full)
     payload = await change(client, "taskEdit", f"fields task {{ {TASK} }}", task="t", execution=None, script=None)
-    shown = payload["task"]
-    assert shown["script"] is None
-    assert not any(shown["execution"].values())
-    assert shown["hyperparams"] == shown["models"]["input"] == []
+    edited = payload["task"]
+    assert edited["script"] is None
+    assert not any(edited["execution"].values())
+    assert edited["hyperparams"] == edited["models"]["input"] == []
     assert payload["fields"]["execution.parameters"] == []
     assert payload["fields"]["script"] is None
     error = await get_refusal(client, "taskEdit", task="t", type=None)
@@ -728,7 +749,7 @@ async def test_a_new_first_model_leaves_the_others(client: Client) -> None:
     items = [{"name": "one", "model": "old"}, {"name": "two", "model": "other"}]
     await insert(client, task=task(_id="t", status="created", models={"input": items}), model=model(_id="net"))
     await change(client, "taskEdit", "updated", task="t", execution={"model": "net"})
-    assert [item["model"] for item in (await stored(client, "t"))["models"]["input"]] == ["net", "other"]
+    assert [item["model"] for item in (await read_stored(client, "t"))["models"]["input"]] == ["net", "other"]
 
 
 async def test_an_edited_task_of_a_2019_server_is_written_as_servers_of_today_do(client: Client) -> None:
@@ -736,10 +757,10 @@ async def test_an_edited_task_of_a_2019_server_is_written_as_servers_of_today_do
     await insert(client, task=put(old, "execution.model", "gone"), model=model(_id="net"))
     parts = {"parameters": [{"name": "x", "value": "1"}], "model": "net", "artifacts": [{"key": "k", "type": "t"}]}
     payload = await change(client, "taskEdit", f"task {{ {TASK} }}", task="t", execution=parts)
-    after = await stored(client, "t")
+    after = await read_stored(client, "t")
     assert not {"parameters", "model"} & after["execution"].keys()
     assert list(after["execution"]["artifacts"]) == [f"{md5('k')}_output"]
-    assert [one["name"] for one in payload["task"]["execution"]["parameters"]] == ["x"]
+    assert [item["name"] for item in payload["task"]["execution"]["parameters"]] == ["x"]
     assert payload["task"]["execution"]["modelId"] == "net"
 
 
@@ -754,9 +775,9 @@ async def test_an_odd_part_of_a_document_gives_way_to_the_edit(client: Client) -
         execution={"framework": "JAX", "modelLabels": None},
         outputDest="/data",
     )
-    shown = payload["task"]
-    assert (shown["script"]["branch"], shown["execution"]["framework"]) == ("x", "JAX")
-    assert shown["output"]["destination"] == "/data"
+    edited = payload["task"]
+    assert (edited["script"]["branch"], edited["execution"]["framework"]) == ("x", "JAX")
+    assert edited["output"]["destination"] == "/data"
 
 
 async def test_only_drafts_are_edited_without_force(client: Client) -> None:
@@ -804,13 +825,13 @@ async def test_a_clone_has_what_the_original_was_run_with_and_none_of_its_result
     payload = await change(client, "taskClone", f"id replayed task {{ {TASK} }}", task="t")
     made = payload["task"]
     assert made == await read_task(client, payload["id"])
-    kept = ("type", "comment", "report", "tags", "projectId", "script", "hyperparams", "configuration", "container")
-    assert {name: made[name] for name in kept} == {name: before[name] for name in kept}
+    copied = ("type", "comment", "report", "tags", "projectId", "script", "hyperparams", "configuration", "container")
+    assert {name: made[name] for name in copied} == {name: before[name] for name in copied}
     execution = ("modelDesc", "framework", "dockerCmd", "modelLabels", "parameters", "modelId")
     assert {name: made["execution"][name] for name in execution} == {
         name: before["execution"][name] for name in execution
     }
-    assert [one["key"] for one in made["execution"]["artifacts"]] == ["in"]
+    assert [item["key"] for item in made["execution"]["artifacts"]] == ["in"]
     assert made["models"] == {"input": before["models"]["input"], "output": []}
     assert made["output"] == {"destination": "s3://bucket/out", "modelId": None, "result": None, "error": None}
     gone = ("started", "completed", "published", "statusChanged", "statusReason", "statusMessage", "activeDuration")
@@ -846,7 +867,7 @@ async def test_what_is_given_stands_in_place_of_the_originals(client: Client) ->
 
 
 @pytest.mark.parametrize(
-    ("field", "one"),
+    ("field", "item"),
     [
         ("parameters", {"name": "lr", "value": "1"}),
         ("modelLabels", {"key": "x", "value": 7}),
@@ -854,24 +875,24 @@ async def test_what_is_given_stands_in_place_of_the_originals(client: Client) ->
     ],
 )
 async def test_a_list_of_one_replaces_the_whole_list_as_the_schema_says(
-    client: Client, field: str, one: dict[str, Any]
+    client: Client, field: str, item: dict[str, Any]
 ) -> None:
     """In a clone and in an edit alike."""
     await insert(client, task=[task(_id="t"), task(_id="draft", status="created")])
-    selected = f"task {{ execution {{ {field} {{ {' '.join(one)} }} }} }}"
+    selected = f"task {{ execution {{ {field} {{ {' '.join(item)} }} }} }}"
     for mutation_name, id_ in (("taskClone", "t"), ("taskEdit", "draft")):
-        payload = await change(client, mutation_name, selected, task=id_, execution={field: [one]})
-        assert payload["task"]["execution"][field] == [one]
+        payload = await change(client, mutation_name, selected, task=id_, execution={field: [item]})
+        assert payload["task"]["execution"][field] == [item]
     types = '{ __type(name: "ExecutionInput") { inputFields { name description } } }'
     fields = (await client.data(types))["__type"]["inputFields"]
-    [description] = [found["description"] for found in fields if found["name"] == field]
+    [description] = [input_field["description"] for input_field in fields if input_field["name"] == field]
     assert "replaces all of them" in description
 
 
 async def test_clones_without_a_name_are_numbered(client: Client) -> None:
     await insert(client, task=[task(_id="t", name="run (1.*)"), task(name="Clone of run (1.*) (2)")])
-    asked = [change(client, "taskClone", "task { name }", task="t") for _ in range(5)]
-    names = [payload["task"]["name"] for payload in await asyncio.gather(*asked)]
+    clones = [change(client, "taskClone", "task { name }", task="t") for _ in range(5)]
+    names = [payload["task"]["name"] for payload in await asyncio.gather(*clones)]
     assert sorted(names) == sorted(
         ["Clone of run (1.*)", *(f"Clone of run (1.*) ({number})" for number in (3, 4, 5, 6))]
     )
@@ -906,7 +927,7 @@ async def test_a_task_of_a_2019_server_is_cloned_into_the_layout_of_today(client
     await insert(client, task=old)
     before = await read_task(client, "t")
     payload = await change(client, "taskClone", f"id task {{ {TASK} }}", task="t")
-    made = await stored(client, payload["id"])
+    made = await read_stored(client, payload["id"])
     assert not {"parameters", "model", "queue"} & made["execution"].keys()
     assert list(made["execution"]["artifacts"]) == [f"{md5('in')}_input"]
     assert payload["task"]["hyperparams"] == before["hyperparams"]
@@ -987,14 +1008,14 @@ NOT_CLONED = {"_id", "name", "taskql_name", "created", "last_update", "last_chan
 @pytest.mark.parametrize("odd", ODD, ids=str)
 async def test_an_odd_original_is_cloned_without_what_is_odd_or_refused(client: Client, odd: Any) -> None:
     """All else is in the clone as in that of a whole original."""
-    whole = await clone_of(client, task(_id="t"))
+    regular = await clone_of(client, task(_id="t"))
     for field in PARTS:
         clone = await clone_of(client, put(task(_id="t"), field, odd))
         is_no_item = field in ("configuration", "container") and odd == NO_ITEM
         if is_no_item or not isinstance(odd, TYPES.get(field, object)):
             assert clone == "DATA_VALIDATION_ERROR", field
         else:
-            assert without(clone, field) == without(whole, field), field
+            assert without(clone, field) == without(regular, field), field
 
 
 async def clone_of(client: Client, source: Document) -> Any:
@@ -1059,24 +1080,24 @@ async def test_an_archived_task_waits_and_runs_no_more(client: Client, status: s
         statusMessage="dust",
         expectedStatus=status.upper() if status != "unknown" else None,
     )
-    shown = payload["task"]
-    assert shown == await read_task(client, "t")
+    archived = payload["task"]
+    assert archived == await read_task(client, "t")
     target = {"queued": "CREATED", "in_progress": "STOPPED"}.get(status, status.upper())
-    assert (shown["status"], shown["systemTags"]) == (target, ["development", "archived"])
-    assert (shown["statusReason"], shown["statusMessage"]) == ("old", "dust")
+    assert (archived["status"], archived["systemTags"]) == (target, ["development", "archived"])
+    assert (archived["statusReason"], archived["statusMessage"]) == ("old", "dust")
     assert payload["fields"]["systemTags"] == ["development", "archived"]
     history = await client.database["taskql_transition"].find().to_list()
     moved = status in ("queued", "in_progress")
-    assert [(one["from"], one["to"].upper(), one["mutation"]) for one in history] == (
+    assert [(step["from"], step["to"].upper(), step["mutation"]) for step in history] == (
         [(status, target, "taskArchive")] if moved else []
     )
     line = await client.database["queue"].find_one({"_id": "line"})
     assert line
     assert [entry["task"] for entry in line["entries"]] == (["other"] if moved else ["t", "other"])
     if status == "queued":
-        assert shown["execution"]["queueId"] is None
+        assert archived["execution"]["queueId"] is None
     if status == "in_progress":
-        assert shown["completed"] == shown["statusChanged"]
+        assert archived["completed"] == archived["statusChanged"]
 
 
 async def test_archiving_twice_is_archiving_once_and_unarchiving_takes_the_tag_away(client: Client) -> None:
@@ -1091,7 +1112,9 @@ async def test_archiving_twice_is_archiving_once_and_unarchiving_takes_the_tag_a
 async def test_many_are_archived_each_by_itself(client: Client) -> None:
     await insert(client, task=[task(_id="a", status="queued"), task(_id="b", status="published")])
     answer = await change(client, "taskArchiveMany", "results { id succeeded task { status } }", ids=["a", "no", "b"])
-    assert [(one["id"], one["succeeded"], one["task"] and one["task"]["status"]) for one in answer["results"]] == [
+    assert [
+        (result["id"], result["succeeded"], result["task"] and result["task"]["status"]) for result in answer["results"]
+    ] == [
         ("a", True, "CREATED"),
         ("no", False, None),
         ("b", True, "PUBLISHED"),
@@ -1120,8 +1143,8 @@ async def test_archiving_minds_the_status_that_is_expected(client: Client, name:
 )
 async def test_what_is_asked_twice_with_one_key_is_made_once(client: Client, name: str, values: dict[str, Any]) -> None:
     await insert(client, task=task(_id="t"))
-    asked = [change(client, name, "id replayed", idempotencyKey="k", **values) for _ in range(5)]
-    answers = await asyncio.gather(*asked)
+    calls = [change(client, name, "id replayed", idempotencyKey="k", **values) for _ in range(5)]
+    answers = await asyncio.gather(*calls)
     assert len({answer["id"] for answer in answers}) == 1
     assert sorted(answer["replayed"] for answer in answers) == [False] + [True] * 4
 
@@ -1129,4 +1152,4 @@ async def test_what_is_asked_twice_with_one_key_is_made_once(client: Client, nam
 async def test_hyperparams_that_are_not_replaced_stay(client: Client) -> None:
     await insert(client, task=task(_id="t", status="created", hyperparams=hyperparams(("A", "x", "1"))))
     await change(client, "taskEdit", "updated", task="t", execution={"framework": "JAX"})
-    assert (await stored(client, "t"))["hyperparams"] == hyperparams(("A", "x", "1"))
+    assert (await read_stored(client, "t"))["hyperparams"] == hyperparams(("A", "x", "1"))

@@ -20,16 +20,16 @@ STEPS = [
 ]
 
 
-async def moved(client: Client, id_: str, steps: list[tuple[str, str]]) -> None:
-    for name, said in steps:
-        await client.data(f'mutation {{ {name}(input: {{task: "{id_}", {said}}}) {{ updated }} }}')
+async def make_moves(client: Client, id_: str, calls: list[tuple[str, str]]) -> None:
+    for name, arguments in calls:
+        await client.data(f'mutation {{ {name}(input: {{task: "{id_}", {arguments}}}) {{ updated }} }}')
 
 
 async def test_the_history_of_a_task_has_every_accepted_move_oldest_first(client: Client, database: Database) -> None:
     await database["queue"].insert_one(queue())
     await database["user"].insert_one(user(_id="taskql", name="Ada"))
     await database["task"].insert_one(task(_id="t", status="created"))
-    await moved(client, "t", STEPS)
+    await make_moves(client, "t", STEPS)
     assert (await client.error('mutation { taskClose(input: {task: "t"}) { updated } }'))[
         "code"
     ] == "INVALID_TASK_STATUS"
@@ -37,17 +37,17 @@ async def test_the_history_of_a_task_has_every_accepted_move_oldest_first(client
         '{ task(id: "t") { status statusChanged transitions { totalCount '
         "nodes { from to mutation actor { name } actorId reason message force at } } } }"
     )
-    found = data["task"]["transitions"]
-    assert [tuple(step.values())[:3] + tuple(step.values())[5:8] for step in found["nodes"]] == [
+    history = data["task"]["transitions"]
+    assert [tuple(step.values())[:3] + tuple(step.values())[5:8] for step in history["nodes"]] == [
         ("CREATED", "QUEUED", "taskEnqueue", "go", "", False),
         ("QUEUED", "IN_PROGRESS", "taskStarted", "", "", False),
         ("IN_PROGRESS", "IN_PROGRESS", "taskStarted", "", "again", False),
         ("IN_PROGRESS", "CLOSED", "taskClose", "", "", True),
         ("CLOSED", "PUBLISHED", "taskPublish", "", "", False),
     ]
-    assert {(step["actor"]["name"], step["actorId"]) for step in found["nodes"]} == {("Ada", "taskql")}
-    assert found["totalCount"] == 5
-    assert found["nodes"][-1]["at"] == data["task"]["statusChanged"]
+    assert {(step["actor"]["name"], step["actorId"]) for step in history["nodes"]} == {("Ada", "taskql")}
+    assert history["totalCount"] == 5
+    assert history["nodes"][-1]["at"] == data["task"]["statusChanged"]
 
 
 async def test_a_live_worker_that_is_asked_to_stop_is_a_step_that_stays(client: Client, database: Database) -> None:
@@ -57,10 +57,10 @@ async def test_a_live_worker_that_is_asked_to_stop_is_a_step_that_stays(client: 
         'mutation { taskStop(input: {task: "t"}) { task { statusMessage '
         "availableTransitions { mutation target allowed } transitions { nodes { from to message } } } } }"
     )
-    shown = data["taskStop"]["task"]
-    assert shown["statusMessage"] == "stopping"
-    assert shown["transitions"]["nodes"] == [{"from": "IN_PROGRESS", "to": "IN_PROGRESS", "message": "stopping"}]
-    assert {"mutation": "taskStop", "target": "IN_PROGRESS", "allowed": True} in shown["availableTransitions"]
+    stopping = data["taskStop"]["task"]
+    assert stopping["statusMessage"] == "stopping"
+    assert stopping["transitions"]["nodes"] == [{"from": "IN_PROGRESS", "to": "IN_PROGRESS", "message": "stopping"}]
+    assert {"mutation": "taskStop", "target": "IN_PROGRESS", "allowed": True} in stopping["availableTransitions"]
 
 
 async def test_a_deletion_stays_on_record(client: Client, database: Database) -> None:
@@ -79,7 +79,7 @@ async def test_a_deletion_stays_on_record(client: Client, database: Database) ->
 # -- pages -----------------------------------------------------------------------------------------
 
 
-def steps(of: str, count: int, **fields: Any) -> list[Document]:
+def build_steps(of: str, count: int, **fields: Any) -> list[Document]:
     return [
         {
             "_id": f"{of}:{number:09}",
@@ -101,29 +101,31 @@ async def test_each_task_of_a_page_has_its_own_first_page_in_one_command(
     client: Client, database: Database, commands: Commands
 ) -> None:
     await database["task"].insert_many([task(_id=f"t{number}") for number in range(4)])
-    await database[TRANSITIONS].insert_many([step for number in range(1, 4) for step in steps(f"t{number}", number)])
+    await database[TRANSITIONS].insert_many(
+        [step for number in range(1, 4) for step in build_steps(f"t{number}", number)]
+    )
     commands.seen.clear()
     data = await client.data(
         "{ tasks(orderBy: [{field: ID}]) { nodes { transitions(first: 2) "
         "{ nodes { mutation } edges { node { mutation } } pageInfo { hasNextPage hasPreviousPage } } } } }"
     )
-    found = [node["transitions"] for node in data["tasks"]["nodes"]]
-    assert [[step["mutation"] for step in page["nodes"]] for page in found] == [
+    pages = [node["transitions"] for node in data["tasks"]["nodes"]]
+    assert [[step["mutation"] for step in page["nodes"]] for page in pages] == [
         [],
         ["step1"],
         ["step1", "step2"],
         ["step1", "step2"],
     ]
-    assert all([edge["node"] for edge in page["edges"]] == page["nodes"] for page in found)
-    assert [page["pageInfo"]["hasNextPage"] for page in found] == [False, False, False, True]
+    assert all([edge["node"] for edge in page["edges"]] == page["nodes"] for page in pages)
+    assert [page["pageInfo"]["hasNextPage"] for page in pages] == [False, False, False, True]
     assert [command.get("aggregate") for command in commands.seen] == ["task", TRANSITIONS]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 async def test_the_pages_of_a_history_are_the_whole(client: Client, database: Database, size: int) -> None:
     await database["task"].insert_one(task(_id="t"))
-    await database[TRANSITIONS].insert_many([*steps("t", 7), *steps("other", 7)])
-    found, after = [], None
+    await database[TRANSITIONS].insert_many([*build_steps("t", 7), *build_steps("other", 7)])
+    mutations, after = [], None
     for _ in range(8):
         data = await client.data(
             'query($size: Int, $after: String) { task(id: "t") { transitions(first: $size, after: $after) '
@@ -132,23 +134,23 @@ async def test_the_pages_of_a_history_are_the_whole(client: Client, database: Da
             after=after,
         )
         page = data["task"]["transitions"]
-        found += [step["mutation"] for step in page["nodes"]]
+        mutations += [step["mutation"] for step in page["nodes"]]
         cursors = [edge["cursor"] for edge in page["edges"]]
         assert (page["pageInfo"]["startCursor"], page["pageInfo"]["endCursor"]) == (cursors[0], cursors[-1])
         assert page["totalCount"] == 7
         after = page["pageInfo"]["endCursor"]
         if not page["pageInfo"]["hasNextPage"]:
             break
-    assert found == [f"step{number}" for number in range(1, 8)]
+    assert mutations == [f"step{number}" for number in range(1, 8)]
 
 
 async def test_a_cursor_belongs_to_one_task(client: Client, database: Database) -> None:
     await database["task"].insert_many([task(_id="a"), task(_id="b")])
-    await database[TRANSITIONS].insert_many([*steps("a", 3), *steps("b", 3)])
+    await database[TRANSITIONS].insert_many([*build_steps("a", 3), *build_steps("b", 3)])
     data = await client.data('{ task(id: "a") { transitions(first: 1) { pageInfo { endCursor } } } }')
     cursor = data["task"]["transitions"]["pageInfo"]["endCursor"]
-    for asked in ('task(id: "b") { TRANSITIONS }', "tasks { nodes { TRANSITIONS } }"):
-        selection = asked.replace("TRANSITIONS", "transitions(after: $after) { totalCount }")
+    for field in ('task(id: "b") { TRANSITIONS }', "tasks { nodes { TRANSITIONS } }"):
+        selection = field.replace("TRANSITIONS", "transitions(after: $after) { totalCount }")
         for after in (cursor, "nonsense"):
             assert (await client.error(f"query($after: String) {{ {selection} }}", after=after))["code"] == "BAD_CURSOR"
 
@@ -167,8 +169,8 @@ async def test_the_history_of_another_company_is_not_seen(client: Client, databa
     await database["task"].insert_one(task(_id="foreign", company=OTHER_COMPANY))
     await database[TRANSITIONS].insert_many(
         [
-            *steps("t", 2, company=OTHER_COMPANY),
-            *steps("foreign", 2, company=OTHER_COMPANY),
+            *build_steps("t", 2, company=OTHER_COMPANY),
+            *build_steps("foreign", 2, company=OTHER_COMPANY),
         ]
     )
     data = await client.data(
@@ -187,9 +189,9 @@ async def test_the_history_of_another_company_is_not_seen(client: Client, databa
 
 async def test_a_step_that_is_damaged_spoils_no_other(client: Client, database: Database) -> None:
     await database["task"].insert_one(task(_id="t"))
-    whole, damaged = steps("t", 2)
+    regular, damaged = build_steps("t", 2)
     await database[TRANSITIONS].insert_many(
-        [whole, damaged | {"from": 7, "to": "melted", "force": "yes", "at": "soon"}]
+        [regular, damaged | {"from": 7, "to": "melted", "force": "yes", "at": "soon"}]
     )
     data = await client.data('{ task(id: "t") { transitions { nodes { from to force at mutation } } } }')
     assert data["task"]["transitions"]["nodes"] == [
@@ -217,17 +219,17 @@ async def test_children_are_tasks_in_pages_the_newest_update_first(
     )
     query = """query($after: String) { task(id: "p") { children(first: 2, after: $after) {
       totalCount nodes { id user { name } parent { id } } pageInfo { endCursor hasNextPage hasPreviousPage } } } }"""
-    found, after = [], None
+    children, after = [], None
     while True:
         page = (await client.data(query, after=after))["task"]["children"]
         assert page["totalCount"] == 5
         assert page["pageInfo"]["hasPreviousPage"] is (after is not None)
         assert all(node["user"] == {"name": "Ada"} and node["parent"] == {"id": "p"} for node in page["nodes"])
-        found += [node["id"] for node in page["nodes"]]
+        children += [node["id"] for node in page["nodes"]]
         after = page["pageInfo"]["endCursor"]
         if not page["pageInfo"]["hasNextPage"]:
             break
-    assert found == ["b", "d", "a", "e", "c"]
+    assert children == ["b", "d", "a", "e", "c"]
     commands.seen.clear()
     data = await client.data("{ tasks { nodes { id children { nodes { id children { nodes { id } } } } } } }")
     assert {
@@ -242,15 +244,15 @@ async def test_children_are_tasks_in_pages_the_newest_update_first(
 AVAILABLE = "availableTransitions { mutation target allowed requiresForce reasons }"
 
 
-async def available(client: Client, id_: str) -> dict[str, Any]:
+async def read_available(client: Client, id_: str) -> dict[str, Any]:
     data = await client.data(f'{{ task(id: "{id_}") {{ {AVAILABLE} }} }}')
     return {row.pop("mutation"): row for row in data["task"]["availableTransitions"]}
 
 
 async def test_a_public_task_allows_nothing(client: Client, database: Database) -> None:
     await database["task"].insert_one(task(_id="t", company=PUBLIC, status="stopped"))
-    found = await available(client, "t")
-    assert {(row["allowed"], row["requiresForce"], *row["reasons"]) for row in found.values()} == {
+    rows = await read_available(client, "t")
+    assert {(row["allowed"], row["requiresForce"], *row["reasons"]) for row in rows.values()} == {
         (False, False, "The task is public and read-only for you; choose a task of your company.")
     }
     assert (await client.error('mutation { taskClose(input: {task: "t"}) { updated } }'))[
@@ -269,8 +271,8 @@ async def test_a_page_of_any_size_costs_three_commands_more(
     )
     commands.seen.clear()
     await client.data(f"{{ tasks(first: 500) {{ nodes {{ {AVAILABLE} again: {AVAILABLE} }} }} }}")
-    asked = [command.get("aggregate") or command.get("find") for command in commands.seen]
-    assert asked == ["task", "task", "model", "queue"]
+    collections = [command.get("aggregate") or command.get("find") for command in commands.seen]
+    assert collections == ["task", "task", "model", "queue"]
 
 
 ODD: dict[str, tuple[dict[str, Any], str, bool, str]] = {
@@ -320,11 +322,11 @@ async def test_what_is_against_a_move_is_told_and_then_so(
     tasks = [task(**{"_id": "t"} | fields), task(_id="child", parent="parent", status="published")]
     await database["task"].insert_many(tasks)
     id_ = tasks[0]["_id"]
-    found = (await available(client, id_))[name]
-    assert (found["allowed"], found["requiresForce"]) == (False, by_force)
-    assert reason in found["reasons"][0]
+    row = (await read_available(client, id_))[name]
+    assert (row["allowed"], row["requiresForce"]) == (False, by_force)
+    assert reason in row["reasons"][0]
     error = await client.error(f'mutation {{ {name}(input: {{task: "{id_}"}}) {{ replayed }} }}')
-    assert error["message"] == found["reasons"][0]
+    assert error["message"] == row["reasons"][0]
     if by_force:
         await client.data(f'mutation {{ {name}(input: {{task: "{id_}", force: true}}) {{ replayed }} }}')
 
@@ -345,7 +347,7 @@ async def test_without_one_default_queue_a_queue_must_be_named(
     await database["task"].insert_one(task(_id="t", status="created"))
     error = await client.error('mutation { taskEnqueue(input: {task: "t"}) { queued } }')
     assert error["code"] == code
-    assert (await available(client, "t"))["taskEnqueue"]["reasons"] == [error["message"]]
+    assert (await read_available(client, "t"))["taskEnqueue"]["reasons"] == [error["message"]]
     data = await client.data('mutation { taskEnqueue(input: {task: "t", queue: "named"}) { queued } }')
     assert data["taskEnqueue"]["queued"] == 1
     await database["task"].insert_one(task(_id="u", status="created"))
@@ -364,9 +366,9 @@ async def test_broken_neighbours_spoil_nothing(client: Client, database: Databas
         ]
     )
     for id_ in ("t", "$t", "bare"):
-        found = await available(client, id_)
-        assert not [name for name, row in found.items() if row["allowed"]], id_
-        assert found["taskClose"]["reasons"] == [
+        rows = await read_available(client, id_)
+        assert not [name for name, row in rows.items() if row["allowed"]], id_
+        assert rows["taskClose"]["reasons"] == [
             "taskClose needs a task that is STOPPED or CLOSED; this one is UNKNOWN."
         ]
         await client.data(f'mutation {{ taskClose(input: {{task: "{id_}", force: true}}) {{ updated }} }}')

@@ -16,11 +16,11 @@ STOP = """mutation($input: TaskStopManyInput!) { taskStopMany(input: $input) {
   results { id succeeded replayed updated error { code message details } task { status } } } }"""
 
 
-def statuses(answer: dict[str, Any]) -> list[Any]:
+def read_statuses(answer: dict[str, Any]) -> list[Any]:
     return [result["task"] and result["task"]["status"] for result in answer["taskStopMany"]["results"]]
 
 
-def codes(answer: dict[str, Any]) -> list[Any]:
+def list_codes(answer: dict[str, Any]) -> list[Any]:
     return [result["error"] and result["error"]["code"] for result in answer["taskStopMany"]["results"]]
 
 
@@ -28,12 +28,12 @@ async def test_each_is_done_or_refused_by_itself(client: Client) -> None:
     good, bad, last = task(status="in_progress"), task(status="created"), task(status="failed")
     foreign, public = task(company=OTHER_COMPANY), task(company=PUBLIC)
     await client.database["task"].insert_many([good, bad, last, foreign, public])
-    asked = {"ids": [*ids([bad, good, foreign, public]), "none", *ids([last])]}
-    answer = await client.data(STOP, input=asked)
+    arguments = {"ids": [*ids([bad, good, foreign, public]), "none", *ids([last])]}
+    answer = await client.data(STOP, input=arguments)
     results = answer["taskStopMany"]["results"]
-    assert [result["id"] for result in results] == asked["ids"]
+    assert [result["id"] for result in results] == arguments["ids"]
     assert [result["succeeded"] for result in results] == [False, True, False, False, False, True]
-    assert codes(answer) == [
+    assert list_codes(answer) == [
         "INVALID_TASK_STATUS",
         None,
         "INVALID_TASK_ID",
@@ -41,7 +41,7 @@ async def test_each_is_done_or_refused_by_itself(client: Client) -> None:
         "INVALID_TASK_ID",
         None,
     ]
-    assert statuses(answer) == ["CREATED", "STOPPED", None, "COMPLETED", None, "STOPPED"]
+    assert read_statuses(answer) == ["CREATED", "STOPPED", None, "COMPLETED", None, "STOPPED"]
     assert [result["updated"] for result in results] == [None, 1, None, None, None, 1]
     assert results[0]["error"]["details"] == {
         "task": bad["_id"],
@@ -56,20 +56,20 @@ async def test_each_is_done_or_refused_by_itself(client: Client) -> None:
 async def test_the_other_inputs_are_for_all_of_them(client: Client) -> None:
     tasks = [task(status="created"), task(status="published"), task(status="in_progress")]
     await client.database["task"].insert_many(tasks)
-    asked = {"ids": ids(tasks), "force": True, "statusReason": "enough", "expectedStatus": "PUBLISHED"}
-    answer = await client.data(STOP, input=asked)
-    assert codes(answer) == ["FAILED_CHANGING_TASK_STATUS", None, "FAILED_CHANGING_TASK_STATUS"]
-    assert statuses(answer) == ["CREATED", "STOPPED", "IN_PROGRESS"]
+    arguments = {"ids": ids(tasks), "force": True, "statusReason": "enough", "expectedStatus": "PUBLISHED"}
+    answer = await client.data(STOP, input=arguments)
+    assert list_codes(answer) == ["FAILED_CHANGING_TASK_STATUS", None, "FAILED_CHANGING_TASK_STATUS"]
+    assert read_statuses(answer) == ["CREATED", "STOPPED", "IN_PROGRESS"]
     stopped = await client.database["task"].find_one({"_id": tasks[1]["_id"]})
     assert stopped
     assert stopped["status_reason"] == "enough"
 
 
 async def test_an_id_given_twice_counts_once(client: Client) -> None:
-    one = task(status="in_progress")
-    await client.database["task"].insert_one(one)
-    answer = await client.data(STOP, input={"ids": ids([one]) * 101})
-    assert statuses(answer) == ["STOPPED"]
+    stored = task(status="in_progress")
+    await client.database["task"].insert_one(stored)
+    answer = await client.data(STOP, input={"ids": ids([stored]) * 101})
+    assert read_statuses(answer) == ["STOPPED"]
     assert await client.database[TRANSITIONS].count_documents({}) == 1
 
 
@@ -90,7 +90,7 @@ async def test_a_hundred_are_done_and_one_more_is_refused(client: Client) -> Non
     }
     assert await client.database["task"].count_documents({"status": "stopped"}) == 0
     answer = await client.data(STOP, input={"ids": ids(tasks[:100])})
-    assert statuses(answer) == ["STOPPED"] * 100
+    assert read_statuses(answer) == ["STOPPED"] * 100
     assert await client.database["task"].count_documents({"status": "stopped"}) == 100
 
 
@@ -106,28 +106,30 @@ async def test_the_tasks_of_all_results_are_read_at_once(client: Client, command
 async def test_every_form_for_many_does_what_the_single_one_does(client: Client, name: str) -> None:
     """Once by the single mutation, once by the form for many: the same is left of two equal tasks."""
     script = {"repository": "r", "entry_point": "e"}
-    one, other = task(status="created", script=script), task(status="created", script=script)
-    await client.database["task"].insert_many([one, other])
+    first_task, second_task = task(status="created", script=script), task(status="created", script=script)
+    await client.database["task"].insert_many([first_task, second_task])
     await client.database["queue"].insert_one(queue())
     operation = load().mutations[name]
     assert operation.single_mutation
     single = load().mutations[operation.single_mutation].graphql_name
     force = "force: true" if any(field.name == "force" for field in load().get_object(f"{name}_input").fields) else ""
-    first = await client.answer(f'mutation {{ {single}(input: {{task: "{one["_id"]}" {force}}}) {{ replayed }} }}')
+    first = await client.answer(
+        f'mutation {{ {single}(input: {{task: "{first_task["_id"]}" {force}}}) {{ replayed }} }}'
+    )
     second = await client.data(
-        f'mutation {{ {operation.graphql_name}(input: {{ids: ["{other["_id"]}"] {force}}}) {RESULT} }}'
+        f'mutation {{ {operation.graphql_name}(input: {{ids: ["{second_task["_id"]}"] {force}}}) {RESULT} }}'
     )
     [result] = second[operation.graphql_name]["results"]
     assert (result["error"] or {}).get("code") == (
         first["errors"][0]["extensions"]["code"] if "errors" in first else None
     )
-    assert await _left(client, one["_id"]) == await _left(client, other["_id"])
+    assert await _read_lasting(client, first_task["_id"]) == await _read_lasting(client, second_task["_id"])
 
 
-async def _left(client: Client, id_: str) -> Any:
-    found = await client.database["task"].find_one({"_id": id_}) or {}
+async def _read_lasting(client: Client, id_: str) -> Any:
+    document = await client.database["task"].find_one({"_id": id_}) or {}
     moves = client.database[TRANSITIONS].find({"task": id_}, {"_id": 0, "mutation": 1, "from": 1, "to": 1})
-    same = {name: value for name, value in found.items() if name not in {"_id", "status_changed"} | LATER}
+    same = {name: value for name, value in document.items() if name not in {"_id", "status_changed"} | LATER}
     return same, await moves.to_list(), await client.database["queue"].count_documents({"entries.task": id_})
 
 
@@ -171,9 +173,9 @@ async def test_what_a_single_delete_tells_is_told_of_each(client: Client) -> Non
 async def test_the_same_call_again_does_nothing_and_tells_the_same(client: Client) -> None:
     tasks = [task(status="in_progress"), task(status="failed")]
     await client.database["task"].insert_many(tasks)
-    asked = {"ids": ids(tasks), "idempotencyKey": "k"}
-    first = (await client.data(STOP, input=asked))["taskStopMany"]["results"]
-    second = (await client.data(STOP, input=asked))["taskStopMany"]["results"]
+    arguments = {"ids": ids(tasks), "idempotencyKey": "k"}
+    first = (await client.data(STOP, input=arguments))["taskStopMany"]["results"]
+    second = (await client.data(STOP, input=arguments))["taskStopMany"]["results"]
     assert [result["replayed"] for result in first] == [False, False]
     assert second == [result | {"replayed": True} for result in first]
     assert await client.database[TRANSITIONS].count_documents({}) == 2
@@ -182,10 +184,10 @@ async def test_the_same_call_again_does_nothing_and_tells_the_same(client: Clien
 async def test_a_call_that_broke_off_midway_goes_on_where_it_ended(client: Client) -> None:
     done, refused = task(status="in_progress"), task(status="created")
     await client.database["task"].insert_many([done, refused])
-    asked = {"ids": ids([done, refused]), "idempotencyKey": "k"}
-    assert codes(await client.data(STOP, input=asked)) == [None, "INVALID_TASK_STATUS"]
+    arguments = {"ids": ids([done, refused]), "idempotencyKey": "k"}
+    assert list_codes(await client.data(STOP, input=arguments)) == [None, "INVALID_TASK_STATUS"]
     await client.database["task"].update_one({"_id": refused["_id"]}, {"$set": {"status": "in_progress"}})
-    again = await client.data(STOP, input=asked)
+    again = await client.data(STOP, input=arguments)
     assert [result["replayed"] for result in again["taskStopMany"]["results"]] == [True, False]
     assert await client.database[TRANSITIONS].distinct("task") == sorted(ids([done, refused]))
     assert await client.database[TRANSITIONS].count_documents({}) == 2
@@ -195,8 +197,8 @@ async def test_a_key_is_for_the_whole_call(client: Client) -> None:
     tasks = [task(status="in_progress") for _ in range(3)]
     await client.database["task"].insert_many(tasks)
     await client.data(STOP, input={"ids": ids(tasks[:1]), "idempotencyKey": "k"})
-    for others in (ids(tasks[1:]), ids(tasks[:2])):
-        error = await client.error(STOP, input={"ids": others, "idempotencyKey": "k"})
+    for other_ids in (ids(tasks[1:]), ids(tasks[:2])):
+        error = await client.error(STOP, input={"ids": other_ids, "idempotencyKey": "k"})
         assert error["code"] == "IDEMPOTENCY_KEY_REUSED"
     single = 'mutation($id: ID!) { taskStop(input: {task: $id, idempotencyKey: "k"}) { updated } }'
     assert (await client.error(single, id=tasks[0]["_id"]))["code"] == "IDEMPOTENCY_KEY_REUSED"
@@ -205,7 +207,7 @@ async def test_a_key_is_for_the_whole_call(client: Client) -> None:
 
 async def test_a_call_of_which_all_is_refused_leaves_no_key(client: Client) -> None:
     answer = await client.data(STOP, input={"ids": [new_id(), new_id()], "idempotencyKey": "k"})
-    assert codes(answer) == ["INVALID_TASK_ID"] * 2
+    assert list_codes(answer) == ["INVALID_TASK_ID"] * 2
     assert await client.database[IDEMPOTENCY_KEYS].count_documents({}) == 0
 
 
@@ -213,7 +215,7 @@ async def test_a_call_of_which_all_is_refused_leaves_no_key(client: Client) -> N
 
 
 @pytest.mark.parametrize(
-    "given",
+    "arguments",
     [
         {},
         {"ids": None},
@@ -224,8 +226,8 @@ async def test_a_call_of_which_all_is_refused_leaves_no_key(client: Client) -> N
         {"ids": ["a"], "force": "yes"},
     ],
 )
-async def test_what_does_not_fit_the_schema_is_refused(client: Client, given: dict[str, Any]) -> None:
-    assert (await client.error(STOP, input=given))["code"] == "VALIDATION_FAILED"
+async def test_what_does_not_fit_the_schema_is_refused(client: Client, arguments: dict[str, Any]) -> None:
+    assert (await client.error(STOP, input=arguments))["code"] == "VALIDATION_FAILED"
 
 
 async def test_a_status_that_is_no_input_is_refused(client: Client) -> None:

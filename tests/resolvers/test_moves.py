@@ -31,8 +31,8 @@ def test_the_table_says_who_may_go_where() -> None:
     _, *rows = [[cell.strip() for cell in line.strip(" |").split("|")] for line in TABLE.strip().splitlines()]
     assert {name: cells for name, *cells in rows} == {
         name: [
-            _listed(move.accepted),
-            _listed(move.clearml),
+            _list_statuses(move.accepted),
+            _list_statuses(move.clearml),
             move.target or "gone",
             "yes" if move.has_force else "no",
         ]
@@ -40,7 +40,7 @@ def test_the_table_says_who_may_go_where() -> None:
     }
 
 
-def _listed(statuses: frozenset[str]) -> str:
+def _list_statuses(statuses: frozenset[str]) -> str:
     return " ".join(status for status in STATUSES if status in statuses)
 
 

@@ -17,67 +17,67 @@ Database = AsyncDatabase[Document]
 NEXT = "mutation($input: QueueNextTaskInput!) { queueNextTask(input: $input) { replayed task { id status } } }"
 
 
-def entries(*tasks: Any) -> list[dict[str, Any]]:
+def build_entries(*tasks: Any) -> list[dict[str, Any]]:
     """In the order given; the times at which they were added say otherwise."""
-    return [{"task": task, "added": DAY - timedelta(days=place)} for place, task in enumerate(tasks)]
+    return [{"task": task, "added": DAY - timedelta(days=number)} for number, task in enumerate(tasks)]
 
 
-async def next_of(client: Client, **given: Any) -> Any:
-    found = (await client.data(NEXT, input={"worker": "w:1", **given}))["queueNextTask"]["task"]
-    return found and found["id"]
+async def take_next(client: Client, **arguments: Any) -> Any:
+    taken = (await client.data(NEXT, input={"worker": "w:1", **arguments}))["queueNextTask"]["task"]
+    return taken and taken["id"]
 
 
-async def waiting(client: Client, id_: str) -> list[str]:
-    found = await client.database["queue"].find_one({"_id": id_})
-    assert found
-    return [entry["task"] for entry in found["entries"]]
+async def read_waiting(client: Client, id_: str) -> list[str]:
+    stored_queue = await client.database["queue"].find_one({"_id": id_})
+    assert stored_queue
+    return [entry["task"] for entry in stored_queue["entries"]]
 
 
 async def test_tasks_leave_in_the_order_in_which_they_stand(client: Client) -> None:
     tasks = [task(status="queued") for _ in range(3)]
-    line = queue(entries=entries(*ids(tasks)))
+    line = queue(entries=build_entries(*ids(tasks)))
     await client.database["task"].insert_many(tasks)
     await client.database["queue"].insert_one(line)
-    taken = [await next_of(client, queue=line["_id"]) for _ in range(4)]
+    taken = [await take_next(client, queue=line["_id"]) for _ in range(4)]
     assert taken == [*ids(tasks), None]
-    assert await waiting(client, line["_id"]) == []
+    assert await read_waiting(client, line["_id"]) == []
 
 
 async def test_the_task_knows_its_worker_and_stays_queued(client: Client) -> None:
     home = project(last_update=DAY)
-    one = task(status="queued", project=home["_id"], last_worker=None, execution={"queue": "q"})
-    line = queue(_id="q", entries=entries(one["_id"]), last_update=DAY)
-    await client.database["task"].insert_one(one)
+    queued = task(status="queued", project=home["_id"], last_worker=None, execution={"queue": "q"})
+    line = queue(_id="q", entries=build_entries(queued["_id"]), last_update=DAY)
+    await client.database["task"].insert_one(queued)
     await client.database["project"].insert_one(home)
     await client.database["queue"].insert_one(line)
     before = now()
     answer = await client.data(NEXT, input={"queue": "q", "worker": "gpu:0"})
-    assert answer == {"queueNextTask": {"replayed": False, "task": {"id": one["_id"], "status": "QUEUED"}}}
-    found = await client.database["task"].find_one({"_id": one["_id"]})
-    assert found
-    at = found["last_worker_report"]
-    assert before <= at <= now()
+    assert answer == {"queueNextTask": {"replayed": False, "task": {"id": queued["_id"], "status": "QUEUED"}}}
+    after = await client.database["task"].find_one({"_id": queued["_id"]})
+    assert after
+    reported = after["last_worker_report"]
+    assert before <= reported <= now()
     changed = {
         "last_worker": "gpu:0",
-        "last_worker_report": at,
-        "last_update": at,
-        "last_change": at,
+        "last_worker_report": reported,
+        "last_update": reported,
+        "last_change": reported,
         "last_changed_by": "taskql",
     }
-    assert found == one | changed
+    assert after == queued | changed
     left = await client.database["queue"].find_one({"_id": "q"})
-    assert left == line | {"entries": [], "last_update": at}
+    assert left == line | {"entries": [], "last_update": reported}
     assert await client.database[TRANSITIONS].count_documents({}) == 0
     touched = await client.database["project"].find_one({"_id": home["_id"]})
-    assert touched == home | {"last_update": at}
+    assert touched == home | {"last_update": reported}
 
 
 async def test_without_a_queue_it_is_the_default_one(client: Client) -> None:
-    one = task(status="queued")
-    await client.database["task"].insert_one(one)
+    queued = task(status="queued")
+    await client.database["task"].insert_one(queued)
     assert (await client.error(NEXT, input={"worker": "w"}))["code"] == "NO_DEFAULT_QUEUE"
-    await client.database["queue"].insert_one(queue(entries=entries(one["_id"])))
-    assert await next_of(client) == one["_id"]
+    await client.database["queue"].insert_one(queue(entries=build_entries(queued["_id"])))
+    assert await take_next(client) == queued["_id"]
     await client.database["queue"].insert_one(queue())
     assert (await client.error(NEXT, input={"worker": "w"}))["code"] == "MULTIPLE_DEFAULT_QUEUES"
 
@@ -88,14 +88,14 @@ async def test_entries_of_tasks_that_do_not_wait_are_removed_on_the_way(client: 
         task(status="queued", company=OTHER_COMPANY),
         task(status="queued", company=PUBLIC),
     )
-    waits, behind = task(status="queued"), task(status="stopped")
-    line = queue(entries=entries("gone", *ids([started, foreign, public, waits, behind])))
-    await client.database["task"].insert_many([started, foreign, public, waits, behind])
+    waits, later = task(status="queued"), task(status="stopped")
+    line = queue(entries=build_entries("gone", *ids([started, foreign, public, waits, later])))
+    await client.database["task"].insert_many([started, foreign, public, waits, later])
     await client.database["queue"].insert_one(line)
-    assert await next_of(client, queue=line["_id"]) == waits["_id"]
-    assert await waiting(client, line["_id"]) == [behind["_id"]]
-    assert await next_of(client, queue=line["_id"]) is None
-    assert await waiting(client, line["_id"]) == []
+    assert await take_next(client, queue=line["_id"]) == waits["_id"]
+    assert await read_waiting(client, line["_id"]) == [later["_id"]]
+    assert await take_next(client, queue=line["_id"]) is None
+    assert await read_waiting(client, line["_id"]) == []
     assert await client.database["task"].find_one({"_id": foreign["_id"]}) == foreign
 
 
@@ -107,14 +107,14 @@ async def test_a_task_that_is_enqueued_leaves_the_queue_that_it_waits_in(
     await database.task.insert_one(task(_id="t", status=status, execution={"queue": "a"}))
     await database.queue.insert_many(
         [
-            queue(_id="a", entries=entries("other", "t"), last_update=DAY),
-            queue(_id="b", entries=entries("first")),
+            queue(_id="a", entries=build_entries("other", "t"), last_update=DAY),
+            queue(_id="b", entries=build_entries("first")),
         ]
     )
     client, since = beside(rules=rules), now()
     data = await client.data('mutation { taskEnqueue(input: {task: "t", queue: "b"}) { queued } }')
     assert data["taskEnqueue"]["queued"] == 1
-    assert (await waiting(client, "a"), await waiting(client, "b")) == (["other"], ["first", "t"])
+    assert (await read_waiting(client, "a"), await read_waiting(client, "b")) == (["other"], ["first", "t"])
     left = await database.queue.find_one({"_id": "a"})
     moved = await database.task.find_one({"_id": "t"})
     assert left
@@ -125,21 +125,24 @@ async def test_a_task_that_is_enqueued_leaves_the_queue_that_it_waits_in(
 
 async def test_the_first_that_waits_is_found_behind_a_thousand_that_do_not(client: Client) -> None:
     waits = task(status="queued")
-    line = queue(entries=entries(*(f"gone {number}" for number in range(1234)), waits["_id"]))
+    line = queue(entries=build_entries(*(f"gone {number}" for number in range(1234)), waits["_id"]))
     await client.database["task"].insert_one(waits)
     await client.database["queue"].insert_one(line)
-    assert await next_of(client, queue=line["_id"]) == waits["_id"]
-    assert await waiting(client, line["_id"]) == []
+    assert await take_next(client, queue=line["_id"]) == waits["_id"]
+    assert await read_waiting(client, line["_id"]) == []
 
 
 async def test_a_task_in_two_queues_is_taken_once(client: Client) -> None:
-    one = task(status="queued")
-    lines = [queue(entries=entries(one["_id"])), queue(entries=entries("other", one["_id"], one["_id"]))]
-    await client.database["task"].insert_one(one)
+    queued = task(status="queued")
+    lines = [
+        queue(entries=build_entries(queued["_id"])),
+        queue(entries=build_entries("other", queued["_id"], queued["_id"])),
+    ]
+    await client.database["task"].insert_one(queued)
     await client.database["queue"].insert_many(lines)
-    assert await next_of(client, queue=lines[1]["_id"]) == one["_id"]
-    assert await next_of(client, queue=lines[0]["_id"]) is None
-    assert await next_of(client, queue=lines[1]["_id"]) is None
+    assert await take_next(client, queue=lines[1]["_id"]) == queued["_id"]
+    assert await take_next(client, queue=lines[0]["_id"]) is None
+    assert await take_next(client, queue=lines[1]["_id"]) is None
 
 
 async def test_an_odd_queue_is_no_obstacle(client: Client) -> None:
@@ -148,23 +151,23 @@ async def test_an_odd_queue_is_no_obstacle(client: Client) -> None:
     line = queue(entries=[*odd, {"task": waits["_id"], "added": "yesterday"}])
     await client.database["task"].insert_one(waits)
     await client.database["queue"].insert_many([line, queue(_id="none", entries=None)])
-    assert await next_of(client, queue=line["_id"]) == waits["_id"]
-    assert await next_of(client, queue=line["_id"]) is None
-    assert await next_of(client, queue="none") is None
+    assert await take_next(client, queue=line["_id"]) == waits["_id"]
+    assert await take_next(client, queue=line["_id"]) is None
+    assert await take_next(client, queue="none") is None
 
 
 async def test_the_same_request_again_gives_the_same_task(client: Client) -> None:
     tasks = [task(status="queued") for _ in range(2)]
-    line = queue(entries=entries(*ids(tasks)))
+    line = queue(entries=build_entries(*ids(tasks)))
     await client.database["task"].insert_many(tasks)
     await client.database["queue"].insert_one(line)
-    taken = [await next_of(client, queue=line["_id"], idempotencyKey="k") for _ in range(3)]
+    taken = [await take_next(client, queue=line["_id"], idempotencyKey="k") for _ in range(3)]
     assert taken == [tasks[0]["_id"]] * 3
-    assert await waiting(client, line["_id"]) == [tasks[1]["_id"]]
+    assert await read_waiting(client, line["_id"]) == [tasks[1]["_id"]]
 
 
 @pytest.mark.parametrize(
-    ("given", "code"),
+    ("arguments", "code"),
     [
         ({}, "VALIDATION_FAILED"),
         ({"worker": None}, "VALIDATION_FAILED"),
@@ -175,14 +178,14 @@ async def test_the_same_request_again_gives_the_same_task(client: Client) -> Non
         ({"worker": "w", "queue": "q", "idempotencyKey": ""}, "VALIDATION_ERROR"),
     ],
 )
-async def test_what_makes_no_sense_is_refused(client: Client, given: dict[str, Any], code: str) -> None:
-    one = task(status="queued")
+async def test_what_makes_no_sense_is_refused(client: Client, arguments: dict[str, Any], code: str) -> None:
+    queued = task(status="queued")
     lines = [
-        queue(_id=name, company=company, entries=entries(one["_id"]))
+        queue(_id=name, company=company, entries=build_entries(queued["_id"]))
         for name, company in (("q", COMPANY), ("foreign", OTHER_COMPANY), ("public", PUBLIC))
     ]
-    await client.database["task"].insert_one(one)
+    await client.database["task"].insert_one(queued)
     await client.database["queue"].insert_many(lines)
-    assert (await client.error(NEXT, input=given))["code"] == code
+    assert (await client.error(NEXT, input=arguments))["code"] == code
     assert await client.database["queue"].find().to_list() == lines
-    assert await client.database["task"].find_one() == one
+    assert await client.database["task"].find_one() == queued

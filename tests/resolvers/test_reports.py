@@ -45,35 +45,35 @@ CURVES = """query($id: ID!) { task(id: $id) { series(maxPoints: 10000) {
   metric variant iterations values timestamps } } }"""
 
 
-def point(value: float | None = 0.5, iteration: int = 0, **more: Any) -> Document:
-    return {"metric": "loss", "variant": "train", "iteration": iteration, "value": value} | more
+def build_point(value: float | None = 0.5, iteration: int = 0, **fields: Any) -> Document:
+    return {"metric": "loss", "variant": "train", "iteration": iteration, "value": value} | fields
 
 
-async def report(client: Client, reports: dict[str, list[Document]], **more: Any) -> list[Document]:
-    asked = [{"task": id_, "points": points} for id_, points in reports.items()]
-    results: list[Document] = (await change(client, "metricsReport", RESULT, reports=asked, **more))["results"]
+async def report(client: Client, reports: dict[str, list[Document]], **options: Any) -> list[Document]:
+    arguments = [{"task": id_, "points": points} for id_, points in reports.items()]
+    results: list[Document] = (await change(client, "metricsReport", RESULT, reports=arguments, **options))["results"]
     return results
 
 
-async def curves(client: Client, id_: str) -> dict[tuple[str, str], Document]:
-    found = (await client.data(CURVES, id=id_))["task"]["series"]
-    return {(curve["metric"], curve["variant"]): curve for curve in found}
+async def read_series(client: Client, id_: str) -> dict[tuple[str, str], Document]:
+    rows = (await client.data(CURVES, id=id_))["task"]["series"]
+    return {(curve["metric"], curve["variant"]): curve for curve in rows}
 
 
-async def stored(client: Client, id_: str = "it") -> Document:
-    found = await client.database["task"].find_one({"_id": id_})
-    assert found
-    return found
+async def read_stored(client: Client, id_: str = "it") -> Document:
+    document = await client.database["task"].find_one({"_id": id_})
+    assert document
+    return document
 
 
 @pytest.fixture
 async def running(client: Client) -> Client:
     """A task that runs and has reported nothing."""
-    await client.database["task"].insert_one(fresh())
+    await client.database["task"].insert_one(build_task())
     return client
 
 
-def fresh(**fields: Any) -> Document:
+def build_task(**fields: Any) -> Document:
     none = {"last_metrics": {}, "unique_metrics": [], "last_iteration": 0}
     return task(**{"_id": "it", "status": "in_progress", "project": "home"} | none | fields)
 
@@ -88,21 +88,21 @@ async def test_points_go_on_their_curves_and_into_what_the_task_keeps(running: C
         running,
         {
             "it": [
-                point(0.5, 3),
-                point(None, 4),
-                point(0.25, 1, timestamp="2026-01-31T13:00:00.5+01:00"),
-                point(9, 7, variant="test"),
+                build_point(0.5, 3),
+                build_point(None, 4),
+                build_point(0.25, 1, timestamp="2026-01-31T13:00:00.5+01:00"),
+                build_point(9, 7, variant="test"),
             ]
         },
     )
     assert result == {"id": "it", "succeeded": True, "added": 4, "badPoints": [], "error": None, "replayed": False}
-    found = await curves(running, "it")
-    train = found["loss", "train"]
+    series = await read_series(running, "it")
+    train = series["loss", "train"]
     assert (train["iterations"], train["values"]) == ([1, 3, 4], [0.25, 0.5, None])
     assert train["timestamps"][0] == "2026-01-31T12:00:00.500Z"
     assert datetime.fromisoformat(train["timestamps"][1]).replace(tzinfo=None) >= since
-    assert found["loss", "test"]["values"] == [9]
-    after = await stored(running)
+    assert series["loss", "test"]["values"] == [9]
+    after = await read_stored(running)
     assert after["last_metrics"][md5("loss")][md5("train")] == {
         "metric": "loss",
         "variant": "train",
@@ -126,32 +126,40 @@ async def test_points_go_on_their_curves_and_into_what_the_task_keeps(running: C
 
 
 async def test_what_has_no_value_is_a_gap_and_none_of_the_statistics(running: Client) -> None:
-    await report(running, {"it": [point(None, 5), {"metric": "m", "variant": "v", "iteration": 9}]})
-    found = await curves(running, "it")
-    assert [(curve["iterations"], curve["values"]) for curve in found.values()] == [([5], [None]), ([9], [None])]
-    after = await stored(running)
+    await report(running, {"it": [build_point(None, 5), {"metric": "m", "variant": "v", "iteration": 9}]})
+    series = await read_series(running, "it")
+    assert [(curve["iterations"], curve["values"]) for curve in series.values()] == [([5], [None]), ([9], [None])]
+    after = await read_stored(running)
     assert (after["last_metrics"], after["unique_metrics"], after["last_iteration"]) == ({}, [], 9)
-    await report(running, {"it": [point(1, 6)]})
-    assert (await curves(running, "it"))["loss", "train"]["values"] == [None, 1]
-    await report(running, {"it": [point(2, 5), point(None, 6)]})
-    assert (await curves(running, "it"))["loss", "train"]["values"] == [2, None]
+    await report(running, {"it": [build_point(1, 6)]})
+    assert (await read_series(running, "it"))["loss", "train"]["values"] == [None, 1]
+    await report(running, {"it": [build_point(2, 5), build_point(None, 6)]})
+    assert (await read_series(running, "it"))["loss", "train"]["values"] == [2, None]
 
 
 async def test_what_counts_seconds_or_has_no_iteration_leaves_the_last_iteration(running: Client) -> None:
     await report(
-        running, {"it": [point(1, 3), point(1, 99, metric=":monitor:gpu"), point(1, -(2**31), metric="single")]}
+        running,
+        {
+            "it": [
+                build_point(1, 3),
+                build_point(1, 99, metric=":monitor:gpu"),
+                build_point(1, -(2**31), metric="single"),
+            ]
+        },
     )
-    assert (await stored(running))["last_iteration"] == 3
-    assert (await curves(running, "it"))["single", "train"]["iterations"] == [-(2**31)]
+    assert (await read_stored(running))["last_iteration"] == 3
+    assert (await read_series(running, "it"))["single", "train"]["iterations"] == [-(2**31)]
 
 
 async def test_numbers_at_the_edge_are_kept_as_they_are(running: Client) -> None:
     ends = [2**63 - 1, -(2**63)]
     await report(
-        running, {"it": [point(1.7e308, ends[0]), point(1.7e308, ends[1], timestamp="9999-12-31T23:59:59.999Z")]}
+        running,
+        {"it": [build_point(1.7e308, ends[0]), build_point(1.7e308, ends[1], timestamp="9999-12-31T23:59:59.999Z")]},
     )
-    await report(running, {"it": [point(-1.7e308)]})
-    assert (await curves(running, "it"))["loss", "train"]["values"] == [1.7e308, -1.7e308, 1.7e308]
+    await report(running, {"it": [build_point(-1.7e308)]})
+    assert (await read_series(running, "it"))["loss", "train"]["values"] == [1.7e308, -1.7e308, 1.7e308]
     query = '{ task(id: "it") { lastIteration lastMetrics { minValue maxValue meanValue count } } }'
     assert (await running.data(query))["task"] == {
         "lastIteration": ends[0],
@@ -159,11 +167,13 @@ async def test_numbers_at_the_edge_are_kept_as_they_are(running: Client) -> None
     }
 
 
-@pytest.mark.parametrize("kept", [ABSENT, None, [], {"x": 5}, {md5("loss"): {md5("train"): "text", "other": {}}}])
-async def test_metrics_of_any_shape_are_put_in_order(client: Client, kept: Any) -> None:
-    await client.database["task"].insert_one(fresh(last_metrics=kept, unique_metrics=kept, last_iteration="x"))
-    await report(client, {"it": [point(0.5, 3)]})
-    after = await stored(client)
+@pytest.mark.parametrize("odd_value", [ABSENT, None, [], {"x": 5}, {md5("loss"): {md5("train"): "text", "other": {}}}])
+async def test_metrics_of_any_shape_are_put_in_order(client: Client, odd_value: Any) -> None:
+    await client.database["task"].insert_one(
+        build_task(last_metrics=odd_value, unique_metrics=odd_value, last_iteration="x")
+    )
+    await report(client, {"it": [build_point(0.5, 3)]})
+    after = await read_stored(client)
     assert after["last_metrics"][md5("loss")][md5("train")]["count"] == 1
     assert (after["last_iteration"], after["unique_metrics"]) == (3, ["loss/train"])
 
@@ -186,24 +196,24 @@ BATCHES = st.lists(st.lists(st.tuples(NAMES, st.integers(-2, 9), VALUES, TIMES),
 Reported = tuple[tuple[str, str], int, float | None, datetime | None]
 
 
-def expected_statistics(batches: list[list[Reported]], pair: tuple[str, str]) -> Document | None:
+def expect_statistics(batches: list[list[Reported]], pair: tuple[str, str]) -> Document | None:
     """Of all values of a curve, worked out at once; the mean to the two decimals that each report rounds it to."""
-    own = [[point for point in batch if point[0] == pair and point[2] is not None] for batch in batches]
-    points = [point for batch in own for point in batch]
+    of_pair = [[point for point in batch if point[0] == pair and point[2] is not None] for batch in batches]
+    points = [point for batch in of_pair for point in batch]
     if not points:
         return None
-    newest = [batch for batch in own if batch][-1]
+    newest = [batch for batch in of_pair if batch][-1]
     last = newest[0]
-    for one in newest[1:]:
-        if (one[1], one[3] or NOW) >= (last[1], last[3] or NOW):
-            last = one
-    found: Document = {"value": last[2], "count": len(points)}
+    for point in newest[1:]:
+        if (point[1], point[3] or NOW) >= (last[1], last[3] or NOW):
+            last = point
+    statistics: Document = {"value": last[2], "count": len(points)}
     for name, better in (("min", operator.lt), ("max", operator.gt), ("first", lambda *_: False)):
         best = points[0]
-        for one in points[1:]:
-            best = one if better(one[2], best[2]) else best
-        found |= {f"{name}_value": best[2], f"{name}_value_iteration": best[1]}
-    return found | {"mean_value": pytest.approx(sum(point[2] or 0 for point in points) / len(points), abs=0.03)}
+        for point in points[1:]:
+            best = point if better(point[2], best[2]) else best
+        statistics |= {f"{name}_value": best[2], f"{name}_value_iteration": best[1]}
+    return statistics | {"mean_value": pytest.approx(sum(point[2] or 0 for point in points) / len(points), abs=0.03)}
 
 
 @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -211,30 +221,30 @@ def expected_statistics(batches: list[list[Reported]], pair: tuple[str, str]) ->
 async def test_after_any_reports_curves_and_statistics_are_what_was_reported(
     client: Client, batches: list[list[Reported]]
 ) -> None:
-    one = fresh(_id=new_id())
-    await client.database["task"].insert_one(one)
+    reporter = build_task(_id=new_id())
+    await client.database["task"].insert_one(reporter)
     for batch in batches:
         points = [
             {"metric": pair[0], "variant": pair[1], "iteration": iteration, "value": value}
-            | ({"timestamp": f"{at.isoformat()}Z"} if at else {})
-            for pair, iteration, value, at in batch
+            | ({"timestamp": f"{timestamp.isoformat()}Z"} if timestamp else {})
+            for pair, iteration, value, timestamp in batch
         ]
-        assert [result["added"] for result in await report(client, {one["_id"]: points})] == [len(points)]
+        assert [result["added"] for result in await report(client, {reporter["_id"]: points})] == [len(points)]
     everything = [point for batch in batches for point in batch]
     pairs = {point[0] for point in everything}
-    found = await curves(client, one["_id"])
-    assert found.keys() == pairs
-    after = await stored(client, one["_id"])
+    series = await read_series(client, reporter["_id"])
+    assert series.keys() == pairs
+    after = await read_stored(client, reporter["_id"])
     for pair in pairs:
         newest = {iteration: value for name, iteration, value, _ in everything if name == pair}
-        assert found[pair]["iterations"] == sorted(newest)
-        assert found[pair]["values"] == [newest[iteration] for iteration in sorted(newest)]
-        kept = after["last_metrics"].get(md5(pair[0]), {}).get(md5(pair[1]))
+        assert series[pair]["iterations"] == sorted(newest)
+        assert series[pair]["values"] == [newest[iteration] for iteration in sorted(newest)]
+        statistics = after["last_metrics"].get(md5(pair[0]), {}).get(md5(pair[1]))
         names = {"metric": pair[0], "variant": pair[1]}
-        assert kept == ((wanted := expected_statistics(batches, pair)) and wanted | names)
+        assert statistics == ((expected := expect_statistics(batches, pair)) and expected | names)
     assert after["last_iteration"] == max([0, *(iteration for _, iteration, _, _ in everything)])
-    known = [point for point in everything if point[2] is not None]
-    assert sorted(after["unique_metrics"]) == sorted({"/".join(pair) for pair, *_ in known})
+    finite = [point for point in everything if point[2] is not None]
+    assert sorted(after["unique_metrics"]) == sorted({"/".join(pair) for pair, *_ in finite})
 
 
 # -- the same point again ------------------------------------------------------------------------------
@@ -255,71 +265,74 @@ async def test_a_curve_is_a_dict_from_iteration_to_the_newest_point(
 ) -> None:
     """Within a report, across reports, and across the blocks that other points fill meanwhile."""
     id_ = new_id()
-    await client.database["task"].insert_one(fresh(_id=id_))
+    await client.database["task"].insert_one(build_task(_id=id_))
     expected: dict[str, dict[int, tuple[int | None, datetime | None]]] = {}
     fill = [(variant, 1000 + step, step, DAY) for variant in ("", "train") for step in range(filler)]
     for batch in [*batches[:1], fill, *batches[1:], *batches[:1]]:
-        for variant, iteration, value, at in batch:
-            expected.setdefault(variant, {})[iteration] = (value, at)
+        for variant, iteration, value, timestamp in batch:
+            expected.setdefault(variant, {})[iteration] = (value, timestamp)
         points = [
-            point(value, iteration, variant=variant) | ({"timestamp": f"{at.isoformat()}Z"} if at else {})
-            for variant, iteration, value, at in batch
+            build_point(value, iteration, variant=variant)
+            | ({"timestamp": f"{timestamp.isoformat()}Z"} if timestamp else {})
+            for variant, iteration, value, timestamp in batch
         ]
         await report(client, {id_: points})
     for method in ("MINMAX_LTTB", "MINMAX", "LTTB", "EVERY_NTH"):
         answer = (await client.data(STREAM, id=id_, to=None, method=method, **{"from": first}))["task"]
-        shown = {curve["variant"]: curve for curve in answer["series"]}
-        assert shown.keys() == expected.keys()
-        for variant, curve in shown.items():
+        series = {curve["variant"]: curve for curve in answer["series"]}
+        assert series.keys() == expected.keys()
+        for variant, curve in series.items():
             within = {step: expected[variant][step] for step in sorted(expected[variant]) if step >= first}
             assert curve["originalCount"] == len(within)
             assert curve["iterations"] == sorted({*curve["iterations"]})
             assert curve["values"] == [within[step][0] for step in curve["iterations"]]
-            for step, at in zip(curve["iterations"], curve["timestamps"], strict=True):
-                assert within[step][1] is None or at == f"{within[step][1].isoformat(timespec='milliseconds')}Z"  # type: ignore[union-attr]
+            for step, timestamp in zip(curve["iterations"], curve["timestamps"], strict=True):
+                assert within[step][1] is None or timestamp == f"{within[step][1].isoformat(timespec='milliseconds')}Z"  # type: ignore[union-attr]
             assert curve["iterations"][:1] == [*within][:1]
             assert curve["iterations"][-1:] == [*within][-1:]
-    assert answer["metricAt"] == best_of(expected.get("", {}), expected.get("train", {}))
+    assert answer["metricAt"] == find_best(expected.get("", {}), expected.get("train", {}))
 
 
-def best_of(shown: Document, deciding: Document) -> Document | None:
-    known = {step: value for step, (value, _) in deciding.items() if value is not None}
-    if not known:
+def find_best(values: Document, deciding: Document) -> Document | None:
+    finite = {step: value for step, (value, _) in deciding.items() if value is not None}
+    if not finite:
         return None
-    step = min(step for step, value in known.items() if value == max(known.values()))
-    value = shown.get(step, (None, None))[0]
-    return None if value is None else {"iteration": step, "value": value, "bestValue": known[step]}
+    step = min(step for step, value in finite.items() if value == max(finite.values()))
+    value = values.get(step, (None, None))[0]
+    return None if value is None else {"iteration": step, "value": value, "bestValue": finite[step]}
 
 
 async def test_a_resumed_run_draws_no_zigzag(running: Client) -> None:
-    await report(running, {"it": [point(step, step) for step in range(600)]})
-    await report(running, {"it": [point(-step, step) for step in range(400, 700)]})
-    curve = (await curves(running, "it"))["loss", "train"]
+    await report(running, {"it": [build_point(step, step) for step in range(600)]})
+    await report(running, {"it": [build_point(-step, step) for step in range(400, 700)]})
+    curve = (await read_series(running, "it"))["loss", "train"]
     assert curve["iterations"] == list(range(700))
     assert curve["values"] == [*range(400), *(-step for step in range(400, 700))]
-    kept = (await stored(running))["last_metrics"][md5("loss")][md5("train")]
-    assert (kept["count"], kept["max_value"], kept["value"]) == (900, 599, -699)
+    statistics = (await read_stored(running))["last_metrics"][md5("loss")][md5("train")]
+    assert (statistics["count"], statistics["max_value"], statistics["value"]) == (900, 599, -699)
 
 
 async def test_the_last_value_is_that_of_the_latest_report_at_its_highest_iteration(running: Client) -> None:
     last = '{ task(id: "it") { lastMetrics { value } } }'
     for points, expected in (
-        ([point(1.0, 10)], 1.0),
-        ([point(9.0, 5)], 9.0),
-        ([point(1.0, 10), point(9.0, 5)], 1.0),
-        ([point(7.0, -1)], 7.0),
-        ([point(None, 99)], 7.0),
+        ([build_point(1.0, 10)], 1.0),
+        ([build_point(9.0, 5)], 9.0),
+        ([build_point(1.0, 10), build_point(9.0, 5)], 1.0),
+        ([build_point(7.0, -1)], 7.0),
+        ([build_point(None, 99)], 7.0),
     ):
         await report(running, {"it": points})
         assert (await running.data(last))["task"]["lastMetrics"] == [{"value": expected}]
     text = '{ __type(name: "LastMetricsEvent") { fields { name description } } }'
-    [field] = [one for one in (await running.data(text))["__type"]["fields"] if one["name"] == "value"]
+    [field] = [row for row in (await running.data(text))["__type"]["fields"] if row["name"] == "value"]
     assert field["description"].startswith("The value of the latest report, that of its highest iteration.")
 
 
 @pytest.mark.parametrize(("metric", "variant"), [("loss", ""), ("", "train"), ("", ""), (" ", "\t"), ("a", "\0")])
 async def test_a_name_may_be_empty_wherever_a_metric_is_named(running: Client, metric: str, variant: str) -> None:
-    await report(running, {"it": [point(1, 1, metric=metric, variant=variant), point(2, 2, metric="x", variant="x")]})
+    await report(
+        running, {"it": [build_point(1, 1, metric=metric, variant=variant), build_point(2, 2, metric="x", variant="x")]}
+    )
     ref = {"metric": metric, "variant": variant}
     query = """query ($ref: MetricRef!, $best: BestMetric!, $metric: [String!], $variant: [String!],
                       $filter: TaskFilter, $order: [TaskOrder!]) {
@@ -330,8 +343,8 @@ async def test_a_name_may_be_empty_wherever_a_metric_is_named(running: Client, m
       metricNames { nodes { metric variant } }
       taskStats(groupBy: [], metrics: [$ref]) { metrics { max } } }"""
     given_ = {"ref": ref, "best": ref | {"goal": "MIN"}, "metric": [metric], "variant": [variant]}
-    asked = {"filter": {"metrics": [ref | {"eq": 1}]}, "order": [{"metric": ref}]}
-    answer = await running.data(query, **given_, **asked)
+    arguments = {"filter": {"metrics": [ref | {"eq": 1}]}, "order": [{"metric": ref}]}
+    answer = await running.data(query, **given_, **arguments)
     [node] = answer["tasks"]["nodes"]
     assert node == {"series": [ref | {"values": [1]}], "lastMetrics": [ref | {"value": 1}], "metricAt": {"value": 1}}
     assert ref in answer["metricNames"]["nodes"]
@@ -351,16 +364,16 @@ async def test_a_session_gives_what_the_reports_that_it_holds_would(
     client: Client, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Reported]]
 ) -> None:
     """Its curves and, but for the rounding of the mean after each report, all that the task keeps."""
-    one, imported = fresh(_id=new_id()), new_id()
-    await client.database["task"].insert_one(one)
+    reporter, imported = build_task(_id=new_id()), new_id()
+    await client.database["task"].insert_one(reporter)
     lines = []
     for batch in batches:
         points = [
-            point(value, iteration, metric=pair[0], variant=pair[1])
-            | ({"timestamp": f"{at.isoformat()}Z"} if at else {})
-            for pair, iteration, value, at in batch
+            build_point(value, iteration, metric=pair[0], variant=pair[1])
+            | ({"timestamp": f"{timestamp.isoformat()}Z"} if timestamp else {})
+            for pair, iteration, value, timestamp in batch
         ]
-        await report(client, {one["_id"]: points})
+        await report(client, {reporter["_id"]: points})
         lines.append(
             json.dumps(
                 [
@@ -371,8 +384,8 @@ async def test_a_session_gives_what_the_reports_that_it_holds_would(
                         "iter": iteration,
                         "value": value,
                     }
-                    | ({"timestamp": int(at.replace(tzinfo=UTC).timestamp() * 1000)} if at else {})
-                    for pair, iteration, value, at in batch
+                    | ({"timestamp": int(timestamp.replace(tzinfo=UTC).timestamp() * 1000)} if timestamp else {})
+                    for pair, iteration, value, timestamp in batch
                 ]
             )
         )
@@ -380,22 +393,25 @@ async def test_a_session_gives_what_the_reports_that_it_holds_would(
     with ZipFile(file, "w") as archive:
         archive.writestr("task.json", json.dumps({"id": f"offline-{imported}", "name": "x", "type": "training"}))
         archive.writestr("metrics.jsonl", "\n".join(lines))
-    found = await import_files(client.database, [file], company=COMPANY, user="test", shown={})
-    assert not found.problems
-    for id_, other in ((one["_id"], imported), (imported, one["_id"])):
-        here, there = await curves(client, id_), await curves(client, other)
-        assert here.keys() == there.keys()
-        for pair, curve in here.items():
+    result = await import_files(client.database, [file], company=COMPANY, user="test", shown={})
+    assert not result.problems
+    for id_, other_id in ((reporter["_id"], imported), (imported, reporter["_id"])):
+        series, other_series = await read_series(client, id_), await read_series(client, other_id)
+        assert series.keys() == other_series.keys()
+        for pair, curve in series.items():
             assert [curve[name] for name in ("iterations", "values")] == [
-                there[pair][name] for name in ("iterations", "values")
+                other_series[pair][name] for name in ("iterations", "values")
             ]
-    kept, wanted = (await stored(client, imported))["last_metrics"], (await stored(client, one["_id"]))["last_metrics"]
-    assert kept == {
+    imported_metrics, reported_metrics = (
+        (await read_stored(client, imported))["last_metrics"],
+        (await read_stored(client, reporter["_id"]))["last_metrics"],
+    )
+    assert imported_metrics == {
         metric: {
             variant: event | {"mean_value": pytest.approx(event["mean_value"], abs=0.03)}
             for variant, event in variants.items()
         }
-        for metric, variants in wanted.items()
+        for metric, variants in reported_metrics.items()
     }
 
 
@@ -405,20 +421,20 @@ async def test_a_session_gives_what_the_reports_that_it_holds_would(
 async def test_blocks_are_filled_up_one_after_the_other(running: Client) -> None:
     step = 0
     for number in (BLOCK_SIZE - 24, 23, 1, 1, 2 * BLOCK_SIZE, BLOCK_SIZE - 1):
-        await report(running, {"it": [point(step / 7, step) for step in range(step, step + number)]})
+        await report(running, {"it": [build_point(step / 7, step) for step in range(step, step + number)]})
         step += number
     blocks = await running.database[SERIES].find().sort("number").to_list()
     assert [block["points"] for block in blocks] == [BLOCK_SIZE] * 4
     assert [block["is_last"] for block in blocks] == [False] * 3 + [True]
     assert all(block["_id"].startswith("it/") and block["company"] == COMPANY for block in blocks)
-    curve = (await curves(running, "it"))["loss", "train"]
+    curve = (await read_series(running, "it"))["loss", "train"]
     assert curve["iterations"] == list(range(step))
     assert curve["values"] == [step / 7 for step in range(step)]
 
 
 async def test_a_report_of_many_curves_is_few_commands_and_reads_no_points(running: Client, commands: Commands) -> None:
     def points(step: int) -> list[Document]:
-        return [point(0.5, step, metric=f"m{number % 20}", variant=f"v{number}") for number in range(600)]
+        return [build_point(0.5, step, metric=f"m{number % 20}", variant=f"v{number}") for number in range(600)]
 
     await report(running, {"it": points(0)})
     commands.seen.clear()
@@ -430,9 +446,9 @@ async def test_a_report_of_many_curves_is_few_commands_and_reads_no_points(runni
 
 
 async def test_a_change_event_shows_the_new_points_alone(running: Client) -> None:
-    await report(running, {"it": [point(1, 1)]})
+    await report(running, {"it": [build_point(1, 1)]})
     async with await running.database[SERIES].watch() as stream:
-        await report(running, {"it": [point(2, 2), point(3, 3)]})
+        await report(running, {"it": [build_point(2, 2), build_point(3, 3)]})
         event = await stream.next()
     assert event["documentKey"]["_id"] == f"it/{md5('loss')}/{md5('train')}/000000"
     updated = event["updateDescription"]["updatedFields"]
@@ -442,14 +458,14 @@ async def test_a_change_event_shows_the_new_points_alone(running: Client) -> Non
 
 async def test_the_curves_of_a_session_go_on(client: Client) -> None:
     await import_files(client.database, SESSIONS[:1], company=COMPANY, user="test", shown={})
-    [one] = await client.database["task"].find().to_list()
-    before = await curves(client, one["_id"])
+    [imported] = await client.database["task"].find().to_list()
+    before = await read_series(client, imported["_id"])
     (metric, variant), curve = next(iter(before.items()))
-    await report(client, {one["_id"]: [point(0.5, 10**6, metric=metric, variant=variant)]})
-    after = await curves(client, one["_id"])
+    await report(client, {imported["_id"]: [build_point(0.5, 10**6, metric=metric, variant=variant)]})
+    after = await read_series(client, imported["_id"])
     assert after[metric, variant]["values"] == [*curve["values"], 0.5]
-    kept = (await stored(client, one["_id"]))["last_metrics"][md5(metric)][md5(variant)]
-    assert (kept["count"], kept["value"]) == (len(curve["values"]) + 1, 0.5)
+    statistics = (await read_stored(client, imported["_id"]))["last_metrics"][md5(metric)][md5(variant)]
+    assert (statistics["count"], statistics["value"]) == (len(curve["values"]) + 1, 0.5)
 
 
 # -- many at once ----------------------------------------------------------------------------------
@@ -458,45 +474,45 @@ async def test_the_curves_of_a_session_go_on(client: Client) -> None:
 async def test_of_twenty_who_report_at_once_nothing_is_lost(running: Client) -> None:
     await asyncio.gather(
         *(
-            report(running, {"it": [point(number + step / 100, 60 * number + step) for step in range(60)]})
+            report(running, {"it": [build_point(number + step / 100, 60 * number + step) for step in range(60)]})
             for number in range(20)
         )
     )
-    curve = (await curves(running, "it"))["loss", "train"]
+    curve = (await read_series(running, "it"))["loss", "train"]
     assert sorted(curve["values"]) == [number + step / 100 for number in range(20) for step in range(60)]
-    after = await stored(running)
-    kept = after["last_metrics"][md5("loss")][md5("train")]
-    assert (kept["count"], kept["min_value"], kept["max_value"]) == (1200, 0, 19.59)
+    after = await read_stored(running)
+    statistics = after["last_metrics"][md5("loss")][md5("train")]
+    assert (statistics["count"], statistics["min_value"], statistics["max_value"]) == (1200, 0, 19.59)
     blocks = await running.database[SERIES].find().sort("number").to_list()
     assert [block["points"] for block in blocks] == [BLOCK_SIZE] * (1200 // BLOCK_SIZE) + [1200 % BLOCK_SIZE]
 
 
 async def test_a_report_and_a_move_at_once_both_hold(running: Client) -> None:
     stop = 'mutation { taskStopped(input: {task: "it"}) { updated } }'
-    await asyncio.gather(running.data(stop), *(report(running, {"it": [point(1, step)]}) for step in range(5)))
-    after = await stored(running)
+    await asyncio.gather(running.data(stop), *(report(running, {"it": [build_point(1, step)]}) for step in range(5)))
+    after = await read_stored(running)
     assert (after["status"], after["last_iteration"]) == ("stopped", 4)
-    assert len((await curves(running, "it"))["loss", "train"]["values"]) == 5
+    assert len((await read_series(running, "it"))["loss", "train"]["values"]) == 5
 
 
 # -- a new start -----------------------------------------------------------------------------------
 
 
 async def test_after_a_reset_everything_begins_anew(running: Client) -> None:
-    await report(running, {"it": [point(9, 50), point(9, 50, variant="test")]})
+    await report(running, {"it": [build_point(9, 50), build_point(9, 50, variant="test")]})
     await change(running, "taskReset", "updated", task="it", force=True)
-    assert await curves(running, "it") == {}
-    await report(running, {"it": [point(1, 2)]})
-    found = await curves(running, "it")
-    assert {pair: curve["values"] for pair, curve in found.items()} == {("loss", "train"): [1]}
-    after = await stored(running)
+    assert await read_series(running, "it") == {}
+    await report(running, {"it": [build_point(1, 2)]})
+    series = await read_series(running, "it")
+    assert {pair: curve["values"] for pair, curve in series.items()} == {("loss", "train"): [1]}
+    after = await read_stored(running)
     assert after["last_metrics"][md5("loss")][md5("train")]["max_value"] == 1
     assert (after["last_iteration"], after["unique_metrics"]) == (2, ["loss/train"])
 
 
 async def test_a_deleted_task_leaves_no_curve(running: Client) -> None:
-    await running.database["task"].insert_one(fresh(_id="other"))
-    await report(running, {"it": [point()], "other": [point()]})
+    await running.database["task"].insert_one(build_task(_id="other"))
+    await report(running, {"it": [build_point()], "other": [build_point()]})
     await change(running, "taskDelete", "deleted", task="it", force=True)
     assert await running.database[SERIES].distinct("task") == ["other"]
 
@@ -506,14 +522,14 @@ async def test_a_deleted_task_leaves_no_curve(running: Client) -> None:
 
 async def test_each_task_is_reported_or_refused_by_itself(running: Client) -> None:
     refused = [
-        fresh(_id="published", status="published"),
-        fresh(_id="publishing", status="publishing"),
-        fresh(_id="foreign", company=OTHER_COMPANY),
-        fresh(_id="public", company=PUBLIC),
+        build_task(_id="published", status="published"),
+        build_task(_id="publishing", status="publishing"),
+        build_task(_id="foreign", company=OTHER_COMPANY),
+        build_task(_id="public", company=PUBLIC),
     ]
-    await running.database["task"].insert_many([*refused, fresh(_id="last")])
+    await running.database["task"].insert_many([*refused, build_task(_id="last")])
     names = ["published", "foreign", "it", "publishing", "none", "public", "last"]
-    results = await report(running, {name: [point()] for name in names})
+    results = await report(running, {name: [build_point()] for name in names})
     assert [result["id"] for result in results] == names
     codes = [result["error"] and result["error"]["code"] for result in results]
     assert codes == [
@@ -535,33 +551,38 @@ async def test_each_task_is_reported_or_refused_by_itself(running: Client) -> No
         "allowed": ["CREATED", "QUEUED", "IN_PROGRESS", "STOPPED", "CLOSED", "FAILED", "COMPLETED", "UNKNOWN"],
     }
     assert await running.database[SERIES].distinct("task") == ["it", "last"]
-    for one in refused:
-        assert await running.database["task"].find_one({"_id": one["_id"]}) == one
+    for document in refused:
+        assert await running.database["task"].find_one({"_id": document["_id"]}) == document
 
 
 @pytest.mark.parametrize(
     "status", ["created", "queued", "stopped", "closed", "failed", "completed", "of a newer server"]
 )
 async def test_any_other_status_takes_reports_and_stays(client: Client, status: str) -> None:
-    await client.database["task"].insert_one(fresh(status=status, active_duration=7))
-    [result] = await report(client, {"it": [point()]})
+    await client.database["task"].insert_one(build_task(status=status, active_duration=7))
+    [result] = await report(client, {"it": [build_point()]})
     assert result["succeeded"]
-    after = await stored(client)
+    after = await read_stored(client)
     assert (after["status"], after["active_duration"]) == (status, 7)
 
 
 async def test_bad_points_are_named_and_the_others_stored(running: Client) -> None:
     long = "x" * 257
-    bad = [point(metric=long), point(variant=long), point(metric="m" * 257), point(metric=long, variant=long)]
-    points = [bad[0], point(1, 1), *bad[1:], point(2, 2, variant="v" * 256)]
+    bad = [
+        build_point(metric=long),
+        build_point(variant=long),
+        build_point(metric="m" * 257),
+        build_point(metric=long, variant=long),
+    ]
+    points = [bad[0], build_point(1, 1), *bad[1:], build_point(2, 2, variant="v" * 256)]
     [result] = await report(running, {"it": points})
     assert (result["succeeded"], result["added"]) == (True, 2)
-    assert [(one["index"], one["field"], one["code"]) for one in result["badPoints"]] == [
+    assert [(row["index"], row["field"], row["code"]) for row in result["badPoints"]] == [
         (index, field, "DATA_VALIDATION_ERROR")
         for index, field in ((0, "metric"), (2, "variant"), (3, "metric"), (4, "metric"))
     ]
     assert result["badPoints"][1]["message"] == "variant has 257 characters; the maximum is 256."
-    assert (await curves(running, "it")).keys() == {("loss", "train"), ("loss", "v" * 256)}
+    assert (await read_series(running, "it")).keys() == {("loss", "train"), ("loss", "v" * 256)}
     before = await read_documents(running.database)
     [result] = await report(running, {"it": bad})
     assert (result["succeeded"], result["added"], len(result["badPoints"])) == (True, 0, 4)
@@ -583,56 +604,66 @@ async def test_a_literal_beyond_all_doubles_is_refused_as_the_variable_is(runnin
 
 async def test_there_is_room_for_so_many_curves_and_no_more(client: Client) -> None:
     pairs = [("m", str(number), 0.5) for number in range(MAX_SERIES - 2)]
-    await client.database["task"].insert_one(fresh(last_metrics=last_metrics(*pairs)))
-    known, gap, full = point(1, metric="m", variant="0"), point(None, variant="gap"), point(variant="eval")
-    [first] = await report(client, {"it": [known, gap, point(2), full, full, known]})
+    await client.database["task"].insert_one(build_task(last_metrics=last_metrics(*pairs)))
+    stored_before, gap, full = (
+        build_point(1, metric="m", variant="0"),
+        build_point(None, variant="gap"),
+        build_point(variant="eval"),
+    )
+    [first] = await report(client, {"it": [stored_before, gap, build_point(2), full, full, stored_before]})
     assert (first["succeeded"], first["added"]) == (True, 4)
-    assert [(one["index"], one["field"], one["code"]) for one in first["badPoints"]] == [
+    assert [(row["index"], row["field"], row["code"]) for row in first["badPoints"]] == [
         (3, "variant", "LIMIT_EXCEEDED"),
         (4, "variant", "LIMIT_EXCEEDED"),
     ]
     assert first["badPoints"][0]["message"] == ("The maximum is 2000 series of a task; eval of loss is one more.")
-    assert (await curves(client, "it")).keys() == {("m", "0"), ("loss", "gap"), ("loss", "train")}
+    assert (await read_series(client, "it")).keys() == {("m", "0"), ("loss", "gap"), ("loss", "train")}
 
 
 async def test_curves_of_gaps_alone_need_room_as_well(running: Client) -> None:
-    [first] = await report(running, {"it": [point(None, variant=str(number)) for number in range(MAX_SERIES)]})
-    [second] = await report(running, {"it": [point(1), point(None, variant="0"), point(1, variant="1")]})
+    [first] = await report(running, {"it": [build_point(None, variant=str(number)) for number in range(MAX_SERIES)]})
+    [second] = await report(
+        running, {"it": [build_point(1), build_point(None, variant="0"), build_point(1, variant="1")]}
+    )
     assert (first["added"], second["added"]) == (MAX_SERIES, 2)
-    assert [one["index"] for one in second["badPoints"]] == [0]
+    assert [row["index"] for row in second["badPoints"]] == [0]
 
 
 async def test_a_curve_of_gaps_whose_values_come_when_the_task_is_full_goes_on(client: Client) -> None:
     pairs = [("m", str(number), 0.5) for number in range(MAX_SERIES - 1)]
-    await client.database["task"].insert_one(fresh(last_metrics=last_metrics(*pairs)))
-    for one in (point(None, variant="gap"), point(1, variant="eval"), point(2, 1, variant="gap")):
-        assert (await report(client, {"it": [one]}))[0]["added"] == 1
-    assert (await curves(client, "it"))["loss", "gap"]["values"] == [None, 2]
-    assert (await stored(client))["last_metrics"][md5("loss")].keys() == {md5("eval")}
+    await client.database["task"].insert_one(build_task(last_metrics=last_metrics(*pairs)))
+    for accepted in (
+        build_point(None, variant="gap"),
+        build_point(1, variant="eval"),
+        build_point(2, 1, variant="gap"),
+    ):
+        assert (await report(client, {"it": [accepted]}))[0]["added"] == 1
+    assert (await read_series(client, "it"))["loss", "gap"]["values"] == [None, 2]
+    assert (await read_stored(client))["last_metrics"][md5("loss")].keys() == {md5("eval")}
 
 
 # -- one idempotency key ---------------------------------------------------------------------------
 
 
 async def test_the_same_report_again_adds_nothing_and_tells_the_same(running: Client) -> None:
-    asked = {"it": [point(1, 1), point(metric="")]}
-    [first] = await report(running, asked, idempotencyKey="k")
+    reports = {"it": [build_point(1, 1), build_point(metric="")]}
+    [first] = await report(running, reports, idempotencyKey="k")
     before = await read_documents(running.database)
-    [second] = await report(running, asked, idempotencyKey="k")
+    [second] = await report(running, reports, idempotencyKey="k")
     assert second == first | {"replayed": True}
     assert await read_documents(running.database) == before
 
 
 async def test_a_report_that_broke_off_midway_goes_on_where_it_ended(running: Client) -> None:
-    asked = {"it": [point(1, 1)], "late": [point(2, 2)]}
-    first = await report(running, asked, idempotencyKey="k")
+    reports = {"it": [build_point(1, 1)], "late": [build_point(2, 2)]}
+    first = await report(running, reports, idempotencyKey="k")
     assert [result["succeeded"] for result in first] == [True, False]
-    await running.database["task"].insert_one(fresh(_id="late"))
-    second = await report(running, asked, idempotencyKey="k")
+    await running.database["task"].insert_one(build_task(_id="late"))
+    second = await report(running, reports, idempotencyKey="k")
     assert [result["replayed"] for result in second] == [True, False]
-    assert [len((await curves(running, name))["loss", "train"]["values"]) for name in asked] == [1, 1]
-    other = [{"task": "it", "points": [point(3)]}]
-    error = await get_refusal(running, "metricsReport", reports=other, idempotencyKey="k")
+    assert [len((await read_series(running, name))["loss", "train"]["values"]) for name in reports] == [1, 1]
+    other_reports = [{"task": "it", "points": [build_point(3)]}]
+    error = await get_refusal(running, "metricsReport", reports=other_reports, idempotencyKey="k")
     assert error["code"] == "IDEMPOTENCY_KEY_REUSED"
 
 
@@ -642,11 +673,16 @@ async def test_a_report_that_broke_off_midway_goes_on_where_it_ended(running: Cl
 async def test_ten_thousand_points_are_taken_and_one_more_is_refused_unseen(
     running: Client, commands: Commands
 ) -> None:
-    await running.database["task"].insert_one(fresh(_id="other"))
-    points = [point(0.5, step) for step in range(5000)]
+    await running.database["task"].insert_one(build_task(_id="other"))
+    points = [build_point(0.5, step) for step in range(5000)]
     commands.seen.clear()
     for reports, limit, maximum, actual in (
-        ([{"task": "it", "points": points}, {"task": "other", "points": [*points, point()]}], "points", 10_000, 10_001),
+        (
+            [{"task": "it", "points": points}, {"task": "other", "points": [*points, build_point()]}],
+            "points",
+            10_000,
+            10_001,
+        ),
         ([{"task": str(number), "points": []} for number in range(101)], "reports", 100, 101),
     ):
         error = await running.error(mutation("metricsReport", RESULT), input={"reports": reports})
@@ -663,7 +699,7 @@ async def test_ten_thousand_points_are_taken_and_one_more_is_refused_unseen(
 
 
 async def test_a_task_is_reported_once_in_a_request(running: Client) -> None:
-    twice = [{"task": "it", "points": [point()]}] * 2
+    twice = [{"task": "it", "points": [build_point()]}] * 2
     error = await get_refusal(running, "metricsReport", reports=twice)
     assert (error["code"], error["field"], error["task"]) == ("DATA_VALIDATION_ERROR", "reports", "it")
 
@@ -688,8 +724,8 @@ async def test_a_task_is_reported_once_in_a_request(running: Client) -> None:
     ids=" ".join,
 )
 async def test_what_is_not_of_its_type_refuses_the_request_and_says_where(running: Client, bad: Document) -> None:
-    wrong = {name: value for name, value in (point() | bad).items() if value is not ABSENT}
-    error = await get_refusal(running, "metricsReport", reports=[{"task": "it", "points": [point(), wrong]}])
+    wrong = {name: value for name, value in (build_point() | bad).items() if value is not ABSENT}
+    error = await get_refusal(running, "metricsReport", reports=[{"task": "it", "points": [build_point(), wrong]}])
     assert error["code"] == "VALIDATION_FAILED"
     assert ".reports[0].points[1]" in error["message"]
 
@@ -697,13 +733,13 @@ async def test_what_is_not_of_its_type_refuses_the_request_and_says_where(runnin
 @pytest.mark.parametrize("value", ["1e400", "-1e400", "NaN", "Infinity"])
 async def test_json_with_what_is_no_number_is_refused(running: Client, value: str) -> None:
     before = await read_documents(running.database)
-    asked = json.dumps(
+    body = json.dumps(
         {
             "query": mutation("metricsReport", RESULT),
-            "variables": {"input": {"reports": [{"task": "it", "points": [point(12345)]}]}},
+            "variables": {"input": {"reports": [{"task": "it", "points": [build_point(12345)]}]}},
         }
     )
     json_type = {"content-type": "application/json"}
-    answer = await running.http.post("/graphql", content=asked.replace("12345", value), headers=json_type)
+    answer = await running.http.post("/graphql", content=body.replace("12345", value), headers=json_type)
     assert answer.json()["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
     assert await read_documents(running.database) == before

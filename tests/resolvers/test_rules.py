@@ -31,12 +31,12 @@ def test_every_rule_is_in_force_by_one_switch() -> None:
 @pytest.mark.parametrize("status", STATUSES)
 async def test_the_parent_of_a_task_is_completed(client: Client, lax: Client, status: str) -> None:
     await client.database["task"].insert_many([task(_id="p", status=status), task(_id="t", status="created")])
-    asked: list[tuple[str, dict[str, Any]]] = [
+    calls: list[tuple[str, dict[str, Any]]] = [
         ("taskCreate", {"name": "abc", "type": "TRAINING"}),
         ("taskEdit", {"task": "t"}),
         ("taskClone", {"task": "t", "name": "another"}),
     ]
-    for name, values in asked:
+    for name, values in calls:
         if status == "completed":
             await change(client, name, "task { parentId }", parent="p", **values)
         else:
@@ -54,13 +54,13 @@ async def test_the_parent_of_a_task_is_completed(client: Client, lax: Client, st
 async def test_the_project_of_a_task_exists(client: Client, lax: Client, missing: str) -> None:
     await client.database["project"].insert_one(project(_id="foreign", company=OTHER_COMPANY))
     await client.database["task"].insert_one(task(_id="t", status="created"))
-    asked: list[tuple[str, dict[str, Any]]] = [
+    calls: list[tuple[str, dict[str, Any]]] = [
         ("taskCreate", {"name": "abc", "type": "TRAINING"}),
         ("taskEdit", {"task": "t"}),
         ("taskUpdate", {"task": "t"}),
         ("taskClone", {"task": "t", "name": "another"}),
     ]
-    for name, values in asked:
+    for name, values in calls:
         error = await get_refusal(client, name, project=missing, **values)
         assert (error["code"], error["field"], error["project"]) == ("INVALID_PROJECT_ID", "project", missing)
         payload = await change(lax, name, "task { projectId project { name } }", project=missing, **values)
@@ -103,8 +103,8 @@ async def test_with_storages_output_goes_to_one_of_them(beside: ClientWith) -> N
     storages = " s3://Bucket/ , /data/,"
     client, lax = beside(storages=storages), beside(storages=storages, rules=CLEARML)
     made = {"type": "TRAINING"}
-    for number, known in enumerate(("s3://Bucket/x", "/data/x")):
-        await change(client, "taskCreate", "id", name=f"known {number}", outputDest=known, **made)
+    for number, destination in enumerate(("s3://Bucket/x", "/data/x")):
+        await change(client, "taskCreate", "id", name=f"known {number}", outputDest=destination, **made)
     for unknown in ("s3://bucket/x", "s3://other", "/dat", "/", "http://h/x"):
         error = await get_refusal(client, "taskCreate", name="unknown", outputDest=unknown, **made)
         assert (error["code"], error["allowed"]) == ("TASK_VALIDATION_ERROR", ["s3://Bucket/", "/data/"])
@@ -139,9 +139,9 @@ async def test_no_two_tasks_that_this_api_wrote_have_one_name(client: Client, la
 
 async def test_a_taken_name_is_not_valid(client: Client, lax: Client) -> None:
     await change(client, "taskCreate", "id", name="the one", type="TRAINING")
-    asked = 'query { taskValidate(input: { name: " the one", type: TRAINING }) }'
-    assert (await client.error(asked))["code"] == "EXPECTED_UNIQUE_DATA"
-    assert await lax.data(asked) == {"taskValidate": True}
+    query = 'query { taskValidate(input: { name: " the one", type: TRAINING }) }'
+    assert (await client.error(query))["code"] == "EXPECTED_UNIQUE_DATA"
+    assert await lax.data(query) == {"taskValidate": True}
 
 
 async def test_a_batch_is_held_to_it_as_well(client: Client, lax: Client) -> None:
@@ -192,8 +192,8 @@ async def test_another_companys_names_are_no_matter(client: Client) -> None:
     ],
 )
 async def test_of_fifty_at_once_one_gets_the_name(client: Client, name: str, values: dict[str, Any]) -> None:
-    asked = [client.answer(mutation(name, "id"), input=values) for _ in range(50)]
-    answers = await asyncio.gather(*asked)
+    calls = [client.answer(mutation(name, "id"), input=values) for _ in range(50)]
+    answers = await asyncio.gather(*calls)
     codes = [answer["errors"][0]["extensions"]["code"] for answer in answers if "errors" in answer]
     assert codes == ["EXPECTED_UNIQUE_DATA"] * 49
     collection = name.removesuffix("Create")

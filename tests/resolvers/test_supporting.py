@@ -16,7 +16,7 @@ MODEL = """id model {
 }"""
 
 
-async def all_of(client: Client, collection: str) -> dict[str, Document]:
+async def read_by_name(client: Client, collection: str) -> dict[str, Document]:
     return {document["name"]: document async for document in client.database[collection].find()}
 
 
@@ -32,12 +32,12 @@ async def test_a_project_is_made_with_those_around_it(client: Client) -> None:
         "defaultOutputDestination": "s3://bucket",
     }
     payload = await change(client, "projectCreate", PROJECT, **values)
-    found = await all_of(client, "project")
-    assert found.keys() == {"vision", "vision/digits", "vision/digits/mnist"}
-    outer, middle, inner = (found[name] for name in sorted(found))
-    assert [one["basename"] for one in (outer, middle, inner)] == ["vision", "digits", "mnist"]
-    assert [one["path"] for one in (outer, middle, inner)] == [[], [outer["_id"]], [outer["_id"], middle["_id"]]]
-    assert [one.get("parent") for one in (outer, middle, inner)] == [None, outer["_id"], middle["_id"]]
+    projects = await read_by_name(client, "project")
+    assert projects.keys() == {"vision", "vision/digits", "vision/digits/mnist"}
+    outer, middle, inner = (projects[name] for name in sorted(projects))
+    assert [stored["basename"] for stored in (outer, middle, inner)] == ["vision", "digits", "mnist"]
+    assert [stored["path"] for stored in (outer, middle, inner)] == [[], [outer["_id"]], [outer["_id"], middle["_id"]]]
+    assert [stored.get("parent") for stored in (outer, middle, inner)] == [None, outer["_id"], middle["_id"]]
     assert (outer["description"], outer["tags"]) == ("", [])
     assert payload["project"] == {
         **values,
@@ -54,7 +54,7 @@ async def test_projects_that_are_there_are_used(client: Client) -> None:
     await client.database["project"].insert_one(project(_id="v", name="vision"))
     payload = await change(client, "projectCreate", PROJECT, name="vision/digits")
     assert payload["project"]["path"] == ["v"]
-    assert len(await all_of(client, "project")) == 2
+    assert len(await read_by_name(client, "project")) == 2
 
 
 async def test_projects_of_another_company_are_none_of_the_viewers(client: Client) -> None:
@@ -175,10 +175,10 @@ async def test_a_project_has_a_name_of_its_own(client: Client) -> None:
 async def test_of_fifty_that_make_one_tree_all_share_its_top(client: Client) -> None:
     made = [change(client, "projectCreate", "id", name=f"top/middle/leaf {number}") for number in range(20)]
     await asyncio.gather(*made)
-    found = await all_of(client, "project")
-    assert len(found) == await client.database["project"].count_documents({}) == 22
-    assert {tuple(one["path"]) for name, one in found.items() if "leaf" in name} == {
-        (found["top"]["_id"], found["top/middle"]["_id"])
+    projects = await read_by_name(client, "project")
+    assert len(projects) == await client.database["project"].count_documents({}) == 22
+    assert {tuple(stored["path"]) for name, stored in projects.items() if "leaf" in name} == {
+        (projects["top"]["_id"], projects["top/middle"]["_id"])
     }
 
 
@@ -239,18 +239,23 @@ async def test_a_model_is_what_was_asked_for(client: Client) -> None:
         "labels": [{"key": "a.b", "value": 1}, {"key": "$x", "value": 2}],
     }
     payload = await change(client, "modelCreate", MODEL, project="p", parent="m", task="t", **values)
-    shown = payload["model"]
-    assert shown["id"] == payload["id"]
-    assert {name: shown[name] for name in values if name != "labels"} == {
+    created = payload["model"]
+    assert created["id"] == payload["id"]
+    assert {name: created[name] for name in values if name != "labels"} == {
         name: value for name, value in values.items() if name != "labels"
     }
-    assert sorted(shown["labels"], key=str) == sorted(values["labels"], key=str)
-    assert (shown["projectId"], shown["parentId"], shown["taskId"], shown["userId"]) == ("p", "m", "t", "taskql")
+    assert sorted(created["labels"], key=str) == sorted(values["labels"], key=str)
+    assert (created["projectId"], created["parentId"], created["taskId"], created["userId"]) == (
+        "p",
+        "m",
+        "t",
+        "taskql",
+    )
 
 
 async def test_models_may_share_a_name_and_are_drafts_until_told_otherwise(client: Client) -> None:
     made = [await change(client, "modelCreate", "id model { ready }", name="net", uri="x") for _ in range(2)]
-    assert [one["model"]["ready"] for one in made] == [False, False]
+    assert [payload["model"]["ready"] for payload in made] == [False, False]
     assert made[0]["id"] != made[1]["id"]
 
 
@@ -276,9 +281,9 @@ async def test_models_may_share_a_name_and_are_drafts_until_told_otherwise(clien
 )
 async def test_a_model_that_can_not_be_is_not_stored(client: Client, bad: dict[str, Any], code: str) -> None:
     for company, id_ in ((OTHER_COMPANY, "foreign"), (PUBLIC, "public")):
-        own = {"_id": id_, "company": company}
-        await client.database["project"].insert_one(project(**own))
-        await client.database["model"].insert_one(model(**own))
-        await client.database["task"].insert_one(task(**own))
+        fields = {"_id": id_, "company": company}
+        await client.database["project"].insert_one(project(**fields))
+        await client.database["model"].insert_one(model(**fields))
+        await client.database["task"].insert_one(task(**fields))
     error = await get_refusal(client, "modelCreate", **{"name": "a net", "uri": "x", **bad})
     assert error["code"] == code

@@ -68,15 +68,15 @@ async def test_a_move_sets_and_clears_the_fields_of_a_run(client: Client, databa
     await database.queue.insert_one(queue(_id="line"))
     since = now()
     await client.data(f'mutation {{ {move.mutation}(input: {{task: "t"}}) {{ updated }} }}')
-    found = await database.task.find_one({"_id": "t"})
-    values = {path: value_at(found, path) for path in RUN}
+    stored_task = await database.task.find_one({"_id": "t"})
+    values = {path: read_path(stored_task, path) for path in RUN}
     assert {path for path, value in values.items() if value is None} == move.cleared
     assert {path for path, value in values.items() if isinstance(value, datetime) and value >= since} == move.now
-    kept = RUN.keys() - move.cleared - move.now
-    assert {path: values[path] for path in kept} == {path: RUN[path] for path in kept}
+    unchanged = RUN.keys() - move.cleared - move.now
+    assert {path: values[path] for path in unchanged} == {path: RUN[path] for path in unchanged}
 
 
-def value_at(document: Any, path: str) -> Any:
+def read_path(document: Any, path: str) -> Any:
     for name in path.split("."):
         document = document.get(name)
     return document
@@ -100,8 +100,8 @@ async def test_a_worker_is_alive_for_ten_minutes_after_its_last_report(
     """A worker that is alive is asked to stop; a task of one that is not is stopped at once."""
     await client.error(STOP)  # the indexes of the first mutation are built by now
     await database.task.insert_one(task(_id="t", status="in_progress", system_tags=[], last_update=now() - silence))
-    shown = (await client.data(STOP))["taskStop"]["task"]
-    assert (shown["status"], shown["statusMessage"] == "stopping") == (status, status == "IN_PROGRESS")
+    after = (await client.data(STOP))["taskStop"]["task"]
+    assert (after["status"], after["statusMessage"] == "stopping") == (status, status == "IN_PROGRESS")
 
 
 @pytest.mark.parametrize("fields", [{"system_tags": ["development"]}, {"system_tags": [], "last_worker": None}])
@@ -139,12 +139,12 @@ async def test_children_and_models_of_others_are_no_reason_to_refuse_a_move(
 PUBLISH = "mutation($input: TaskPublishInput!) { taskPublish(input: $input) { task { status } } }"
 
 
-def maker(*models: str) -> Document:
+def build_maker(*models: str) -> Document:
     return task(_id="t", status="completed", models={"input": [], "output": [{"model": id_} for id_ in models]})
 
 
 @pytest.mark.parametrize(
-    ("given", "is_ready"),
+    ("arguments", "is_ready"),
     [
         ({"publishModel": True}, True),
         ({"publishModel": False}, False),
@@ -153,12 +153,12 @@ def maker(*models: str) -> Document:
     ],
 )
 async def test_publishing_makes_the_last_model_ready_unless_publish_model_is_false(
-    client: Client, database: Database, given: Document, is_ready: bool
+    client: Client, database: Database, arguments: Document, is_ready: bool
 ) -> None:
-    await database.task.insert_one(maker("first", "last"))
+    await database.task.insert_one(build_maker("first", "last"))
     await database.model.insert_many([model(_id=id_, task="t", ready=False) for id_ in ("first", "last")])
-    assert (await client.data(PUBLISH, input={"task": "t"} | given))["taskPublish"]["task"]["status"] == "PUBLISHED"
-    assert {found["_id"]: found["ready"] for found in await database.model.find().to_list()} == {
+    assert (await client.data(PUBLISH, input={"task": "t"} | arguments))["taskPublish"]["task"]["status"] == "PUBLISHED"
+    assert {document["_id"]: document["ready"] for document in await database.model.find().to_list()} == {
         "first": False,
         "last": is_ready,
     }
@@ -169,7 +169,7 @@ async def test_a_model_that_is_not_published_is_no_reason_to_refuse_a_task(
     client: Client, database: Database, company: str | None
 ) -> None:
     """Neither a public draft nor a model that is missing; publishModel true refuses the public draft."""
-    await database.task.insert_one(maker("draft"))
+    await database.task.insert_one(build_maker("draft"))
     if company is not None:
         await database.model.insert_one(model(_id="draft", company=company, ready=False))
     before = await database.model.find().to_list()

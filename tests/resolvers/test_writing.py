@@ -21,37 +21,39 @@ OWNERS = {OTHER_COMPANY: "foreign", PUBLIC: "public"}
 # -- tenants ---------------------------------------------------------------------------------------
 
 
-def those_of(company: str, about: str) -> dict[str, list[Document]]:
+def build_documents(company: str, about: str) -> dict[str, list[Document]]:
     """Documents of a company that name a task of somebody else wherever one can."""
-    own = OWNERS[company]
+    owner = OWNERS[company]
     item = [{"name": "m", "model": "model", "updated": DAY}]
     return {
         "task": [
             task(
-                _id=f"{own} child",
+                _id=f"{owner} child",
                 company=company,
                 parent=about,
                 status="published",
                 project="home",
                 models={"input": item, "output": item},
             ),
-            task(_id=own, company=company, status="queued", project="home"),
+            task(_id=owner, company=company, status="queued", project="home"),
         ],
         "model": [
-            model(_id=f"{own} draft", company=company, task=about, ready=False),
-            model(_id=f"{own} model", company=company, task=about, ready=True),
+            model(_id=f"{owner} draft", company=company, task=about, ready=False),
+            model(_id=f"{owner} model", company=company, task=about, ready=True),
         ],
         "queue": [
-            queue(_id=f"{own} line", company=company, entries=[{"task": about, "added": DAY}], system_tags=["default"]),
+            queue(
+                _id=f"{owner} line", company=company, entries=[{"task": about, "added": DAY}], system_tags=["default"]
+            ),
         ],
-        "project": [project(_id=f"{own} home", company=company)],
-        "user": [user(_id=f"{own} user", company=company)],
-        "task__trash": [task(_id=f"{own} trash", company=company)],
-        "taskql_transition": [{"_id": f"{own}:1", "task": about, "company": company, "number": 7}],
-        "taskql_key": [{"_id": f"{own} key", "company": company, "request": "r", "answer": b"{}", "at": now()}],
+        "project": [project(_id=f"{owner} home", company=company)],
+        "user": [user(_id=f"{owner} user", company=company)],
+        "task__trash": [task(_id=f"{owner} trash", company=company)],
+        "taskql_transition": [{"_id": f"{owner}:1", "task": about, "company": company, "number": 7}],
+        "taskql_key": [{"_id": f"{owner} key", "company": company, "request": "r", "answer": b"{}", "at": now()}],
         "taskql_series": [
             {
-                "_id": f"{about}/{own}",
+                "_id": f"{about}/{owner}",
                 "company": company,
                 "task": about,
                 "metric": "a name",
@@ -65,7 +67,7 @@ def those_of(company: str, about: str) -> dict[str, list[Document]]:
     }
 
 
-async def of_others(client: Client) -> dict[str, list[Document]]:
+async def select_foreign(client: Client) -> dict[str, list[Document]]:
     query = {"company": {"$ne": COMPANY}, "_id": {"$ne": COMPANY}}
     return await aggregate(client.database, {"$match": query}, {"$sort": {"_id": 1}})
 
@@ -73,7 +75,7 @@ async def of_others(client: Client) -> dict[str, list[Document]]:
 @pytest.fixture
 async def shared(client: Client) -> Client:
     """A task of ours that is named, by others, wherever something can be named."""
-    outputs = [{"name": "m", "model": f"{own} draft", "updated": DAY} for own in OWNERS.values()]
+    outputs = [{"name": "m", "model": f"{owner} draft", "updated": DAY} for owner in OWNERS.values()]
     await client.database["task"].insert_one(
         task(
             _id="it",
@@ -87,7 +89,7 @@ async def shared(client: Client) -> Client:
     )
     await client.database["queue"].insert_one(queue(_id="line", entries=[{"task": "it", "added": DAY}]))
     for company in OWNERS:
-        for name, documents in those_of(company, "it").items():
+        for name, documents in build_documents(company, "it").items():
             await client.database[name].insert_many(documents)
     return client
 
@@ -96,12 +98,12 @@ async def shared(client: Client) -> Client:
 @pytest.mark.parametrize("mutation", MUTATIONS)
 async def test_no_mutation_changes_what_others_have(shared: Client, mutation: str, status: str) -> None:
     await shared.database["task"].update_one({"_id": "it"}, {"$set": {"status": status}})
-    before = await of_others(shared)
+    before = await select_foreign(shared)
     assert sum(map(len, before.values())) >= 20
-    for more in ({}, {"force": True, "move_to_trash": True, "queue": "line"}):
-        document, variables = build_minimal(mutation, **more)
+    for extra in ({}, {"force": True, "move_to_trash": True, "queue": "line"}):
+        document, variables = build_minimal(mutation, **extra)
         await shared.answer(document, **variables)
-    assert await of_others(shared) == before
+    assert await select_foreign(shared) == before
 
 
 @pytest.mark.parametrize(
@@ -120,18 +122,18 @@ async def test_no_mutation_changes_what_others_have(shared: Client, mutation: st
 async def test_a_task_of_others_is_refused_and_a_foreign_one_is_as_none(
     shared: Client, mutation: str, id_: str, code: str
 ) -> None:
-    before = await of_others(shared)
+    before = await select_foreign(shared)
     document, variables = build_minimal(mutation, task=id_, force=True)
     answer = await shared.answer(document, **variables)
     codes = [error["extensions"]["code"] for error in answer.get("errors", ())]
     assert codes == ([] if id_ == "public" and mutation in REFERRING else [code])
-    assert await of_others(shared) == before
+    assert await select_foreign(shared) == before
 
 
 async def test_the_queue_of_others_is_none(shared: Client) -> None:
     await shared.database["task"].update_one({"_id": "it"}, {"$set": {"status": "created"}})
-    for own in OWNERS.values():
-        document, variables = build_minimal("task_enqueue", queue=f"{own} line")
+    for owner in OWNERS.values():
+        document, variables = build_minimal("task_enqueue", queue=f"{owner} line")
         assert (await shared.error(document, **variables))["code"] == "INVALID_QUEUE_ID"
 
 

@@ -1,4 +1,4 @@
-"""Random walks of tasks through their statuses: told before, done whole or not at all, and kept in the history."""
+"""Random walks of tasks through their statuses: each move is predicted, done whole or not at all, and recorded."""
 
 import os
 from collections import defaultdict
@@ -62,27 +62,27 @@ class Move(NamedTuple):
     key: str | None = None
 
     @property
-    def request(self) -> str:
-        said = [f'task: "{self.task}"']
-        said += ["force: true"] if self.force else []
-        said += [f"expectedStatus: {self.expected.upper()}"] if self.expected else []
-        return ", ".join(said)
+    def arguments(self) -> str:
+        values = [f'task: "{self.task}"']
+        values += ["force: true"] if self.force else []
+        values += [f"expectedStatus: {self.expected.upper()}"] if self.expected else []
+        return ", ".join(values)
 
-    def text(self) -> str:
+    def build_document(self) -> str:
         key = f', idempotencyKey: "{self.key}"' if self.key else ""
         below = "replayed" if self.name == "Delete" else f"replayed task {{ {SHOWN} }}"
-        return f"mutation {{ done: task{self.name}(input: {{{self.request}{key}}}) {{ {below} }} }}"
+        return f"mutation {{ done: task{self.name}(input: {{{self.arguments}{key}}}) {{ {below} }} }}"
 
 
 class Outside(NamedTuple):
-    """What others do to a task in the meantime."""
+    """A change of a task by another program."""
 
     what: str
     task: str
 
 
 @st.composite
-def moves(draw: st.DrawFn) -> Move:
+def draw_move(draw: st.DrawFn) -> Move:
     name = draw(st.sampled_from(MOVES))
     force = name not in NO_FORCE and draw(st.integers(0, 5)) == 5
     expected = draw(st.sampled_from([None] * 30 + [status for status in STATUSES if status != "unknown"]))
@@ -93,11 +93,11 @@ def moves(draw: st.DrawFn) -> Move:
 OUTSIDE = st.builds(
     Outside, st.sampled_from(["worker", "silence", "model", "ready", "create", "status"]), st.sampled_from(TASKS[:-1])
 )
-WALKS = st.lists(st.one_of(moves(), moves(), moves(), OUTSIDE), min_size=STEPS, max_size=STEPS)
+WALKS = st.lists(st.one_of(draw_move(), draw_move(), draw_move(), OUTSIDE), min_size=STEPS, max_size=STEPS)
 
 
 class World:
-    """The stored world, and what should have become of it."""
+    """The stored world, with the history that each task should have."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -109,75 +109,77 @@ class World:
         await delete_all(self.database)
         await self.database["queue"].insert_one(queue(_id="q"))
         await self.database["project"].insert_one(project(_id="p"))
-        await self.database["task"].insert_many([a_task(name) for name in TASKS])
+        await self.database["task"].insert_many([build_task(name) for name in TASKS])
 
-    async def meanwhile(self, step: Outside) -> None:
-        at, tasks, models = {"_id": step.task}, self.database["task"], self.database["model"]
+    async def interfere(self, step: Outside) -> None:
+        query, tasks, models = {"_id": step.task}, self.database["task"], self.database["model"]
         match step.what:
             case "worker":
                 await self.database["queue"].update_many({}, {"$pull": {"entries": {"task": step.task}}})
-                await tasks.update_one(at, {"$set": {"last_worker": "w", "last_update": now()}})
+                await tasks.update_one(query, {"$set": {"last_worker": "w", "last_update": now()}})
             case "silence":
-                await tasks.update_one(at, {"$set": {"last_update": now() - timedelta(hours=1)}})
+                await tasks.update_one(query, {"$set": {"last_update": now() - timedelta(hours=1)}})
             case "model":
                 made = model(task=step.task, ready=False)
                 await models.insert_one(made)
-                await tasks.update_one(at, {"$set": {"models.output": [{"name": "net", "model": made["_id"]}]}})
+                await tasks.update_one(query, {"$set": {"models.output": [{"name": "net", "model": made["_id"]}]}})
             case "ready":
                 await models.update_one({"task": step.task}, {"$set": {"ready": True}})
-            case "create" if not await tasks.find_one(at):
-                await tasks.insert_one(a_task(step.task))
+            case "create" if not await tasks.find_one(query):
+                await tasks.insert_one(build_task(step.task))
             case "status":
-                await tasks.update_one(at, {"$set": {"status": "publishing"}})
+                await tasks.update_one(query, {"$set": {"status": "publishing"}})
 
-    async def shown(self, id_: str) -> Document | None:
-        found: Document | None = (await self.client.data(f'{{ task(id: "{id_}") {{ {SHOWN} }} }}'))["task"]
-        return found
+    async def read_shown(self, id_: str) -> Document | None:
+        task_shown: Document | None = (await self.client.data(f'{{ task(id: "{id_}") {{ {SHOWN} }} }}'))["task"]
+        return task_shown
 
-    async def stored(self) -> dict[str, list[Document]]:
+    async def read_stored(self) -> dict[str, list[Document]]:
         """Everything that is stored, but empty collections."""
         return await aggregate(self.database, {"$sort": {"_id": 1}})
 
     async def move(self, step: Move) -> None:
-        before, task_ = await self.stored(), await self.shown(step.task)
-        answer = await self.client.answer(step.text())
-        after = await self.shown(step.task)
+        before, task_ = await self.read_stored(), await self.read_shown(step.task)
+        answer = await self.client.answer(step.build_document())
+        after = await self.read_shown(step.task)
         codes = [error["extensions"]["code"] for error in answer.get("errors", ())]
-        known = self.keys.get(step.key or "")
-        if known:
-            self.replayed(step, known, codes, answer)
+        first_call = self.keys.get(step.key or "")
+        if first_call:
+            self.check_replay(step, first_call, codes, answer)
         else:
-            assert codes == self.predicted(step, task_), step
-        if known or codes:
-            assert await self.stored() == before, step
+            assert codes == self.predict_codes(step, task_), step
+        if first_call or codes:
+            assert await self.read_stored() == before, step
             return
         assert task_
-        self.moved(step, task_, after)
+        self.check_move(step, task_, after)
         assert step.name == "Delete" or answer["data"]["done"] == {"replayed": False, "task": after}
         if step.key:
-            self.keys[step.key] = (step.name, step.request)
+            self.keys[step.key] = (step.name, step.arguments)
 
-    def replayed(self, step: Move, known: tuple[str, str], codes: list[str], answer: Mapping[str, Any]) -> None:
-        if known == (step.name, step.request):
+    def check_replay(
+        self, step: Move, first_call: tuple[str, str], codes: list[str], answer: Mapping[str, Any]
+    ) -> None:
+        if first_call == (step.name, step.arguments):
             assert answer["data"]["done"]["replayed"] is True
         else:
             assert codes == ["IDEMPOTENCY_KEY_REUSED"]
 
-    def predicted(self, step: Move, task_: Document | None) -> list[str]:
-        """The codes that what was shown before foretells."""
+    def predict_codes(self, step: Move, task_: Document | None) -> list[str]:
+        """Predict the error codes from the available transitions that were shown before."""
         if task_ is None:
             return ["INVALID_TASK_ID"]
         if step.task == "public":
             return ["NO_WRITE_PERMISSION"]
         if step.expected and step.expected.upper() != task_["status"]:
             return ["FAILED_CHANGING_TASK_STATUS"]
-        row = available(step, task_)
+        row = find_available(step, task_)
         if row["allowed"] or (step.force and row["requiresForce"]):
             return []
         return [next(code for sentence, code in CODES.items() if sentence in row["reasons"][0])]
 
-    def moved(self, step: Move, before: Document, after: Document | None) -> None:
-        target, history = available(step, before)["target"], self.histories[step.task]
+    def check_move(self, step: Move, before: Document, after: Document | None) -> None:
+        target, history = find_available(step, before)["target"], self.histories[step.task]
         history.append((before["status"], target, f"task{step.name}", step.force))
         if after is None:
             assert target is None
@@ -186,34 +188,34 @@ class World:
         assert after["transitions"]["totalCount"] == len(history)
         assert step.force or before["status"] != "PUBLISHED" or target == "PUBLISHED"
 
-    async def end(self) -> None:
+    async def check_histories(self) -> None:
         for id_ in TASKS:
-            found = await self.client.data(
+            data = await self.client.data(
                 f'{{ task(id: "{id_}") {{ status transitions(first: 500) {{ nodes {{ from to mutation force }} }} }} }}'
             )
-            if found["task"]:
-                assert [tuple(step.values()) for step in found["task"]["transitions"]["nodes"]] == self.histories[id_]
+            if data["task"]:
+                assert [tuple(step.values()) for step in data["task"]["transitions"]["nodes"]] == self.histories[id_]
 
 
-def a_task(name: str) -> Document:
+def build_task(name: str) -> Document:
     parent = {"child": "parent", "maker": "parent"}.get(name)
     script = ABSENT if name == "bare" else {"repository": "r", "entry_point": "e"}
-    own: Document = {"system_tags": ["development"] if name == "bare" else [], "last_worker": ABSENT}
-    own |= {"company": PUBLIC} if name == "public" else {}
-    return task(_id=name, status="created", parent=parent, project="p", script=script, **own)
+    fields: Document = {"system_tags": ["development"] if name == "bare" else [], "last_worker": ABSENT}
+    fields |= {"company": PUBLIC} if name == "public" else {}
+    return task(_id=name, status="created", parent=parent, project="p", script=script, **fields)
 
 
-def available(step: Move, task_: Document) -> Document:
+def find_available(step: Move, task_: Document) -> Document:
     [row] = [row for row in task_["availableTransitions"] if row["mutation"] == f"task{step.name}"]
-    found: Document = row
-    return found
+    available: Document = row
+    return available
 
 
 @GENERATED
 @given(walk=WALKS)
-async def test_whatever_is_done_is_foretold_whole_and_on_record(ruled: Client, walk: list[Move | Outside]) -> None:
+async def test_every_move_is_predicted_done_whole_and_recorded(ruled: Client, walk: list[Move | Outside]) -> None:
     world = World(ruled)
     await world.begin()
     for step in walk:
-        await (world.move(step) if isinstance(step, Move) else world.meanwhile(step))
-    await world.end()
+        await (world.move(step) if isinstance(step, Move) else world.interfere(step))
+    await world.check_histories()
