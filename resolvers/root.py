@@ -1,6 +1,6 @@
 """The schema: derived types, and every operation and related field with its resolver."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from resolvers.execution.context import LoadRelated
@@ -27,7 +27,7 @@ from resolvers.subscriptions.task_changes import build_task_changed_resolver
 from resolvers.transitions.moves import MOVES
 from resolvers.validation.cost import find_usual_sizes
 from resolvers.validation.limits import DEFAULT_LIMITS, Limits
-from schema.derive import CONFIG, Derived
+from schema.derive import CONFIG, Derived, Resolver
 from schema.spec import Spec
 
 NEWEST = [{"field": "last_update", "direction": "desc"}]
@@ -69,35 +69,44 @@ def build_schema(
     `about` holds the values of `serverInfo`, by HOCON names.
     """
     derived = Derived(spec)
-    query = derived.query({
-        **{name: build_document_resolver(name) for name in ORDERS},
-        **{f"{name}s": build_list_resolver(spec, name, order) for name, order in ORDERS.items()},
-        "task_stats": build_stats_resolver(spec),
-        "metric_names": build_metric_names_resolver(spec),
-        "compare_tasks": build_comparison_resolver(),
-        "server_info": build_server_info_resolver(about or {}, lambda: schema.hash),
-        "task_validate": validate,
-    })  # fmt: skip
-    mutation_type = derived.mutation({
-        **{name: build_mutation(name, work) for name, work in MUTATIONS.items()},
-        **{name: build_batch(name, found.single_mutation, MUTATIONS[found.single_mutation])
-           for name, found in spec.mutations.items() if found.single_mutation and found.single_mutation in MUTATIONS},
-        "metrics_report": plan_metrics_report,
-    })  # fmt: skip
-    subscription = derived.subscription(
-        {
-            "task_changed": build_task_changed_resolver(spec),
-            "metrics_appended": build_metrics_appended_resolver(),
-        }
-    )
     schema = Schema(
         limits=limits,
         sizes=find_usual_sizes(spec),
         introspection=introspection,
-        query=query,
-        mutation=mutation_type,
-        subscription=subscription,
+        query=derived.query(_build_queries(spec, about or {}, lambda: schema.hash)),
+        mutation=derived.mutation(_build_mutations(spec)),
+        subscription=derived.subscription(_build_subscriptions(spec)),
         types=derived.types,
         config=CONFIG,
     )
     return schema
+
+
+def _build_queries(spec: Spec, about: Mapping[str, Any], read_hash: Callable[[], str]) -> dict[str, Resolver]:
+    resolvers: dict[str, Resolver] = {
+        "task_stats": build_stats_resolver(spec),
+        "metric_names": build_metric_names_resolver(spec),
+        "compare_tasks": build_comparison_resolver(),
+        "server_info": build_server_info_resolver(about, read_hash),
+        "task_validate": validate,
+    }
+    for name, order in ORDERS.items():
+        resolvers[name] = build_document_resolver(name)
+        resolvers[f"{name}s"] = build_list_resolver(spec, name, order)
+    return resolvers
+
+
+def _build_mutations(spec: Spec) -> dict[str, Resolver]:
+    resolvers: dict[str, Resolver] = {name: build_mutation(name, work) for name, work in MUTATIONS.items()}
+    for name, operation in spec.mutations.items():
+        single_name = operation.single_mutation
+        if single_name and single_name in MUTATIONS:
+            resolvers[name] = build_batch(name, single_name, MUTATIONS[single_name])
+    return resolvers | {"metrics_report": plan_metrics_report}
+
+
+def _build_subscriptions(spec: Spec) -> dict[str, Resolver]:
+    return {
+        "task_changed": build_task_changed_resolver(spec),
+        "metrics_appended": build_metrics_appended_resolver(),
+    }

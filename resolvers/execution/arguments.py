@@ -14,12 +14,12 @@ from schema.scalars import Plain
 
 
 def read_arguments(value: Any) -> Any:
-    """An argument as plain data by HOCON names, what was not given left out; UNKNOWN is refused."""
+    """Read arguments as plain data by HOCON names, without those that are omitted. Raises InputError for UNKNOWN."""
     if isinstance(value, Plain):
         return value
     if isinstance(value, enum.Enum):
         if value.name == UNKNOWN:
-            message = "UNKNOWN only ever answers; it can't be asked for or set."
+            message = "UNKNOWN stands only in answers; send another enum value."
             raise InputError(ErrorCode.VALIDATION_ERROR, message)
         return value.value
     if isinstance(value, list):
@@ -27,6 +27,12 @@ def read_arguments(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {name.rstrip("_") if name.endswith("_") and keyword.iskeyword(name[:-1]) else name: read_arguments(inner)
-                for name, inner in value.items() if inner is not strawberry.UNSET}  # fmt: skip
+        return {
+            _read_name(name): read_arguments(inner) for name, inner in value.items() if inner is not strawberry.UNSET
+        }
     return value
+
+
+def _read_name(name: str) -> str:
+    """The HOCON name of an argument; Python's has an underscore after a keyword."""
+    return name.rstrip("_") if keyword.iskeyword(name.removesuffix("_")) else name

@@ -1,6 +1,7 @@
-"""What one request has at hand: who asks, what they may read, and the loaders that batch its look-ups."""
+"""The context of one request: who asks, the doors to the database, and look-ups that share their commands."""
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from strawberry.dataloader import DataLoader
@@ -15,7 +16,7 @@ from resolvers.execution.selection import Selection
 from resolvers.execution.serializer import Serializer
 from schema.spec import Spec
 
-Wanted = TypeVar("Wanted", str, Document)
+Key = TypeVar("Key", str, Document)
 Loaded = TypeVar("Loaded")
 
 
@@ -25,85 +26,67 @@ class AnyPlan(Protocol):
     async def answer(self, context: "Context", selection: Selection, report: Any, /) -> Any: ...
 
 
+@dataclass(eq=False)
 class Context:
-    """Made anew for each request; nothing of it outlives one."""
+    """What resolvers of one request share; nothing of it outlives the request."""
 
-    def __init__(
-        self,
-        viewer: Viewer,
-        reader: Reader,
-        writer: Writer,
-        changes: SharedChangeStream,
-        spec: Spec,
-        max_page: int,
-        rules: str = DOCUMENTED,
-        storages: Sequence[str] = (),
-        rows: Rows = Rows(),  # noqa: B008 - frozen
-        *,
-        related_fields: Mapping[str, "LoadRelated"],
-    ) -> None:
-        self._made_of = (viewer, reader, writer, changes, spec, max_page, rules, storages, rows)
-        self.viewer = viewer
-        self.reader = reader
-        self.writer = writer
-        self.changes = changes
-        self.rules = rules
-        self.storages = storages
-        self.spec = spec
-        self.max_page = max_page
-        self.related_fields = related_fields
-        self.rows = rows
-        self.serializer = Serializer(spec)
-        self._loaders: dict[Hashable, DataLoader[Any, Any]] = {}
+    viewer: Viewer
+    reader: Reader
+    writer: Writer
+    changes: SharedChangeStream
+    spec: Spec
+    max_page: int
+    rules: str = DOCUMENTED
+    storages: Sequence[str] = ()
+    rows: Rows = field(default_factory=Rows)
+    related_fields: Mapping[str, "LoadRelated"] = field(kw_only=True)
+    _loaders: dict[Hashable, DataLoader[Any, Any]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.serializer = Serializer(self.spec)
 
     async def execute_plan(self, plan: AnyPlan, selection: Selection, report: Any) -> Any:
         """The value of the field with this plan."""
         return await plan.answer(self, selection, report)
 
-    def read_page(self, asked: Mapping[str, Any]) -> Page:
-        """The page of a list that its arguments ask for; raises InputError and LimitError."""
-        page = parse_page(asked, self.max_page)
+    def read_page(self, arguments: Mapping[str, Any]) -> Page:
+        """Read the page of a list from its arguments. Raises InputError and LimitError."""
+        page = parse_page(arguments, self.max_page)
         refuse_deep_page(page, self.rows, is_served=True)
         return page
 
     async def load_documents(
-        self, collection: str, ids: Sequence[str], fields: Mapping[str, int]
+        self, collection: str, ids: Sequence[str], projection: Mapping[str, int]
     ) -> list[Document | None]:
-        """The visible documents with these ids, in order, None for those that are not there."""
+        """Load the documents with these ids, in order; None for one that the viewer can't see."""
 
-        async def load(keys: list[str]) -> list[Document | None]:
-            return in_order(keys, await self.reader.read_by_ids(collection, keys, fields))
+        async def load(ids: list[str]) -> list[Document | None]:
+            documents = await self.reader.read_by_ids(collection, ids, projection)
+            by_id = {document["_id"]: document for document in documents}
+            return [by_id.get(id_) for id_ in ids]
 
-        return await self.load_batched((collection, frozenset(fields)), load, ids)
+        return await self.load_batched((collection, frozenset(projection)), load, ids)
 
     async def load_batched(
-        self, key: Hashable, load: Callable[[list[Wanted]], Awaitable[list[Loaded]]], wanted: Sequence[Wanted]
+        self, loader_key: Hashable, load: Callable[[list[Key]], Awaitable[list[Loaded]]], keys: Sequence[Key]
     ) -> list[Loaded]:
-        """What `load` finds for these ids or documents, in order; all look-ups of a request with the same key share
-        its commands.
-        """
-        return await self._loaders.setdefault(key, DataLoader(load, cache_key_fn=_id_of)).load_many(wanted)
+        """Load a row for each id or document, in order; look-ups with the same loader key share their commands."""
+        loader = self._loaders.setdefault(loader_key, DataLoader(load, cache_key_fn=_get_id))
+        return await loader.load_many(keys)
 
     def renew(self) -> "Context":
-        """Another for the same viewer, that has read nothing yet."""
-        made = Context(*self._made_of, related_fields=self.related_fields)
-        made.reader = self.reader.renew()
-        return made
+        """Build another context for the same viewer, which has read nothing yet."""
+        return replace(self, reader=self.reader.renew())
 
     def forget_documents(self) -> None:
-        """What was read so far: something has changed."""
+        """Forget all that was read, as something has changed."""
         self._loaders.clear()
 
 
-def _id_of(wanted: Any) -> Hashable:
-    id_: Hashable = wanted["_id"] if isinstance(wanted, dict) else wanted
+def _get_id(key: Any) -> Hashable:
+    id_: Hashable = key["_id"] if isinstance(key, dict) else key
     return id_
 
 
-def in_order(keys: list[str], documents: list[Document]) -> list[Document | None]:
-    found = {document["_id"]: document for document in documents}
-    return [found.get(key) for key in keys]
-
-
-# (context, arguments, documents, selection) → for each document those that the field shows
+# (context, arguments, documents, selection) → for each document the rows that the field shows
 LoadRelated = Callable[[Context, Mapping[str, Any], Sequence[Document], Selection], Awaitable[list[list[Document]]]]

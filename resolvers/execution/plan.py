@@ -25,7 +25,7 @@ from resolvers.execution.selection import (
     build_projection,
     read_selection,
 )
-from resolvers.execution.serializer import Answer, Pending, Slot
+from resolvers.execution.serializer import JsonObject, Pending, Slot
 from schema.spec import ListOf
 
 ReportError = Callable[[Exception, str], None]
@@ -110,7 +110,7 @@ async def gather_all(*work: Awaitable[Any]) -> list[Any]:
 # -- answers ---------------------------------------------------------------------------------------
 
 
-async def build_answers(context: Context, selection: Selection, documents: Sequence[Document]) -> list[Answer]:
+async def build_answers(context: Context, selection: Selection, documents: Sequence[Document]) -> list[JsonObject]:
     """Serialize documents by the selection, with their relations and related fields, for all of a page at once."""
     pending: Pending = {}
     answers = _serialize_all(context, selection, documents, pending)
@@ -118,7 +118,7 @@ async def build_answers(context: Context, selection: Selection, documents: Seque
     return answers
 
 
-async def build_large_answer(context: Context, selection: Selection, document: Document) -> Answer:
+async def build_large_answer(context: Context, selection: Selection, document: Document) -> JsonObject:
     """Serialize one large document as `build_answers` does, in a thread, so that other requests are answered."""
     pending: Pending = {}
     [answer] = await asyncio.to_thread(_serialize_all, context, selection, [document], pending)
@@ -128,7 +128,7 @@ async def build_large_answer(context: Context, selection: Selection, document: D
 
 def _serialize_all(
     context: Context, selection: Selection, documents: Sequence[Document], pending: Pending
-) -> list[Answer]:
+) -> list[JsonObject]:
     serialize = context.serializer.build(selection)
     return [serialize(document, document, pending) for document in documents]
 
@@ -149,7 +149,7 @@ async def _fill_slots(context: Context, field: LoadedField, slots: Sequence[Slot
         slot.target[slot.key] = by_id[slot.id]
 
 
-async def _answer_relation(context: Context, field: RelationField, ids: Sequence[str]) -> list[Answer]:
+async def _answer_relation(context: Context, field: RelationField, ids: Sequence[str]) -> list[JsonObject]:
     """The documents with these ids; one that is gone, or not the viewer's, is its id with the rest null."""
     projection = build_projection([field.selection])
     documents: Sequence[Document | None] = [None] * len(ids)

@@ -39,13 +39,13 @@ from resolvers.execution.selection import (
 )
 from schema.spec import EnumSpec, FieldSpec, ListOf, Ref, ScalarType, Spec, TypeSpec
 
-Answer = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 class Slot(NamedTuple):
     """A null in an answer that waits for other documents: their answer goes to `target[key]`."""
 
-    target: Answer
+    target: JsonObject
     key: str
     id: str  # of the document that a relation names; for a related field, of the document that has the field
     root: Document  # that has the field
@@ -53,8 +53,8 @@ class Slot(NamedTuple):
 
 Pending = dict[LoadedField, list[Slot]]  # the slots of a page
 ReadStored = Callable[[Document, Document], Any]  # (document, root document) → stored value
-Serialize = Callable[[Document, Document, Pending], Answer]
-Fill = Callable[[Answer, Document, Document, Pending], None]
+Serialize = Callable[[Document, Document, Pending], JsonObject]
+Fill = Callable[[JsonObject, Document, Document, Pending], None]
 
 
 class Serializer:
@@ -126,7 +126,7 @@ class Serializer:
         # values from elsewhere in the document are there even when this object is not
         is_always_there = any(output_field.stored_paths for output_field in definition.output_fields.values())
 
-        def fill(answer: Answer, document: Document, root: Document, pending: Pending) -> None:
+        def fill(answer: JsonObject, document: Document, root: Document, pending: Pending) -> None:
             stored = read(document, root)
             if isinstance(stored, dict):
                 answer[key] = serialize(stored, stored if is_root else root, pending)
@@ -139,7 +139,7 @@ class Serializer:
         key, read, serialize = field.key, _build_stored_reader(field.output_field), self.build(field.selection)
         is_root = field.selection.definition.collection is not None
 
-        def fill(answer: Answer, document: Document, root: Document, pending: Pending) -> None:
+        def fill(answer: JsonObject, document: Document, root: Document, pending: Pending) -> None:
             stored = read(document, root)
             if isinstance(stored, list):
                 items = [item for item in stored if isinstance(item, dict)]
@@ -151,7 +151,7 @@ class Serializer:
         key, read, serialize = field.key, _build_stored_reader(field.output_field), self.build(field.selection)
         list_items = self._build_item_lister(field)
 
-        def fill(answer: Answer, document: Document, root: Document, pending: Pending) -> None:
+        def fill(answer: JsonObject, document: Document, root: Document, pending: Pending) -> None:
             answer[key] = [serialize(item, root, pending) for item in list_items(read(document, root))]
 
         return fill
@@ -279,7 +279,7 @@ def _sort_items(items: list[Document], names: tuple[str, ...]) -> list[Document]
 def _build_relation_fill(field: RelationField) -> Fill:
     read = _build_stored_reader(field.output_field)
 
-    def fill(answer: Answer, document: Document, root: Document, pending: Pending) -> None:
+    def fill(answer: JsonObject, document: Document, root: Document, pending: Pending) -> None:
         if id_ := serialize_id(read(document, root)):
             pending.setdefault(field, []).append(Slot(answer, field.key, id_, root))
 
@@ -287,7 +287,7 @@ def _build_relation_fill(field: RelationField) -> Fill:
 
 
 def _build_related_fill(field: RelatedField) -> Fill:
-    def fill(answer: Answer, _document: Document, root: Document, pending: Pending) -> None:
+    def fill(answer: JsonObject, _document: Document, root: Document, pending: Pending) -> None:
         # a document that is gone has no owner, and nothing refers to an id that is not a text
         if OWNER in root and (id_ := serialize_id(root["_id"])):
             pending.setdefault(field, []).append(Slot(answer, field.key, id_, root))
