@@ -27,7 +27,7 @@ from resolvers.subscriptions.task_changes import build_task_changed_resolver
 from resolvers.transitions.moves import MOVES
 from resolvers.validation.cost import find_usual_sizes
 from resolvers.validation.limits import DEFAULT_LIMITS, Limits
-from schema.derive import CONFIG, Derived, Resolver
+from schema.derive import CONFIG, Resolver, StrawberryTypes
 from schema.spec import Spec
 
 NEWEST = [{"field": "last_update", "direction": "desc"}]
@@ -68,15 +68,15 @@ def build_schema(
 
     `about` holds the values of `serverInfo`, by HOCON names.
     """
-    derived = Derived(spec)
+    strawberry_types = StrawberryTypes(spec)
     schema = Schema(
         limits=limits,
         sizes=find_usual_sizes(spec),
         introspection=introspection,
-        query=derived.query(_build_queries(spec, about or {}, lambda: schema.hash)),
-        mutation=derived.mutation(_build_mutations(spec)),
-        subscription=derived.subscription(_build_subscriptions(spec)),
-        types=derived.types,
+        query=strawberry_types.build_query(_build_queries(spec, about or {}, lambda: schema.hash)),
+        mutation=strawberry_types.build_mutation(_build_mutations(spec)),
+        subscription=strawberry_types.build_subscription(_build_subscriptions(spec)),
+        types=strawberry_types.types,
         config=CONFIG,
     )
     return schema

@@ -1,27 +1,34 @@
-"""The dialect of the HOCON files as a table: for each kind of node, its keys and what stands behind them.
+"""The dialect of the HOCON files as a table: kind of node → its keys → kind of their values.
 
-Besides the keys of ClearML's own files there are annotations (`x-…`), which say what those cannot.
+ClearML's own files have the other keys; annotations (`x-…`) add what these cannot express.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from schema.sources import At, Node
+from schema.sources import HoconNode, TreePath
 
-SCALARS: Mapping[tuple[str, str | None], str] = {
+SCALAR_NAMES: Mapping[tuple[str, str | None], str] = {
     ("string", None): "String",
     ("string", "date-time"): "DateTime",
     ("integer", None): "Int",
     ("number", None): "Float",
     ("boolean", None): "Boolean",
 }
-# what an annotation may say, where that is a closed set
+# the values of annotations that are a closed set
 SCALAR_OVERRIDES = ("ID", "Long", "JSON")
 LAYOUT_READERS = (
-    "hyperparams", "first_model", "last_model", "model_items", "numbered", "container", "docker_cmd", "configuration",
+    "hyperparams",
+    "first_model",
+    "last_model",
+    "model_items",
+    "numbered",
+    "container",
+    "docker_cmd",
+    "configuration",
     "model_desc",
-)  # fmt: skip
+)
 LAYOUT_WRITERS = ("with_first_model", "with_docker_cmd", "with_model_desc")
 RELATED_NAMES = (
     "subprojects",
@@ -34,96 +41,152 @@ RELATED_NAMES = (
 )
 KEY_ENCODINGS = ("md5", "escaped", "artifact", "plain")
 FILTER_KINDS = (
-    "listed", "names", "types", "equal", "pattern", "statuses", "dates", "text", "all_match", "any_match",
-    "subprojects", "date_range", "is_set", "is_unset", "metrics", "hyperparams", "and", "or", "not",
-    "insensitive", "unset",
-)  # fmt: skip
+    "listed",
+    "names",
+    "types",
+    "equal",
+    "pattern",
+    "statuses",
+    "dates",
+    "text",
+    "all_match",
+    "any_match",
+    "subprojects",
+    "date_range",
+    "is_set",
+    "is_unset",
+    "metrics",
+    "hyperparams",
+    "and",
+    "or",
+    "not",
+    "insensitive",
+    "unset",
+)
 
 NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*\Z")
 ENUM_VALUE = re.compile(r"[a-zA-Z][_a-zA-Z0-9]*\Z")
 VERSION = re.compile(r"\d+(\.\d+)*\Z")
-RESERVED = {"String", "ID", "Int", "Long", "Float", "Boolean", "DateTime", "JSON", "List", "Optional",
-            "Query", "Mutation", "Subscription"}  # fmt: skip
+RESERVED_TYPES = {*SCALAR_NAMES.values(), *SCALAR_OVERRIDES, "List", "Optional", "Query", "Mutation", "Subscription"}
 
-# kind of node → key → kind of what stands there; a list of kinds are alternatives
-TABLE: Mapping[str, Mapping[str, str]] = {
+# kind of node → key → kind of its value; " or " stands between alternatives
+KEYS_OF_KINDS: Mapping[str, Mapping[str, str]] = {
     "property": {
-        "type": "text", "format": "text", "description": "text", "enum": "list", "default": "anything",
-        "properties": "properties", "required": "texts", "items": "property",
-        "additionalProperties": "flag or property", "minimum": "number", "maximum": "number", "pattern": "text",
-        "dependencies": "anything", "$ref": "text",
-        "x-name": "text", "x-scalar": "text", "x-relation": "text", "x-list": "list annotation",
-        "x-stored": "text or texts", "x-read": "text", "x-write": "text", "x-filter": "text",
-        "x-sortable": "flag", "x-index": "flag", "x-size": "number", "x-null-items": "flag", "x-related": "text",
-        "x-arguments": "property", "x-values": "texts by name",
+        "type": "string",
+        "format": "string",
+        "description": "string",
+        "enum": "list",
+        "default": "anything",
+        "properties": "properties",
+        "required": "list of strings",
+        "items": "property",
+        "additionalProperties": "boolean or property",
+        "minimum": "number",
+        "maximum": "number",
+        "pattern": "string",
+        "dependencies": "anything",
+        "$ref": "string",
+        "x-name": "string",
+        "x-scalar": "string",
+        "x-relation": "string",
+        "x-list": "list annotation",
+        "x-stored": "string or list of strings",
+        "x-read": "string",
+        "x-write": "string",
+        "x-filter": "string",
+        "x-sortable": "boolean",
+        "x-index": "boolean",
+        "x-size": "number",
+        "x-null-items": "boolean",
+        "x-related": "string",
+        "x-arguments": "property",
+        "x-values": "map of strings",
     },
-    "list annotation": {"of": "text", "by": "texts", "key": "text", "entries": "flag"},
+    "list annotation": {"of": "string", "by": "list of strings", "key": "string", "entries": "boolean"},
     "definition": {
-        "type": "text", "description": "text", "properties": "properties", "required": "texts", "enum": "list",
-        "additionalProperties": "flag or property", "x-values": "texts by name", "x-collection": "text",
-        "x-like": "text", "x-without": "texts",
+        "type": "string",
+        "description": "string",
+        "properties": "properties",
+        "required": "list of strings",
+        "enum": "list",
+        "additionalProperties": "boolean or property",
+        "x-values": "map of strings",
+        "x-collection": "string",
+        "x-like": "string",
+        "x-without": "list of strings",
     },
     "endpoint": {
-        "description": "text", "request": "property", "response": "property", "batch_request": "anything",
+        "description": "string",
+        "request": "property",
+        "response": "property",
+        "batch_request": "anything",
     },
-    "operation": {"description": "text", "arguments": "property", "returns": "property", "required": "flag"},
+    "operation": {"description": "string", "arguments": "property", "returns": "property", "required": "boolean"},
     "mutation": {
-        "endpoint": "text", "description": "text", "input": "property", "payload": "property", "many": "many",
+        "endpoint": "string",
+        "description": "string",
+        "input": "property",
+        "payload": "property",
+        "many": "many",
     },
-    "many": {"description": "text", "input": "property", "result": "property"},
-}  # fmt: skip
-MAPS = {"properties": "property", "texts by name": "text"}
-PLAIN: Mapping[str, Callable[[Any], bool]] = {
+    "many": {"description": "string", "input": "property", "result": "property"},
+}
+KINDS_IN_MAPS = {"properties": "property", "map of strings": "string"}
+PLAIN_KINDS: Mapping[str, Callable[[Any], bool]] = {
     "anything": lambda _: True,
-    "text": lambda value: isinstance(value, str),
-    "flag": lambda value: isinstance(value, bool),
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
     "list": lambda value: isinstance(value, list),
-    "texts": lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
+    "list of strings": lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
 }
 
-Tell = Callable[[At, str], None]
+ReportMistake = Callable[[TreePath, str], None]
 
 
-def checked(node: Any, kind: str, at: At, tell: Tell) -> dict[str, Any]:
-    """The node with only what the table knows, each in its right form; tells of all else."""
+def check_node(node: Any, kind: str, path: TreePath, report_mistake: ReportMistake) -> dict[str, Any]:
+    """Keep the keys that a node of this kind has, where their values have the right form; report all others."""
     if not isinstance(node, Mapping):
-        tell(at, f"{node!r} is no {kind}")
+        report_mistake(path, f"must be a {kind}, not {node!r}")
         return {}
-    known = TABLE[kind]
-    right = {}
+    kinds = KEYS_OF_KINDS[kind]
+    checked: dict[str, Any] = {}
     for key, value in node.items():
-        here = (*at, key)
-        if key not in known:
-            what = "annotation" if key.startswith("x-") else "key"
-            tell(here, f"unknown {what}; known are {', '.join(sorted(known))}")
-        elif (found := _checked(value, known[key], here, tell)) is not None:
-            right[key] = found
-    return right
+        if key not in kinds:
+            noun = "annotation" if key.startswith("x-") else "key"
+            report_mistake((*path, key), f"unknown {noun}; allowed: {', '.join(sorted(kinds))}")
+            continue
+        checked_value = _check_value(value, kinds[key], (*path, key), report_mistake)
+        if checked_value is not None:
+            checked[key] = checked_value
+    return checked
 
 
-def _checked(value: Any, kinds: str, at: At, tell: Tell) -> Any:
+def _check_value(value: Any, kinds: str, path: TreePath, report_mistake: ReportMistake) -> Any:
     for kind in kinds.split(" or "):
-        if kind in PLAIN and PLAIN[kind](value):
+        if kind in PLAIN_KINDS and PLAIN_KINDS[kind](value):
             return value
-        if kind in TABLE and isinstance(value, Mapping):
-            return checked(value, kind, at, tell)
-        if kind in MAPS and isinstance(value, Mapping):
-            found = {name: _checked(inner, MAPS[kind], (*at, name), tell) for name, inner in value.items()}
-            return {name: inner for name, inner in found.items() if inner is not None}
-    tell(at, f"{value!r} is no {kinds}")
+        if kind in KEYS_OF_KINDS and isinstance(value, Mapping):
+            return check_node(value, kind, path, report_mistake)
+        if kind in KINDS_IN_MAPS and isinstance(value, Mapping):
+            checked = {
+                name: _check_value(inner, KINDS_IN_MAPS[kind], (*path, name), report_mistake)
+                for name, inner in value.items()
+            }
+            return {name: inner for name, inner in checked.items() if inner is not None}
+    report_mistake(path, f"must be a {kinds}, not {value!r}")
     return None
 
 
-def highest(versions: Any, at: At, tell: Tell) -> tuple[str, Node] | None:
-    """The newest version of an endpoint; tells when there is none."""
-    numbered = [key for key in versions if VERSION.match(key)] if isinstance(versions, Mapping) else []
-    if isinstance(versions, Mapping):
-        for key in versions:
-            if key not in numbered and key != "internal":
-                tell((*at, key), "unknown key; known are internal and versions such as 2.1")
-    if not numbered:
-        tell(at, "an endpoint has a version")
+def find_newest_version(versions: Any, path: TreePath, report_mistake: ReportMistake) -> tuple[str, HoconNode] | None:
+    """Find the newest version of an endpoint; report an endpoint without one."""
+    nodes: HoconNode = versions if isinstance(versions, Mapping) else {}
+    numbers = [key for key in nodes if VERSION.match(key)]
+    for key in nodes:
+        if key not in numbers and key != "internal":
+            report_mistake((*path, key), "unknown key; allowed: internal and versions such as 2.1")
+    if not numbers:
+        report_mistake(path, "an endpoint needs a version such as 2.1")
         return None
-    best = max(numbered, key=lambda key: tuple(map(int, key.split("."))))
-    return best, checked(versions[best], "endpoint", (*at, best), tell)
+    newest = max(numbers, key=lambda number: tuple(map(int, number.split("."))))
+    return newest, check_node(nodes[newest], "endpoint", (*path, newest), report_mistake)

@@ -1,4 +1,4 @@
-"""Checked trees → fields, their output fields and types, enums."""
+"""Checked HOCON nodes → objects, fields with their types and output fields, enums."""
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +12,11 @@ from schema.dialect import (
     LAYOUT_WRITERS,
     NAME,
     RELATED_NAMES,
+    SCALAR_NAMES,
     SCALAR_OVERRIDES,
-    SCALARS,
-    Tell,
+    ReportMistake,
 )
-from schema.sources import At, Node
+from schema.sources import HoconNode, TreePath
 from schema.spec import (
     Definition,
     EnumSpec,
@@ -32,230 +32,253 @@ from schema.spec import (
 )
 
 
-def camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.capitalize() for part in rest)
+def to_camel_case(name: str) -> str:
+    first_word, *words = name.split("_")
+    return first_word + "".join(word.capitalize() for word in words)
 
 
-def pascal(name: str) -> str:
-    return "".join(part[:1].upper() + part[1:] for part in name.removesuffix("_enum").split("_"))
+def to_pascal_case(name: str) -> str:
+    return "".join(word[:1].upper() + word[1:] for word in name.removesuffix("_enum").split("_"))
 
 
-def description_of(node: Node) -> str | None:
+def read_description(node: HoconNode) -> str | None:
     return inspect.cleandoc(str(node.get("description") or "")) or None
 
 
-def sort_field(collection: str) -> str:
+def name_sort_field_enum(collection: str) -> str:
     return f"{collection}_sort_field"
 
 
-class Fields:
-    """Makes nodes of checked trees. `raw` are the definitions as written, `definitions` those made of them."""
+class FieldBuilder:
+    """Builds `definitions` from `raw`, the checked nodes of all definitions. `stored` names those within documents."""
 
-    def __init__(self, raw: Mapping[str, Node], collections: Sequence[str], stored: set[str], mistake: Tell) -> None:
+    def __init__(
+        self,
+        raw: Mapping[str, HoconNode],
+        collections: Sequence[str],
+        stored: set[str],
+        report_mistake: ReportMistake,
+    ) -> None:
         self.raw = raw
         self.collections = collections
         self.stored = stored
-        self.mistake = mistake
+        self.report_mistake = report_mistake
         self.definitions: dict[str, Definition] = {}
-        self.inline: dict[str, str] = {}  # enums written in place, and where
+        self.inline_enums: dict[str, str] = {}  # name of an enum that a property declares → path of the property
 
-    def define_enum(self, name: str, node: Node, at: At) -> None:
-        told = node.get("x-values", {})
+    def define_enum(self, name: str, node: HoconNode, path: TreePath) -> None:
+        descriptions = node.get("x-values", {})
         if not node["enum"]:
-            self.mistake((*at, "enum"), "an enum has a value")
-        shown: dict[str, str] = {}
+            self.report_mistake((*path, "enum"), "an enum needs a value")
+        values: dict[str, str] = {}
         for value in node["enum"]:
             if not ENUM_VALUE.match(str(value)):
-                self.mistake((*at, "enum"), f"{value!r} can't be a GraphQL name")
-            other = shown.setdefault(str(value).upper(), value)
-            if other != value:
-                self.mistake((*at, "enum"), f"{other} and {value} are both {value.upper()} in GraphQL")
-        for value in sorted(told.keys() - set(node["enum"])):
-            self.mistake((*at, "x-values"), f"{value} is not in the enum")
-        values = tuple(EnumValue(str(value), told.get(value)) for value in dict.fromkeys(node["enum"]))
-        tolerant = self._is_stored(name, at)
-        self.definitions[name] = EnumSpec(name, pascal(name), description_of(node), values, tolerant)
+                self.report_mistake((*path, "enum"), f"{value!r} can't be a GraphQL name")
+            first = values.setdefault(str(value).upper(), value)
+            if first != value:
+                self.report_mistake((*path, "enum"), f"{first} and {value} are both {value.upper()} in GraphQL")
+        for value in sorted(descriptions.keys() - set(node["enum"])):
+            self.report_mistake((*path, "x-values"), f"{value} is not in the enum")
+        enum_values = tuple(EnumValue(str(value), descriptions.get(value)) for value in dict.fromkeys(node["enum"]))
+        has_unknown = self._is_stored(name, path)
+        enum = EnumSpec(name, to_pascal_case(name), read_description(node), enum_values, has_unknown)
+        self.definitions[name] = enum
 
-    def object(self, name: str, node: Node, at: At) -> ObjectSpec:
+    def build_object(self, name: str, node: HoconNode, path: TreePath) -> ObjectSpec:
         required = node.get("required", [])
-        properties: Node = node.get("properties", {})
-        for other in sorted(set(required) - properties.keys()):
-            self.mistake((*at, "required"), f"there is no property {other}")
+        properties: HoconNode = node.get("properties", {})
+        for missing in sorted(set(required) - properties.keys()):
+            self.report_mistake((*path, "required"), f"property {missing} does not exist")
         fields = tuple(
-            self._field(key, value, (*at, "properties", key), name, is_required=key in required)
+            self._build_field(key, value, (*path, "properties", key), name, is_required=key in required)
             for key, value in properties.items()
         )
-        outputs: dict[str, FieldSpec] = {}
-        is_stored = self._is_stored(name, at)
+        is_stored = self._is_stored(name, path)
+        output_fields: dict[str, FieldSpec] = {}
         for field in fields:
             for output_field in self._build_output_fields(field, is_stored=is_stored):
-                if not NAME.match(output_field.graphql_name) or output_field.graphql_name.startswith("__"):
-                    self.mistake(
-                        (*at, "properties", field.name), f"{output_field.graphql_name!r} can't be a GraphQL name"
-                    )
-                if output_field.graphql_name in outputs:
-                    first = outputs[output_field.graphql_name].name
-                    message = f"{output_field.graphql_name} is also the GraphQL name of {first}"
-                    self.mistake((*at, "properties", field.name), message)
-                outputs[output_field.graphql_name] = output_field
-        collection = node.get("x-collection")
-        return ObjectSpec(name, pascal(name), description_of(node), fields, outputs, {}, collection, is_stored)
+                graphql_name = output_field.graphql_name
+                if not NAME.match(graphql_name) or graphql_name.startswith("__"):
+                    message = f"{graphql_name!r} can't be a GraphQL name"
+                    self.report_mistake((*path, "properties", field.name), message)
+                if graphql_name in output_fields:
+                    message = f"{graphql_name} is also the GraphQL name of {output_fields[graphql_name].name}"
+                    self.report_mistake((*path, "properties", field.name), message)
+                output_fields[graphql_name] = output_field
+        collection, description = node.get("x-collection"), read_description(node)
+        return ObjectSpec(name, to_pascal_case(name), description, fields, output_fields, {}, collection, is_stored)
 
-    def _is_stored(self, name: str, at: At) -> bool:
-        """Whether a definition, or what is written in place below one, is part of a stored document."""
-        return name in self.stored or (at[0] == "_definitions" and at[1] in self.stored)
+    def _is_stored(self, name: str, path: TreePath) -> bool:
+        """Whether a definition, or one that a property of it declares, is within a stored document."""
+        return name in self.stored or (path[0] == "_definitions" and path[1] in self.stored)
 
     def _build_output_fields(self, field: FieldSpec, *, is_stored: bool) -> Iterator[FieldSpec]:
-        """A stored relation is shown as the object and as its id. Of stored data only `id` is sure to be there."""
-        required = field.graphql_name == "id" if is_stored else field.is_required
+        """Build the output fields of a property: a stored relation has one for the object and one for its id.
+
+        A document may lack every property except `id`.
+        """
+        is_required = field.graphql_name == "id" if is_stored else field.is_required
         if field.relation is None:
-            yield replace(field, is_required=required or field.map_view is not None)
+            yield replace(field, is_required=is_required or field.map_view is not None)
             return
-        yield replace(field, type=Ref(field.relation), is_required=required)
+        yield replace(field, type=Ref(field.relation), is_required=is_required)
         if not is_stored:
             return
-        description = f"The id alone of `{field.graphql_name}`; costs no look-up."
+        description = f"The id of `{field.graphql_name}`, without a lookup."
         name = field.graphql_name + "Id"
-        yield replace(field, graphql_name=name, relation=None, description=description, is_required=required)
+        yield replace(field, graphql_name=name, relation=None, description=description, is_required=is_required)
 
     # -- properties --------------------------------------------------------------------------------
 
-    def _field(self, name: str, node: Node, at: At, owner: str, *, is_required: bool) -> FieldSpec:
-        type_ = self.type(node, at, f"{owner}_{name}")
-        default = node.get("default")
-        enum = node.get("enum", self.raw.get(type_.name, {}).get("enum") if isinstance(type_, Ref) else None)
-        if enum is not None and default is not None and default not in enum:
-            self.mistake((*at, "default"), f"{default!r} is not in the enum")
+    def _build_field(self, name: str, node: HoconNode, path: TreePath, owner: str, *, is_required: bool) -> FieldSpec:
+        type_ = self.build_type(node, path, f"{owner}_{name}")
+        self._check_default(node, type_, path)
         if "x-relation" in node and type_ != ScalarType("ID"):
-            self.mistake((*at, "x-relation"), "a relation is one string, the id of the other document")
+            self.report_mistake((*path, "x-relation"), "a relation needs type: string, the id of the other document")
         stored = node.get("x-stored", ())
-        shown = self._shown(node, at)
+        map_view = self._build_map_view(node, path)
+        key_arguments = self._build_key_arguments(map_view) if map_view else ()
         return FieldSpec(
             name=name,
-            graphql_name=str(node.get("x-name", camel(name))),
+            graphql_name=str(node.get("x-name", to_camel_case(name))),
             type=type_,
-            description=description_of(node),
+            description=read_description(node),
             is_required=is_required,
-            default=default,
-            relation=self._one_of(node, "x-relation", self.collections, at),
-            map_view=shown,
+            default=node.get("default"),
+            relation=self._read_one_of(node, "x-relation", self.collections, path),
+            map_view=map_view,
             stored_paths=(stored,) if isinstance(stored, str) else tuple(stored),
-            layout_reader=self._one_of(node, "x-read", LAYOUT_READERS, at),
-            layout_writer=self._one_of(node, "x-write", LAYOUT_WRITERS, at),
-            filter_kind=self._one_of(node, "x-filter", FILTER_KINDS, at),
+            layout_reader=self._read_one_of(node, "x-read", LAYOUT_READERS, path),
+            layout_writer=self._read_one_of(node, "x-write", LAYOUT_WRITERS, path),
+            filter_kind=self._read_one_of(node, "x-filter", FILTER_KINDS, path),
             is_sortable=bool(node.get("x-sortable")),
             is_indexed=bool(node.get("x-index")),
-            usual_size=self._size(node, at),
-            related=self._loader(node, type_, at, owner),
-            arguments=self._by_arguments(shown) or self._arguments(node, at, f"{owner}_{name}"),
+            usual_size=self._read_size(node, path),
+            related=self._read_related(node, type_, path, owner),
+            arguments=key_arguments or self._build_arguments(node, path, f"{owner}_{name}"),
         )
 
-    def type(self, node: Node, at: At, hint: str) -> TypeSpec:  # noqa: PLR0911 - one for each kind of type
+    def _check_default(self, node: HoconNode, type_: TypeSpec, path: TreePath) -> None:
+        enum = node.get("enum")
+        if enum is None and isinstance(type_, Ref):
+            enum = self.raw.get(type_.name, {}).get("enum")
+        default = node.get("default")
+        if enum is not None and default is not None and default not in enum:
+            self.report_mistake((*path, "default"), f"{default!r} is not in the enum")
+
+    def build_type(self, node: HoconNode, path: TreePath, hint: str) -> TypeSpec:  # noqa: PLR0911 - one for each kind of type
+        """Build the type of a property; `hint` names a definition that the property declares itself."""
         if "$ref" in node:
-            return self._ref(node["$ref"], at)
-        kind = node.get("type")
-        if kind == "array":
-            return ListOf(self._item(node, at, hint), has_null_items=bool(node.get("x-null-items")))
-        override = self._one_of(node, "x-scalar", SCALAR_OVERRIDES, at)
+            return self._build_ref(node["$ref"], path)
+        json_type = node.get("type")
+        if json_type == "array":
+            return ListOf(self._build_item_type(node, path, hint), has_null_items=bool(node.get("x-null-items")))
+        override = self._read_one_of(node, "x-scalar", SCALAR_OVERRIDES, path)
         if override:
             return ScalarType(override)
-        if "x-relation" in node and kind == "string":
+        if "x-relation" in node and json_type == "string":
             return ScalarType("ID")
-        if kind == "string" and "enum" in node:
-            return self._inline_enum(node, at, hint)
-        if kind == "object":
-            return self._map(node, at, hint)
-        scalar = SCALARS.get((str(kind), node.get("format")))
+        if json_type == "string" and "enum" in node:
+            return self._define_inline_enum(node, path, hint)
+        if json_type == "object":
+            return self._build_map_type(node, path, hint)
+        scalar = SCALAR_NAMES.get((str(json_type), node.get("format")))
         if scalar:
             return ScalarType(scalar)
-        self.mistake((*at, "type"), f"unknown type {kind!r}" + (f" ({node['format']})" if "format" in node else ""))
+        format_ = f" ({node['format']})" if "format" in node else ""
+        self.report_mistake((*path, "type"), f"unknown type {json_type!r}{format_}")
         return ScalarType("JSON")
 
-    def _ref(self, ref: str, at: At) -> Ref:
+    def _build_ref(self, ref: str, path: TreePath) -> Ref:
         name = str(ref).rsplit("/", 1)[-1]
-        known = name in self.raw or name in map(sort_field, self.collections)
-        if not str(ref).startswith("#/definitions/") or not known:
-            self.mistake((*at, "$ref"), f"{ref} names no definition")
+        is_defined = name in self.raw or name in map(name_sort_field_enum, self.collections)
+        if not str(ref).startswith("#/definitions/") or not is_defined:
+            self.report_mistake((*path, "$ref"), f"{ref} names no definition")
         return Ref(name)
 
-    def _item(self, node: Node, at: At, hint: str) -> TypeSpec:
+    def _build_item_type(self, node: HoconNode, path: TreePath, hint: str) -> TypeSpec:
         items = node.get("items")
         if not isinstance(items, Mapping):
-            self.mistake((*at, "items"), "an array says the type of its items")
+            self.report_mistake((*path, "items"), "an array needs the type of its items")
             return ScalarType("JSON")
         scalar = {"x-scalar": node["x-scalar"]} if "x-scalar" in node else {}
-        return self.type({**items, **scalar}, (*at, "items"), hint)
+        return self.build_type({**items, **scalar}, (*path, "items"), hint)
 
-    def _inline_enum(self, node: Node, at: At, name: str) -> Ref:
-        self.inline[name] = ".".join(part for part in at[1:] if part != "properties")
-        self.define_enum(name, node, at)
+    def _define_inline_enum(self, node: HoconNode, path: TreePath, name: str) -> Ref:
+        self.inline_enums[name] = ".".join(key for key in path[1:] if key != "properties")
+        self.define_enum(name, node, path)
         return Ref(name)
 
-    def _map(self, node: Node, at: At, hint: str) -> TypeSpec:
-        extra = node.get("additionalProperties")
-        if isinstance(extra, Mapping):
-            return MapOf(self.type(extra, (*at, "additionalProperties"), hint))
+    def _build_map_type(self, node: HoconNode, path: TreePath, hint: str) -> TypeSpec:
+        values = node.get("additionalProperties")
+        if isinstance(values, Mapping):
+            return MapOf(self.build_type(values, (*path, "additionalProperties"), hint))
         if "properties" in node:
-            self.definitions[hint] = self.object(hint, node, at)
+            self.definitions[hint] = self.build_object(hint, node, path)
             return Ref(hint)
         return ScalarType("JSON")
 
-    def _shown(self, node: Node, at: At) -> MapView | None:
-        told = node.get("x-list")
-        if told is None:
+    # -- annotations -------------------------------------------------------------------------------
+
+    def _build_map_view(self, node: HoconNode, path: TreePath) -> MapView | None:
+        view = node.get("x-list")
+        if view is None:
             return None
-        here = (*at, "x-list")
-        items = self.raw.get(told.get("of"), {}).get("properties")
+        view_path = (*path, "x-list")
+        items = self.raw.get(view.get("of"), {}).get("properties")
         if items is None:
-            self.mistake(here, f"{told.get('of')} names no definition with properties")
+            self.report_mistake(view_path, f"{view.get('of')} names no definition with properties")
             return None
-        for field in told.get("by", []):
+        for field in view.get("by", []):
             if field not in items:
-                self.mistake(here, f"{told['of']} has no property {field}")
-        self._one_of(told, "key", KEY_ENCODINGS, here)
-        return MapView(told["of"], tuple(told.get("by", ())), told.get("key", "plain"), bool(told.get("entries")))
+                self.report_mistake(view_path, f"{view['of']} has no property {field}")
+        self._read_one_of(view, "key", KEY_ENCODINGS, view_path)
+        return MapView(
+            item_definition=view["of"],
+            key_fields=tuple(view.get("by", ())),
+            key_encoding=view.get("key", "plain"),
+            is_key_value=bool(view.get("entries")),
+        )
 
-    def _size(self, node: Node, at: At) -> int | None:
-        size = node.get("x-size")
-        if size is not None and (size < 1 or size != int(size)):
-            self.mistake((*at, "x-size"), f"{size} is no number of items")
-        if size is not None and node.get("type") != "array" and "x-list" not in node:
-            self.mistake((*at, "x-size"), "only a list has a size")
-        return None if size is None else int(size)
-
-    def _loader(self, node: Node, type_: TypeSpec, at: At, owner: str) -> str | None:
-        if "x-related" in node and owner not in self.collections:
-            self.mistake((*at, "x-related"), "something is only loaded for a document (x-collection)")
-        if "x-related" in node and not isinstance(type_.item if isinstance(type_, ListOf) else type_, Ref):
-            self.mistake((*at, "x-related"), "only objects are loaded")
-        return self._one_of(node, "x-related", RELATED_NAMES, at)
-
-    def _arguments(self, node: Node, at: At, owner: str) -> tuple[FieldSpec, ...]:
-        if "x-arguments" in node and "x-related" not in node:
-            self.mistake((*at, "x-arguments"), "only what is loaded (x-related) has arguments")
-        return self.object(f"{owner}_arguments", node.get("x-arguments", {}), (*at, "x-arguments")).fields
-
-    def _by_arguments(self, shown: MapView | None) -> tuple[FieldSpec, ...]:
-        if shown is None:
-            return ()
-        items = self.raw[shown.item_definition]["properties"]
+    def _build_key_arguments(self, view: MapView) -> tuple[FieldSpec, ...]:
+        """Build the arguments that narrow the list of a map by its keys."""
+        items, path = self.raw[view.item_definition]["properties"], ("_definitions", view.item_definition)
         return tuple(
             FieldSpec(
                 name=name,
-                graphql_name=camel(name),
-                type=ListOf(
-                    self.type(items[name], ("_definitions", shown.item_definition), f"{shown.item_definition}_{name}")
-                ),
-                description=f"Only items that have one of these as {camel(name)}; all when omitted.",
+                graphql_name=to_camel_case(name),
+                type=ListOf(self.build_type(items[name], path, f"{view.item_definition}_{name}")),
+                description=f"Only items with one of these values of {to_camel_case(name)}; all items when omitted.",
             )
-            for name in shown.key_fields
+            for name in view.key_fields
             if name in items
         )
 
-    def _one_of(self, node: Node, key: str, known: Sequence[str], at: At) -> str | None:
+    def _build_arguments(self, node: HoconNode, path: TreePath, owner: str) -> tuple[FieldSpec, ...]:
+        if "x-arguments" in node and "x-related" not in node:
+            self.report_mistake((*path, "x-arguments"), "only a related field (x-related) has arguments")
+        return self.build_object(f"{owner}_arguments", node.get("x-arguments", {}), (*path, "x-arguments")).fields
+
+    def _read_size(self, node: HoconNode, path: TreePath) -> int | None:
+        size = node.get("x-size")
+        if size is None:
+            return None
+        if size < 1 or size != int(size):
+            self.report_mistake((*path, "x-size"), f"must be a whole number from 1, not {size}")
+        if node.get("type") != "array" and "x-list" not in node:
+            self.report_mistake((*path, "x-size"), "only a list has a size")
+        return int(size)
+
+    def _read_related(self, node: HoconNode, type_: TypeSpec, path: TreePath, owner: str) -> str | None:
+        if "x-related" in node and owner not in self.collections:
+            self.report_mistake((*path, "x-related"), "only a definition with x-collection has related fields")
+        if "x-related" in node and not isinstance(type_.item if isinstance(type_, ListOf) else type_, Ref):
+            self.report_mistake((*path, "x-related"), "a related field is an object")
+        return self._read_one_of(node, "x-related", RELATED_NAMES, path)
+
+    def _read_one_of(self, node: HoconNode, key: str, allowed: Sequence[str], path: TreePath) -> str | None:
         value: str | None = node.get(key)
-        if value is not None and value not in known:
-            self.mistake((*at, key), f"{value!r} is none of {', '.join(known)}")
+        if value is not None and value not in allowed:
+            self.report_mistake((*path, key), f"{value!r} is not one of {', '.join(allowed)}")
             return None
         return value

@@ -1,6 +1,6 @@
-"""The scalars: which literals and which variables each of them reads.
+"""The scalars, with the literals and variables that each of them reads.
 
-A scalar refuses a value with a GraphQLError that repeats in one sentence what the scalar is, and raises nothing else.
+A scalar refuses a value with a GraphQLError whose one sentence describes the scalar, and raises nothing else.
 """
 
 import json
@@ -29,39 +29,39 @@ from graphql.language.printer import print_for_error
 
 from schema.moments import read_rfc_3339
 
-MAX_DIGITS = 400  # of a whole number that is read; more of them are beyond every type
-MAX_SHOWN = 100  # characters of a refused value
-INEXACT_DOUBLES = 2**53  # from here on a double is the nearest one to several whole numbers
+MAX_DIGITS = 400  # of a whole number; more of them are beyond every type
+MAX_QUOTED = 100  # characters of a refused value in an error
+INEXACT_DOUBLES = 2**53  # from here a double is the nearest one to several whole numbers
 
-Read = Callable[[Any], Any]
+ReadScalar = Callable[[Any], Any]
 
 
-class Plain(dict[str, Any]):
-    """What needs no conversion: free JSON, or an input of scalars that has HOCON's names already."""
+class PlainObject(dict[str, Any]):
+    """An object without conversion: free JSON, or an input of scalars that has the names of HOCON."""
 
 
 # -- values ----------------------------------------------------------------------------------------
 
 
-def whole_number(bits: int) -> Read:
-    """Reads a whole number of so many bits, also one that is written as 10.0; raises ValueError."""
+def build_integer_reader(bits: int) -> ReadScalar:
+    """Build a reader of whole numbers of so many bits, also of one written as 10.0; it raises ValueError."""
     limit = 2 ** (bits - 1)
 
-    def read(value: Any) -> int:
+    def read_integer(value: Any) -> int:
         if isinstance(value, float) and value.is_integer() and abs(value) < INEXACT_DOUBLES:
             value = int(value)
         if not _is_whole(value) or not -limit <= value < limit:
             raise ValueError
         return int(value)
 
-    return read
+    return read_integer
 
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _finite(value: Any) -> float:
+def _read_finite(value: Any) -> float:
     if not isinstance(value, float) and not _is_whole(value):
         raise ValueError
     if not math.isfinite(number := float(value)):
@@ -69,23 +69,23 @@ def _finite(value: Any) -> float:
     return number
 
 
-def _identifier(value: Any) -> str:
+def _read_identifier(value: Any) -> str:
     if not isinstance(value, str) and not _is_whole(value):
         raise ValueError
     return str(value)
 
 
-def _object(value: Any) -> Plain:
-    if not isinstance(value, dict) or not all(map(_can_be_stored, _numbers(value))):
+def _read_object(value: Any) -> PlainObject:
+    if not isinstance(value, dict) or not all(map(_can_be_stored, _walk_numbers(value))):
         raise ValueError
-    return Plain(value)
+    return PlainObject(value)
 
 
-def _numbers(value: Any) -> Iterator[int | float]:
-    """The numbers in a JSON value, wherever they are."""
+def _walk_numbers(value: Any) -> Iterator[int | float]:
+    """Yield the numbers at every depth of a JSON value."""
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
-            yield from _numbers(inner)
+            yield from _walk_numbers(inner)
     elif isinstance(value, int | float):
         yield value
 
@@ -94,124 +94,124 @@ def _can_be_stored(number: float) -> bool:
     return math.isfinite(number) if isinstance(number, float) else -(2**63) <= number < 2**63
 
 
-def _moment(value: Any) -> datetime:
+def _read_date_time(value: Any) -> datetime:
     return read_rfc_3339(value if isinstance(value, str) else "")
 
 
 # -- literals --------------------------------------------------------------------------------------
 
 
-def _text(node: Any) -> str:
+def _read_string_literal(node: Any) -> str:
     text: str = node.value
     return text
 
 
-def _digits(node: Any) -> int | float:
-    """The whole number of a literal; infinity for one with more digits than any type has."""
+def _read_integer_literal(node: Any) -> int | float:
+    """Read the whole number of a literal; infinity when it has more digits than any type."""
     return int(node.value) if len(node.value) <= MAX_DIGITS else math.inf
 
 
-def _double(node: Any) -> float:
+def _read_float_literal(node: Any) -> float:
     return float(node.value)
 
 
-def _json(node: Any) -> Any:
-    """The JSON value of a literal without variables; an enum value is its name."""
+def _read_json_literal(node: Any) -> Any:
+    """Read the JSON value of a literal without variables; an enum value is its name."""
     match node:
         case ObjectValueNode():
-            return {field.name.value: _json(field.value) for field in node.fields}
+            return {field.name.value: _read_json_literal(field.value) for field in node.fields}
         case ListValueNode():
-            return [_json(item) for item in node.values]
+            return [_read_json_literal(item) for item in node.values]
         case IntValueNode():
-            return _digits(node)
+            return _read_integer_literal(node)
     return value_from_ast_untyped(node)
 
 
-def show(value: Any) -> str:
-    """The beginning of a JSON value."""
-    shown = ""
-    for part in json.JSONEncoder(ensure_ascii=False).iterencode(value):
-        shown += part
-        if len(shown) > MAX_SHOWN:
-            return f"{shown[:MAX_SHOWN]}…"
-    return shown
+def print_value(value: Any) -> str:
+    """Print the beginning of a JSON value."""
+    text = ""
+    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+        text += piece
+        if len(text) > MAX_QUOTED:
+            return f"{text[:MAX_QUOTED]}…"
+    return text
 
 
-def show_literal(node: ValueNode) -> str:
-    """The beginning of a literal."""
-    shown = print_for_error(node)
-    return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}…"
+def print_literal(node: ValueNode) -> str:
+    """Print the beginning of a literal."""
+    text = print_for_error(node)
+    return text if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]}…"
 
 
 # -- types -----------------------------------------------------------------------------------------
 
 
-class OwnScalar(GraphQLScalarType):
-    """A scalar that may have the name of one of GraphQL's own."""
+class OverridingScalar(GraphQLScalarType):
+    """A scalar that can have the name of a scalar of GraphQL itself."""
 
     reserved_types: Mapping[str, GraphQLNamedType] = {}
 
 
-def _scalar(
-    name: str, sentence: str, read: Read, literals: Mapping[type[ValueNode], Read], **options: Any
+def _build_scalar(
+    name: str, sentence: str, read: ReadScalar, literals: Mapping[type[ValueNode], ReadScalar], **options: Any
 ) -> GraphQLScalarType:
-    """A scalar that refuses values in one sentence; `literals` makes a variable's value of each kind of literal."""
+    """Build a scalar that refuses values in one sentence; `literals` has a reader for each kind of literal."""
 
     def coerce(value: Any) -> Any:
         try:
             return read(value)
         except (ValueError, OverflowError):
-            raise GraphQLError(f"{sentence}, not {show(value)}.") from None
+            raise GraphQLError(f"{sentence}, not {print_value(value)}.") from None
 
     def coerce_literal(node: ValueNode) -> Any:
         with suppress(ValueError, OverflowError):
             if type(node) in literals:
                 return read(literals[type(node)](node))
-        # a literal whose variables were replaced has no place in the document; whoever reads it knows one
-        raise GraphQLError(f"{sentence}, not {show_literal(node)}.", node if node.loc else None)
+        # a literal whose variables were replaced has no location in the document; its caller adds one
+        raise GraphQLError(f"{sentence}, not {print_literal(node)}.", node if node.loc else None)
 
-    return OwnScalar(name, coerce_input_value=coerce, coerce_input_literal=coerce_literal, **options)
+    return OverridingScalar(name, coerce_input_value=coerce, coerce_input_literal=coerce_literal, **options)
 
 
-INT = _scalar(
+INT = _build_scalar(
     "Int",
     "Int is a whole number of at most 32 bits",
-    whole_number(32),
-    {IntValueNode: _digits},
+    build_integer_reader(32),
+    {IntValueNode: _read_integer_literal},
     description=GraphQLInt.description,
     coerce_output_value=GraphQLInt.coerce_output_value,
 )
-FLOAT = _scalar(
+FLOAT = _build_scalar(
     "Float",
     "Float is a number that a double can hold",
-    _finite,
-    {IntValueNode: _digits, FloatValueNode: _double},
+    _read_finite,
+    {IntValueNode: _read_integer_literal, FloatValueNode: _read_float_literal},
     description=GraphQLFloat.description,
     coerce_output_value=GraphQLFloat.coerce_output_value,
 )
-ID = _scalar(
+ID = _build_scalar(
     "ID",
     "ID is a text or a whole number",
-    _identifier,
-    {StringValueNode: _text, IntValueNode: _text},
+    _read_identifier,
+    {StringValueNode: _read_string_literal, IntValueNode: _read_string_literal},
     description=GraphQLID.description,
     coerce_output_value=GraphQLID.coerce_output_value,
     value_to_literal=lambda value: StringValueNode(value=str(value), block=False),
 )
-LONG = _scalar(
+LONG = _build_scalar(
     "Long",
     "Long is a whole number of at most 64 bits",
-    whole_number(64),
-    {IntValueNode: _digits},
+    build_integer_reader(64),
+    {IntValueNode: _read_integer_literal},
     description="A whole number of up to 64 bits; 10.0 as a variable is 10. JavaScript reads it exactly up to 2^53.",
     specified_by_url="https://scalars.graphql.org/jakobmerrild/long.html",
     coerce_output_value=int,
 )
-JSON = _scalar(
+JSON = _build_scalar(
     "JSON",
     "JSON is an object whose whole numbers have at most 64 bits",
-    _object,
-    {ObjectValueNode: _json},
+    _read_object,
+    {ObjectValueNode: _read_json_literal},
     description=(
         "A free JSON object. A variable inside a literal is the value that was sent; an absent one leaves its key out "
         "and is null in a list. Stored values that JSON lacks are MongoDB's relaxed extended JSON, such as "
@@ -220,11 +220,11 @@ JSON = _scalar(
     specified_by_url="https://ecma-international.org/publications-and-standards/standards/ecma-404/",
     coerce_output_value=lambda value: value,
 )
-DATE_TIME = _scalar(
+DATE_TIME = _build_scalar(
     "DateTime",
     "DateTime is an RFC 3339 time such as 2026-01-31T12:00:00Z",
-    _moment,
-    {StringValueNode: _text},
+    _read_date_time,
+    {StringValueNode: _read_string_literal},
     description=(
         "A point in time in RFC 3339. Answers are in UTC with milliseconds: 2026-01-31T12:00:00.000Z. Finer digits are "
         "cut off when a time is stored and count when it bounds a range; a leap second is the second that follows it."

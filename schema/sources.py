@@ -1,4 +1,4 @@
-"""HOCON files → plain trees, their definitions merged into one namespace; every mistake with its file and path."""
+"""HOCON files → plain trees, with the definitions of all files in one namespace."""
 
 import hashlib
 import logging
@@ -17,13 +17,13 @@ from pyhocon import ConfigFactory
 from pyhocon.exceptions import ConfigException
 from pyparsing import ParseBaseException
 
-TEXT = re.compile(r'"""[\s\S]*?"""|(?:#|//)[^\n]*')
+STRING_OR_COMMENT = re.compile(r'"""[\s\S]*?"""|(?:#|//)[^\n]*')
 INCLUDE = re.compile(r'(?:^|[\s{,])include\s+(?:required\s*\(\s*)?(?:file\s*\(\s*)?"([^"\n]+)"')
 SECTIONS = {"_description", "_definitions", "_references", "_query", "_mutation", "_subscription"}
-LONGEST = 300  # characters of a parser's message; the rest is its grammar
+MAX_MESSAGE = 300  # characters of a parser's message; the rest is its grammar
 
-Node = Mapping[str, Any]
-At = tuple[str, ...]
+HoconNode = Mapping[str, Any]
+TreePath = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,150 +37,148 @@ class Mistake:
 
 
 class SchemaError(Exception):
-    """The HOCON files can't be served; `mistakes` says all that is wrong with them."""
+    """The HOCON files have mistakes; `mistakes` lists all of them."""
 
     def __init__(self, mistakes: list[Mistake]) -> None:
         super().__init__("\n".join(map(str, mistakes)))
         self.mistakes = mistakes
 
 
-class Sources:
-    """The files of a folder: `definitions` of all of them together, `services` the rest, by file name.
+class HoconSources:
+    """The files of a folder: `definitions` of all files together, `services` the other sections by file name.
 
-    pyhocon takes a second for ours; what it makes of files without a mistake is kept in the folder `kept`, if given.
+    pyhocon takes a second to parse our files; a `cache_folder` keeps the trees of files without a mistake.
     """
 
-    def __init__(self, folder: Path, kept: Path | None = None) -> None:
+    def __init__(self, folder: Path, cache_folder: Path | None = None) -> None:
         self.mistakes: list[Mistake] = []
-        place = kept and kept / f"{_digest(folder)}.json"
-        self._trees: dict[str, Node] = _kept(place) if place else {}
-        was_kept = bool(self._trees)
-        self.services: dict[str, Node] = {}
+        self.services: dict[str, HoconNode] = {}
         self.definitions: dict[str, Any] = {}
-        self._files: dict[At, str] = {}
+        self._files: dict[TreePath, str] = {}
+        cache_file = cache_folder and cache_folder / f"{_hash_folder(folder)}.json"
+        self._trees: dict[str, HoconNode] = _read_cache(cache_file) if cache_file else {}
+        is_cached = bool(self._trees)
         for path in sorted(folder.glob("[!_]*.conf")):
-            self._read(path)
+            self._read_file(path)
         if not self.services and not self.mistakes:
-            self.mistake((), f"no .conf file in {folder}")
-        if place and not was_kept and not self.mistakes:
-            _keep(place, self._trees)
+            self.report_mistake((), f"no .conf file in {folder}")
+        if cache_file and not is_cached and not self.mistakes:
+            _write_cache(cache_file, self._trees)
 
-    def mistake(self, at: At, message: str) -> None:
-        """Note a mistake at a path; the file is the one that said the innermost known part of it."""
-        known = next((self._files[at[:end]] for end in range(len(at), 0, -1) if at[:end] in self._files), "schema")
-        found = Mistake(known, ".".join(at), message)
-        if found not in self.mistakes:
-            self.mistakes.append(found)
+    def report_mistake(self, path: TreePath, message: str) -> None:
+        """Add a mistake at a path, with the file that holds the longest known beginning of it."""
+        beginnings = (path[:end] for end in range(len(path), 0, -1))
+        file = next((self._files[beginning] for beginning in beginnings if beginning in self._files), "schema")
+        mistake = Mistake(file, ".".join(path), message)
+        if mistake not in self.mistakes:
+            self.mistakes.append(mistake)
 
-    def _read(self, path: Path) -> None:
+    def _read_file(self, path: Path) -> None:
         """Parse one file and merge its definitions into the common namespace."""
         self._check_includes(path, {path})
         try:
-            tree = self._trees[path.name] = self._trees.get(path.name) or parse(path)
+            tree = self._trees[path.name] = self._trees.get(path.name) or parse_hocon(path)
         except (ConfigException, ParseBaseException, OSError, UnicodeDecodeError) as error:
-            self.mistakes.append(Mistake(path.name, "", _short(" ".join(str(error).split()))))
+            self.mistakes.append(Mistake(path.name, "", _shorten_message(" ".join(str(error).split()))))
             return
-        self._take(path, tree)
+        self._add_tree(path, tree)
 
-    def _take(self, path: Path, tree: Node) -> None:
-        for key in tree:
-            is_section = key.startswith("_")
-            if is_section and (
-                key not in SECTIONS or not isinstance(tree[key], str if key == "_description" else Mapping)
-            ):
-                known = ", ".join(sorted(SECTIONS))
-                self.mistakes.append(Mistake(path.name, key, f"unknown section, or of a wrong form; known are {known}"))
-        sections = {
-            key: value
-            for key, value in tree.items()
-            if key == "_description" or not key.startswith("_") or isinstance(value, Mapping)
-        }
+    def _add_tree(self, path: Path, tree: HoconNode) -> None:
+        sections: dict[str, Any] = {}
+        for key, value in tree.items():
+            has_form = isinstance(value, str if key == "_description" else Mapping)
+            if key.startswith("_") and not (key in SECTIONS and has_form):
+                message = f"unknown section, or a section of a wrong form; allowed: {', '.join(sorted(SECTIONS))}"
+                self.mistakes.append(Mistake(path.name, key, message))
+            if not key.startswith("_") or key == "_description" or isinstance(value, Mapping):
+                sections[key] = value
         self.services[path.stem] = sections
         self._merge(self.definitions, sections.get("_definitions", {}), ("_definitions",), path.name)
-        own = {key: value for key, value in tree.items() if key != "_definitions"}
-        self._files |= dict.fromkeys(_paths(own, (path.stem,)), path.name)
+        own_sections = {key: value for key, value in tree.items() if key != "_definitions"}
+        self._files |= dict.fromkeys(_walk_paths(own_sections, (path.stem,)), path.name)
 
     def _check_includes(self, path: Path, seen: set[Path]) -> None:
         # pyhocon only logs a missing include and parses on
-        for name in INCLUDE.findall(TEXT.sub(" ", path.read_text(encoding="utf-8", errors="replace"))):
+        for name in INCLUDE.findall(STRING_OR_COMMENT.sub(" ", path.read_text(encoding="utf-8", errors="replace"))):
             included = path.parent / name
             if not included.is_file():
-                self.mistakes.append(Mistake(path.name, "", f'include "{name}": there is no such file'))
+                self.mistakes.append(Mistake(path.name, "", f'include "{name}": the file does not exist'))
             elif included not in seen:
                 self._check_includes(included, seen | {included})
 
-    def _merge(self, into: dict[str, Any], tree: Node, at: At, file: str) -> None:
+    def _merge(self, merged: dict[str, Any], tree: HoconNode, path: TreePath, file: str) -> None:
         for key, value in tree.items():
-            here = (*at, key)
-            old = into.get(key)
-            if old is None:
-                into[key] = _copy(value)
-            elif isinstance(old, dict) and isinstance(value, Mapping):
-                self._merge(old, value, here, file)
-            elif isinstance(old, list) and isinstance(value, list):
-                old.extend(value)
-            elif old != value:
-                self.mistakes.append(Mistake(file, ".".join(here), f"{value!r}, but {self._files[here]} says {old!r}"))
+            inner_path = (*path, key)
+            previous = merged.get(key)
+            if previous is None:
+                merged[key] = _copy_tree(value)
+            elif isinstance(previous, dict) and isinstance(value, Mapping):
+                self._merge(previous, value, inner_path, file)
+            elif isinstance(previous, list) and isinstance(value, list):
+                previous.extend(value)
+            elif previous != value:
+                message = f"{value!r}, but {self._files[inner_path]} says {previous!r}"
+                self.mistakes.append(Mistake(file, ".".join(inner_path), message))
                 continue
-            self._files.setdefault(here, file)
+            self._files.setdefault(inner_path, file)
             if isinstance(value, Mapping):
-                for path in _paths(value, here):
-                    self._files.setdefault(path, file)
+                for deeper_path in _walk_paths(value, inner_path):
+                    self._files.setdefault(deeper_path, file)
 
 
-def _short(message: str) -> str:
-    """The message without the parser's grammar: its beginning, and the place at its end."""
-    place = message.rfind("(at char")
-    if len(message) <= LONGEST or place < 0:
-        return message[:LONGEST]
-    return f"{message[:120]}… {message[place:]}"
+def _shorten_message(message: str) -> str:
+    """Keep the beginning of a parser's message and the place at its end, without the grammar between them."""
+    end = message.rfind("(at char")
+    if len(message) <= MAX_MESSAGE or end < 0:
+        return message[:MAX_MESSAGE]
+    return f"{message[:120]}… {message[end:]}"
 
 
-def _digest(folder: Path) -> str:
-    """Of all that the trees of the files are made of."""
-    found = hashlib.sha256(version("pyhocon").encode())
+def _hash_folder(folder: Path) -> str:
+    """Hash everything that the trees depend on: pyhocon's version and the files."""
+    digest = hashlib.sha256(version("pyhocon").encode())
     for path in sorted(folder.glob("*.conf")):
-        found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
-def _kept(place: Path) -> dict[str, Node]:
+def _read_cache(cache_file: Path) -> dict[str, HoconNode]:
     try:
-        trees = orjson.loads(place.read_bytes())
+        trees = orjson.loads(cache_file.read_bytes())
     except (OSError, ValueError):
         return {}
     return trees if isinstance(trees, dict) else {}
 
 
-def _keep(place: Path, trees: Mapping[str, Node]) -> None:
-    """In place of those of other files; without a word where nothing can be written."""
-    written = place.with_suffix(f".{os.getpid()}")
+def _write_cache(cache_file: Path, trees: Mapping[str, HoconNode]) -> None:
+    """Replace the trees of older files; do nothing where the folder can't be written."""
+    new_file = cache_file.with_suffix(f".{os.getpid()}")
     with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        written.write_bytes(orjson.dumps(trees))
-        written.replace(place)
-        for other in place.parent.glob("*.json"):
-            if other != place:
-                other.unlink(missing_ok=True)
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        new_file.write_bytes(orjson.dumps(trees))
+        new_file.replace(cache_file)
+        for old_file in cache_file.parent.glob("*.json"):
+            if old_file != cache_file:
+                old_file.unlink(missing_ok=True)
 
 
-def parse(path: Path) -> Node:
-    """The file as plain dicts. pyhocon keeps quotes around keys until then, and logs instead of raising."""
+def parse_hocon(path: Path) -> HoconNode:
+    """Parse a file into plain dicts: pyhocon's own keep the quotes around keys. It logs instead of raising."""
     logging.getLogger("pyhocon").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the way in which it logs
-        tree: Node = ConfigFactory.parse_file(str(path)).as_plain_ordered_dict()
+        warnings.simplefilter("ignore", DeprecationWarning)  # pyhocon logs by a deprecated method
+        tree: HoconNode = ConfigFactory.parse_file(str(path)).as_plain_ordered_dict()
     return tree
 
 
-def _paths(tree: Node, at: At = ()) -> Iterator[At]:
+def _walk_paths(tree: HoconNode, path: TreePath = ()) -> Iterator[TreePath]:
     for key, value in tree.items():
-        yield (*at, key)
+        yield (*path, key)
         if isinstance(value, Mapping):
-            yield from _paths(value, (*at, key))
+            yield from _walk_paths(value, (*path, key))
 
 
-def _copy(value: Any) -> Any:
+def _copy_tree(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _copy(inner) for key, inner in value.items()}
+        return {key: _copy_tree(inner) for key, inner in value.items()}
     return list(value) if isinstance(value, list) else value

@@ -10,12 +10,12 @@ import strawberry
 
 from resolvers.errors import ErrorCode, InputError
 from schema.derive import UNKNOWN
-from schema.scalars import Plain
+from schema.scalars import PlainObject
 
 
 def read_arguments(value: Any) -> Any:
     """Read arguments as plain data by HOCON names, without those that are omitted. Raises InputError for UNKNOWN."""
-    if isinstance(value, Plain):
+    if isinstance(value, PlainObject):
         return value
     if isinstance(value, enum.Enum):
         if value.name == UNKNOWN:

@@ -28,7 +28,7 @@ from strawberry.types import ExecutionResult
 from models.types import Viewer
 from resolvers.execution.context import Context
 from resolvers.root import RELATED_FIELDS, build_schema
-from schema.derive import CONFIG, Derived
+from schema.derive import CONFIG, StrawberryTypes
 from schema.load import FOLDER, load
 from schema.spec import ListOf, ObjectSpec, Spec
 from tests.support.commands import Commands
@@ -503,8 +503,8 @@ def sdl_of_defaults(tmp_path: Path) -> str:
     def things(**_arguments: Any) -> None:
         pass
 
-    derived = Derived(load(tmp_path))
-    return strawberry.Schema(query=derived.query({"things": things}), types=derived.types, config=CONFIG).as_str()
+    types = StrawberryTypes(load(tmp_path))
+    return strawberry.Schema(query=types.build_query({"things": things}), types=types.types, config=CONFIG).as_str()
 
 
 @pytest.mark.parametrize("line", ["limit: Int = 5", "speed: Speed = SLOW"])
@@ -649,10 +649,10 @@ def test_names_are_spelled_as_graphql_spells_them(plain: GraphQLSchema) -> None:
 def test_a_field_of_query_without_a_resolver_is_named() -> None:
     resolvers = dict.fromkeys(load().queries.keys() - {"tasks"}, lambda: None)
     with pytest.raises(ValueError, match=r"Query .*\['tasks'\]"):
-        Derived(load()).query(resolvers)
+        StrawberryTypes(load()).build_query(resolvers)
 
 
 def test_a_resolver_without_a_field_of_query_is_named() -> None:
     resolvers = dict.fromkeys([*load().queries, "weather"], lambda: None)
     with pytest.raises(ValueError, match=r"Query .*\['weather'\]"):
-        Derived(load()).query(resolvers)
+        StrawberryTypes(load()).build_query(resolvers)

@@ -8,7 +8,7 @@ import pytest
 
 from schema.dialect import FILTER_KINDS, LAYOUT_READERS, RELATED_NAMES
 from schema.load import load
-from schema.sources import SchemaError, Sources
+from schema.sources import HoconSources, SchemaError
 from schema.spec import EnumSpec, FieldSpec, ListOf, MapSpec, ObjectSpec, Ref, ScalarType, Spec
 
 TASKS = """
@@ -86,7 +86,7 @@ def mistakes(at: Path) -> list[str]:
     try:
         load(at)
     except SchemaError as error:
-        return [str(mistake).partition("; known are")[0] for mistake in error.mistakes]
+        return [str(mistake).partition("; allowed: ")[0] for mistake in error.mistakes]
     return []
 
 
@@ -114,33 +114,34 @@ def test_all_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         unresolved="_definitions.thing.properties.a = ${_references.nothing}",
     )
     run, project, status = "_definitions.run", "_definitions.project.properties", "_definitions.run_status_enum"
+    name = "tasks.get_all.2.1.request.properties.name"
     expected = [
         "broken.conf: Expected '}', found end of text (at char 23), (line:1, col:24)",
         "operations.conf: operations._query.runs.arguments.properties.first.type: unknown type 'whole'",
         "operations.conf: operations._query.runs.cached: unknown key",
         "operations.conf: operations._query.runs.returns.$ref: #/definitions/run_connection names no definition",
-        f"projects.conf: {project}.id.x-scalar: 'Id' is none of ID, Long, JSON",
+        f"projects.conf: {project}.id.x-scalar: 'Id' is not one of ID, Long, JSON",
         f"projects.conf: {project}.lastRun: lastRun is also the GraphQL name of last_run",
-        f"projects.conf: {project}.last_run.x-read: 'newest' is none of {', '.join(LAYOUT_READERS)}",
+        f"projects.conf: {project}.last_run.x-read: 'newest' is not one of {', '.join(LAYOUT_READERS)}",
         f"projects.conf: {project}.name: 'full name' can't be a GraphQL name",
-        "projects.conf: _definitions.run_filter.x-like: there is no endpoint runs.get_all",
-        "projects.conf: _definitions.run_filter: neither properties, nor an enum, nor a map (additionalProperties)",
+        "projects.conf: _definitions.run_filter.x-like: endpoint runs.get_all does not exist",
+        "projects.conf: _definitions.run_filter: needs properties, an enum or a map (additionalProperties)",
         f"tasks.conf: {run}.description: 'A run.', but projects.conf says 'Something else.'",
         f"tasks.conf: {run}.properties.curve.$ref: #/definitions/curve names no definition",
         f"tasks.conf: {run}.properties.kind.default: 'medium' is not in the enum",
         f"tasks.conf: {run}.properties.notes.x-list: note names no definition with properties",
-        f"tasks.conf: {run}.properties.owner.x-relation: 'person' is none of project, run",
+        f"tasks.conf: {run}.properties.owner.x-relation: 'person' is not one of project, run",
         f"tasks.conf: {run}.properties.project_id: projectId is also the GraphQL name of project",
         f"tasks.conf: {run}.properties.size.type: unknown type 'int'",
-        f"tasks.conf: {run}.properties.tags.items: an array says the type of its items",
-        f"tasks.conf: {run}.required: there is no property nme",
+        f"tasks.conf: {run}.properties.tags.items: an array needs the type of its items",
+        f"tasks.conf: {run}.required: property nme does not exist",
         f"tasks.conf: {run}.x-colour: unknown annotation",
         "tasks.conf: _definitions.run_status: run_status and run_status_enum are both RunStatus in GraphQL",
         f"tasks.conf: {status}.enum: 'in-progress' can't be a GraphQL name",
         f"tasks.conf: {status}.x-values: old is not in the enum",
-        'tasks.conf: include "_common.conf": there is no such file',
-        "tasks.conf: tasks.get_all.2.1.request.properties.name.patern: unknown key",
-        f"tasks.conf: tasks.get_all.2.1.request.properties.name.x-filter: 'regex' is none of {', '.join(FILTER_KINDS)}",
+        'tasks.conf: include "_common.conf": the file does not exist',
+        f"tasks.conf: {name}.patern: unknown key",
+        f"tasks.conf: {name}.x-filter: 'regex' is not one of {', '.join(FILTER_KINDS)}",
         "unresolved.conf: Cannot resolve variable ${_references.nothing} (line: 1, col: 35)",
     ]
     assert expected == sorted(mistakes(at))
@@ -157,7 +158,7 @@ PROPERTIES = {
     "an unknown type": ("b { type: text }", "b.type: unknown type 'text'"),
     "an unknown format": ("b { type: string, format: date }", "b.type: unknown type 'string' (date)"),
     "no type at all": ("b {}", "b.type: unknown type None"),
-    "a list of nothing": ("b { type: array }", "b.items: an array says the type of its items"),
+    "a list of nothing": ("b { type: array }", "b.items: an array needs the type of its items"),
     "a default outside its enum": ("b { type: string, enum: [x], default: y }", "b.default: 'y' is not in the enum"),
     "a number outside its enum": ("b { type: integer, enum: [0, 1], default: 2 }", "b.default: 2 is not in the enum"),
     "a default outside the enum that is referred to": (
@@ -173,14 +174,14 @@ PROPERTIES = {
     "a name that GraphQL keeps for itself": ("b { type: string, x-name: __b }", "b: '__b' can't be a GraphQL name"),
     "an unknown annotation": ("b { type: string, x-colour: red }", "b.x-colour: unknown annotation"),
     "a size of no items": (
-        "b { type: array, items { type: string }, x-size: 0.5 }", "b.x-size: 0.5 is no number of items",
+        "b { type: array, items { type: string }, x-size: 0.5 }", "b.x-size: must be a whole number from 1, not 0.5",
     ),
     "a size of one value": ("b { type: string, x-size: 5 }", "b.x-size: only a list has a size"),
     "an unknown key": ("b { type: string, requird: true }", "b.requird: unknown key"),
     "a relation to what is not stored": (
-        "b { type: string, x-relation: thing }", "b.x-relation: 'thing' is none of other",
+        "b { type: string, x-relation: thing }", "b.x-relation: 'thing' is not one of other",
     ),
-    "a relation to nothing": ("b { type: string, x-relation: no }", "b.x-relation: 'no' is none of other"),
+    "a relation to nothing": ("b { type: string, x-relation: no }", "b.x-relation: 'no' is not one of other"),
     "a list of an unknown definition": (
         "b { type: object, x-list { of: no } }", "b.x-list: no names no definition with properties",
     ),
@@ -192,17 +193,17 @@ PROPERTIES = {
     ),
     "a list with unknown keys": (
         "b { type: object, x-list { of: thing, key: sha1 } }",
-        "b.x-list.key: 'sha1' is none of md5, escaped, artifact, plain",
+        "b.x-list.key: 'sha1' is not one of md5, escaped, artifact, plain",
     ),
     "an unknown reader": (
         "b { type: string, x-read: newest }",
-        f"b.x-read: 'newest' is none of {', '.join(LAYOUT_READERS)}",
+        f"b.x-read: 'newest' is not one of {', '.join(LAYOUT_READERS)}",
     ),
     "arguments of what is not loaded": (
         "b { type: string, x-arguments.properties.c { type: string } }",
-        "b.x-arguments: only what is loaded (x-related) has arguments",
+        "b.x-arguments: only a related field (x-related) has arguments",
     ),
-    "an unknown scalar": ("b { type: integer, x-scalar: Huge }", "b.x-scalar: 'Huge' is none of ID, Long, JSON"),
+    "an unknown scalar": ("b { type: integer, x-scalar: Huge }", "b.x-scalar: 'Huge' is not one of ID, Long, JSON"),
 }  # fmt: skip
 
 
@@ -215,7 +216,7 @@ def test_a_mistake_in_a_property_is_told(tmp_path: Path, written: str, told: str
 def test_an_order_by_more_than_one_value_is_told(tmp_path: Path) -> None:
     many = "_definitions.other.properties.b { type: array, items { type: string }, x-sortable: true }"
     assert mistakes(folder(tmp_path, a=thing(definitions=STORED) + many)) == [
-        "a.conf: _definitions.other.properties.b: x-sortable is for one value"
+        "a.conf: _definitions.other.properties.b: x-sortable needs a scalar or an enum"
     ]
 
 
@@ -230,15 +231,15 @@ def test_two_fields_that_are_the_same_value_of_an_order_are_told(tmp_path: Path)
       }
     }"""
     assert mistakes(folder(tmp_path, a=thing(definitions=stored))) == [
-        "a.conf: _definitions.b: two fields are ONE_TWO to order by"
+        "a.conf: _definitions.b: two sort fields are ONE_TWO"
     ]
 
 
 LOADED = {
     "for a part of a document": (
-        "thing.properties", '"$ref": "#/definitions/other"', "something is only loaded for a document (x-collection)",
+        "thing.properties", '"$ref": "#/definitions/other"', "only a definition with x-collection has related fields",
     ),
-    "that is no object": ("other.properties", "type: array, items { type: string }", "only objects are loaded"),
+    "that is no object": ("other.properties", "type: array, items { type: string }", "a related field is an object"),
 }  # fmt: skip
 
 
@@ -251,7 +252,7 @@ def test_a_mistake_in_what_is_loaded_is_told(tmp_path: Path, where: str, written
 def test_an_unknown_loader_is_told(tmp_path: Path) -> None:
     text = '_definitions.other.properties.b { "$ref": "#/definitions/thing", x-related: no }'
     assert mistakes(folder(tmp_path, a=text, b=thing(definitions=STORED))) == [
-        f"a.conf: _definitions.other.properties.b.x-related: 'no' is none of {', '.join(RELATED_NAMES)}"
+        f"a.conf: _definitions.other.properties.b.x-related: 'no' is not one of {', '.join(RELATED_NAMES)}"
     ]
 
 
@@ -269,12 +270,12 @@ DEFINITIONS = {
         "e_mode: e_mode and the enum of e.mode are both EMode in GraphQL",
     ),
     "a required property that is not there": (
-        "e { type: object, required: [b], properties.a { type: string } }", "e.required: there is no property b",
+        "e { type: object, required: [b], properties.a { type: string } }", "e.required: property b does not exist",
     ),
     "an unknown key": ("e { kind: object, properties.a { type: string } }", "e.kind: unknown key"),
     "an unknown annotation": ("e { x-table: e, properties.a { type: string } }", "e.x-table: unknown annotation"),
     "neither this nor that": (
-        "e { type: object }", "e: neither properties, nor an enum, nor a map (additionalProperties)",
+        "e { type: object }", "e: needs properties, an enum or a map (additionalProperties)",
     ),
     "a map of nothing": ('e { additionalProperties { "$ref": "#/definitions/no" } }',
                          "e.additionalProperties.$ref: #/definitions/no names no definition"),
@@ -287,9 +288,9 @@ DEFINITIONS = {
     ),
     "two enum values of one name": ("e { type: string, enum: [x, X] }", "e.enum: x and X are both X in GraphQL"),
     "an endpoint that is not there": ("e { x-like: a.no, properties.a { type: string } }",
-                                      "e.x-like: there is no endpoint a.no"),
+                                      "e.x-like: endpoint a.no does not exist"),
     "a service that is not there": ("e { x-like: no.get, properties.a { type: string } }",
-                                    "e.x-like: there is no endpoint no.get"),
+                                    "e.x-like: endpoint no.get does not exist"),
     "all but an unknown property of an endpoint": (
         "e { x-like: a.get, x-without: [b] }", "e.x-like: a.get has no property b",
     ),
@@ -306,7 +307,7 @@ def test_a_mistake_in_a_definition_is_told(tmp_path: Path, written: str, told: s
 ENDPOINTS = {
     "a required property that is not there": (
         '"1.0" { request { required: [b], properties.a { type: string } } }',
-        "1.0.request.required: there is no property b",
+        "1.0.request.required: property b does not exist",
     ),
     "an unknown type in the response": (
         '"1.0" { response.properties.a { type: text } }', "1.0.response.properties.a.type: unknown type 'text'",
@@ -397,13 +398,13 @@ def test_a_substitution_without_a_value_is_told(tmp_path: Path) -> None:
 )
 def test_an_include_of_no_file_is_told(tmp_path: Path, written: str) -> None:
     told = mistakes(folder(tmp_path, a=written + "\n" + thing()))
-    assert told == ['a.conf: include "no.conf": there is no such file']
+    assert told == ['a.conf: include "no.conf": the file does not exist']
 
 
 @pytest.mark.filterwarnings(PYHOCON_WARNS)
 def test_an_include_of_no_file_is_told_in_a_file_that_is_only_included(tmp_path: Path) -> None:
     at = folder(tmp_path, a='_definitions {\n  include "_common.conf"\n}\n' + thing(), _common='include "no.conf"\n')
-    assert mistakes(at) == ['_common.conf: include "no.conf": there is no such file']
+    assert mistakes(at) == ['_common.conf: include "no.conf": the file does not exist']
 
 
 @pytest.mark.filterwarnings(PYHOCON_WARNS)
@@ -418,9 +419,7 @@ def test_a_folder_without_files_is_told(tmp_path: Path) -> None:
 
 def test_a_filter_property_that_does_not_say_how_it_filters_is_told(tmp_path: Path) -> None:
     text = '_definitions.f_filter.x-like: a.get\nget { "1.0" { request.properties.id { type: string } } }'
-    assert mistakes(folder(tmp_path, a=text)) == [
-        "a.conf: _definitions.f_filter.x-like: id says nothing of how it filters (x-filter)"
-    ]
+    assert mistakes(folder(tmp_path, a=text)) == ["a.conf: _definitions.f_filter.x-like: id needs x-filter"]
 
 
 def test_files_that_are_only_included_make_no_schema(tmp_path: Path) -> None:
@@ -636,7 +635,7 @@ def test_a_mutation_for_many_takes_what_the_single_one_takes_and_answers_it_for_
     assert list(spec.mutations) == ["run_start", "run_start_many"]
     single, many = spec.mutations.values()
     assert (single.single_mutation, many.single_mutation, many.graphql_name) == (None, "run_start", "runStartMany")
-    assert many.description == "What runStart does, for many."
+    assert many.description == "Does runStart for many."
     takes = spec.get_object("run_start_many_input").fields
     assert {field.name: field.is_required for field in takes} == {"ids": True, "worker": True, "force": False}
     assert many.returns == Ref("run_start_many_payload")
@@ -661,8 +660,8 @@ def test_mistakes_in_a_mutation_for_many_are_told(tmp_path: Path) -> None:
 # -- what is kept ----------------------------------------------------------------------------------
 
 
-def read(at: Path, kept: Path) -> Sources:
-    found = Sources(at, kept)
+def read(at: Path, kept: Path) -> HoconSources:
+    found = HoconSources(at, kept)
     assert found.mistakes == []
     return found
 
@@ -699,5 +698,5 @@ def test_where_nothing_can_be_kept_nothing_is(tmp_path: Path) -> None:
 
 def test_files_with_mistakes_are_not_kept(tmp_path: Path) -> None:
     at = folder(tmp_path, things="_definitions { a {")
-    assert Sources(at, tmp_path / "kept").mistakes
+    assert HoconSources(at, tmp_path / "kept").mistakes
     assert not (tmp_path / "kept").exists()

@@ -12,7 +12,7 @@ from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLObjectType, 
 
 from resolvers.root import build_schema
 from schema.load import FOLDER, load
-from schema.sources import parse
+from schema.sources import parse_hocon
 from schema.spec import ObjectSpec, Spec
 from tests.support.paths import DATA
 
@@ -124,7 +124,7 @@ def bare(node: Any) -> Any:
 
 def written(folder: Path) -> dict[str, Any]:
     """What tasks.conf says, in the form of the seed's shape."""
-    tree, common = parse(folder / "tasks.conf"), parse(folder / "_common.conf")
+    tree, common = parse_hocon(folder / "tasks.conf"), parse_hocon(folder / "_common.conf")
     definitions = {name: bare(node) for name, node in tree["_definitions"].items() if name not in common}
     return {"definitions": definitions, "endpoints": dict(endpoints(tree))}
 
