@@ -134,10 +134,10 @@ async def _import_session(source: Source, writer: "_Writer", meter: "_Meter", li
     await writer.write("task", rows[-1:])
     if writer.report.not_ours > refused:
         return
-    for batch in _batches(Row(block, encode(block, source.file, None, limits)) for block in session.series(task)):
+    for batch in _batches(Row(block, encode(block, source.file, None, limits)) for block in session.build_blocks(task)):
         await writer.write(SERIES, batch)
     writer.report.skipped_values += session.metrics.skipped
-    writer.report.values_beyond_cap += session.metrics.beyond_cap
+    writer.report.values_beyond_cap += session.metrics.beyond_maximum
 
 
 class _Meter:

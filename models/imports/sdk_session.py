@@ -55,7 +55,7 @@ class Session:
         self.file = file
         self.limits = limits
         self.metrics = LastMetrics()
-        self.curves = SeriesCollector()
+        self.series = SeriesCollector()
         self.task: dict[str, Any] = {}
         self.first = self.last = EPOCH
 
@@ -70,8 +70,8 @@ class Session:
             times: set[int] = set()
             for name in EVENTS:
                 for events in self._read_events(archive, members.get(name)):
-                    self.metrics.feed(events)
-                    self.curves.feed(events)
+                    self.metrics.add_events(events)
+                    self.series.add_events(events)
                     times |= {time for event in events if (time := _time(event)) is not None}
                     times = {min(times), max(times)} if times else times
                     yield handle.tell()
@@ -119,9 +119,9 @@ class Session:
             "unique_metrics": self.metrics.unique_metrics,
         }
 
-    def series(self, task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def build_blocks(self, task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Build the blocks of the task's curves."""
-        return self.curves.blocks(task["_id"], task["company"], self.last, self.metrics.last_metrics)
+        return self.series.build_blocks(task["_id"], task["company"], self.last, self.metrics.last_metrics)
 
     def _read_task(self, archive: ZipFile, member: ZipInfo) -> dict[str, Any]:
         file = self.file / TASK

@@ -1,4 +1,4 @@
-"""Curves: every value that a task reported of a variant of a metric, in blocks of pack_points points.
+"""Series: all values that a task reported of a variant of a metric, stored in blocks of packed points.
 
 MongoDB's time series have neither transactions nor change streams, so blocks are plain documents of our own.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.layout import hash_name
-from models.metrics.last_metrics import SCALAR, read_point
+from models.metrics.last_metrics import is_scalar, read_point
 from models.types import Document, Query, SeriesName
 
 BLOCK_SIZE = 256  # points; tests/bench/layouts.py shows why
@@ -24,18 +24,22 @@ Points = NDArray[np.void]  # of POINT_TYPE
 
 
 class SeriesColumns(NamedTuple):
-    """Points of one curve: iterations, values and milliseconds since 1970, column by column."""
+    """The points of one series column by column: iterations, values and milliseconds since 1970."""
 
     iterations: NDArray[np.int64]
     values: NDArray[np.float64]
     timestamps: NDArray[np.int64]
 
-    def at(self, places: Any) -> "SeriesColumns":
-        return SeriesColumns(self.iterations[places], self.values[places], self.timestamps[places])
+    def select(self, indexes: Any) -> "SeriesColumns":
+        """Select points by a slice, a mask or their indexes."""
+        return SeriesColumns(self.iterations[indexes], self.values[indexes], self.timestamps[indexes])
+
+
+# -- stored blocks → a series ----------------------------------------------------------------------
 
 
 def is_counted(block: Document) -> bool:
-    """Whether the block says of which curve it is and how many points it has. One that does not is not from here."""
+    """Whether the block names its series and the number of its points, as all blocks of taskql do."""
     names, points = [block.get("metric"), block.get("variant")], block.get("points")
     return all(type(name) is str for name in names) and isinstance(points, int) and 0 <= points <= BLOCK_SIZE
 
@@ -51,50 +55,54 @@ def is_readable(block: Document) -> bool:
     )
 
 
-def columns(blocks: Sequence[Document]) -> SeriesColumns:
-    """Build one curve of its blocks: in the order of iterations, of each the point that was reported last.
+def read_series(blocks: Sequence[Document]) -> SeriesColumns:
+    """Read the series of some blocks: in the order of iterations, of each iteration the point that was reported last.
 
-    Replaced points stay stored, so that a report never reads a curve. To pass over them takes 26 ms of a million points
-    of which a quarter are replaced, and a curve that came in order, the usual one, is not even sorted (9 ms in place of
-    41).
+    Replaced points stay stored, so that a report never reads a series. Passing over them takes 26 ms of a million
+    points of which a quarter are replaced. A series that came in order, the usual one, is not even sorted: 9 ms instead
+    of 41.
     """
     reported = read_reported_points(blocks)
     if (reported.iterations[1:] > reported.iterations[:-1]).all():
         return reported
-    places = np.argsort(reported.iterations, kind="stable")
-    iterations = reported.iterations[places]
+    order = np.argsort(reported.iterations, kind="stable")
+    iterations = reported.iterations[order]
     is_newest = np.append(iterations[1:] != iterations[:-1], np.True_)
-    return reported.at(places[is_newest])
+    return reported.select(order[is_newest])
 
 
 def read_reported_points(blocks: Sequence[Document]) -> SeriesColumns:
-    """The points of one curve in the order in which they were reported."""
+    """Read the points of one series in the order in which they were reported."""
     ordered = sorted(blocks, key=itemgetter("number"))
     points = np.frombuffer(b"".join(chunk for block in ordered for chunk in block["chunks"]), POINT_TYPE)
     return SeriesColumns(points["iterations"], points["values"], points["timestamps"])
 
 
+# -- reported points → blocks ----------------------------------------------------------------------
+
+
 class SeriesCollector:
-    """The curves of one task while its events are read."""
+    """Collects the series of one task from its events."""
 
     def __init__(self) -> None:
-        self._columns: dict[SeriesName, tuple[array[int], array[int], array[float]]] = {}
+        self._series: dict[SeriesName, tuple[array[int], array[int], array[float]]] = {}
 
-    def feed(self, events: Iterable[Mapping[str, Any]]) -> None:
+    def add_events(self, events: Iterable[Mapping[str, Any]]) -> None:
         for event in events:
-            if str(event.get("type")).replace(" ", "_") == SCALAR and (point := read_point(event)):
-                iterations, timestamps, values = self._columns.setdefault(
-                    point.pair, (array("q"), array("q"), array("d"))
-                )
+            if is_scalar(event) and (point := read_point(event)):
+                empty = array("q"), array("q"), array("d")
+                iterations, timestamps, values = self._series.setdefault(point.series, empty)
                 iterations.append(point.iteration)
                 timestamps.append(point.timestamp)
                 values.append(point.value)
 
-    def blocks(self, task: str, company: str, now: datetime, known: Mapping[str, Any]) -> Iterator[Document]:
-        """The documents to store; a curve of which the task keeps nothing (`last_metrics`) is left out."""
-        for (metric, variant), columns in self._columns.items():
-            if hash_name(variant) in known.get(hash_name(metric), {}):
-                for block in _blocks(task, (metric, variant), pack_points(*columns), now):
+    def build_blocks(
+        self, task: str, company: str, now: datetime, last_metrics: Mapping[str, Any]
+    ) -> Iterator[Document]:
+        """Build the blocks to store, without the series that `last_metrics` of the task lacks."""
+        for (metric, variant), columns in self._series.items():
+            if hash_name(variant) in last_metrics.get(hash_name(metric), {}):
+                for block in _build_blocks(task, (metric, variant), pack_points(*columns), now):
                     yield block | {"company": company}
 
 
@@ -104,47 +112,61 @@ def pack_points(iterations: ArrayLike, timestamps: ArrayLike, values: ArrayLike)
     return points
 
 
-def build_last_blocks_query(task: str, pairs: Iterable[SeriesName] | None = None) -> Query:
-    """The last blocks of the curves of a task, or of those that have the names of these pairs."""
+def build_last_blocks_query(task: str, names: Iterable[SeriesName] | None = None) -> Query:
+    """Build the query for the last block of each series of a task, or of those that have the given names."""
     query: dict[str, Any] = {"task": task, "is_last": True}
-    if pairs is not None:
-        metrics, variants = zip(*pairs, strict=True) if (pairs := [*pairs]) else ((), ())
+    if names is not None:
+        metrics, variants = zip(*names, strict=True) if (names := [*names]) else ((), ())
         query |= {"metric": {"$in": sorted({*metrics})}, "variant": {"$in": sorted({*variants})}}
     return query
 
 
 def append_points(
-    task: str, reported: Mapping[SeriesName, Points], last: Iterable[Document], now: datetime
+    task: str, reported: Mapping[SeriesName, Points], last_blocks: Iterable[Document], now: datetime
 ) -> tuple[list[tuple[Any, Document]], list[Document]]:
-    """What puts points behind those of the curves of a task: updates by id, and new blocks; no curve is read for it.
+    """Append points to the series of a task without reading them.
 
-    :param last: `LAST_BLOCK_FIELDS` of the last block of each of these curves, where there is one
+    :param last_blocks: `LAST_BLOCK_FIELDS` of the last block of each of these series, where there is one
+    :return: updates of last blocks by id, and new blocks
     """
-    blocks = {(block["metric"], block["variant"]): block for block in sorted(last, key=itemgetter("number"))}
+    ordered = sorted(last_blocks, key=itemgetter("number"))
+    last_by_series = {(block["metric"], block["variant"]): block for block in ordered}
     updates: list[tuple[Any, Document]] = []
-    made: list[Document] = []
-    for pair, points in reported.items():
-        block = blocks.get(pair)
-        room = BLOCK_SIZE - block["points"] if block else 0
-        if block:
-            updates.append((block["_id"], _filled(points[:room], is_last=len(points) <= room, now=now)))
-        made += _blocks(task, pair, points[room:], now, block["number"] + 1 if block else 0)
-    return updates, made
+    new_blocks: list[Document] = []
+    for series, points in reported.items():
+        block = last_by_series.get(series)
+        if block is None:
+            new_blocks += _build_blocks(task, series, points, now)
+            continue
+        room = BLOCK_SIZE - block["points"]
+        updates.append((block["_id"], _build_update(points[:room], is_last=len(points) <= room, now=now)))
+        new_blocks += _build_blocks(task, series, points[room:], now, block["number"] + 1)
+    return updates, new_blocks
 
 
-def _filled(points: Points, *, is_last: bool, now: datetime) -> Document:
-    set_ = {"$set": {"last_update": now, "is_last": is_last}}
-    return {**set_, "$push": {"chunks": points.tobytes()}, "$inc": {"points": len(points)}} if len(points) else set_
+def _build_update(points: Points, *, is_last: bool, now: datetime) -> Document:
+    update: Document = {"$set": {"last_update": now, "is_last": is_last}}
+    if len(points):
+        update |= {"$push": {"chunks": points.tobytes()}, "$inc": {"points": len(points)}}
+    return update
 
 
-def _blocks(task: str, pair: SeriesName, points: Points, now: datetime, number: int = 0) -> Iterator[Document]:
-    """The blocks of points from this number on; of a company yet to be said."""
-    metric, variant = pair
+def _build_blocks(
+    task: str, series: SeriesName, points: Points, now: datetime, first_number: int = 0
+) -> Iterator[Document]:
+    """Build the blocks of some points, without their company."""
+    metric, variant = series
     for start in range(0, len(points), BLOCK_SIZE):
-        part = points[start : start + BLOCK_SIZE]
-        at = number + start // BLOCK_SIZE
+        chunk = points[start : start + BLOCK_SIZE]
+        number = first_number + start // BLOCK_SIZE
         yield {
-            "_id": f"{task}/{hash_name(metric)}/{hash_name(variant)}/{at:06}", "task": task, "metric": metric,
-            "variant": variant, "number": at, "points": len(part), "is_last": start + BLOCK_SIZE >= len(points),
-            "last_update": now, "chunks": [part.tobytes()],
-        }  # fmt: skip
+            "_id": f"{task}/{hash_name(metric)}/{hash_name(variant)}/{number:06}",
+            "task": task,
+            "metric": metric,
+            "variant": variant,
+            "number": number,
+            "points": len(chunk),
+            "is_last": start + BLOCK_SIZE >= len(points),
+            "last_update": now,
+            "chunks": [chunk.tobytes()],
+        }

@@ -11,126 +11,144 @@ from models.layout import hash_name
 from models.types import SeriesName
 
 SCALAR = "training_stats_scalar"
-MAX_SERIES = 2000
-MONITORS = (":monitor:machine", ":monitor:gpu")  # they count seconds, not iterations
+MAX_SERIES = 2000  # of a task
+MONITORS = (":monitor:machine", ":monitor:gpu")  # metrics that count seconds, not iterations
 INT64 = 2**63
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-Reported = tuple[int, float, float]  # iteration, timestamp, value
-_PLACE, _VALUE = itemgetter(0, 1), itemgetter(2)
+ReportedValue = tuple[int, float, float]  # iteration, timestamp, value
+_get_time, _get_value = itemgetter(0, 1), itemgetter(2)
 
 
 class LastMetrics:
-    """The ``last_metrics``, ``last_iteration`` and ``unique_metrics`` of one task, kept as batches of events arrive.
+    """The ``last_metrics``, ``last_iteration`` and ``unique_metrics`` of one task, updated by batches of events.
 
-    Each pair of metric and variant has: ``value``, that of the greatest (iteration, timestamp) in the newest batch with
-    the pair, later events winning ties; ``min_value``, ``max_value`` and ``first_value`` over all values, each with the
-    iteration that reached it first; ``count``; and ``mean_value``, rounded to two decimals.
+    Each series has: ``value``, that of the greatest (iteration, timestamp) in the newest batch with the series, where
+    later events win ties; ``min_value``, ``max_value`` and ``first_value`` over all values, each with the iteration
+    that reached it first; ``count``; and ``mean_value``, rounded to two decimals.
     """
 
     def __init__(self, last_metrics: Any = None, last_iteration: Any = None, unique_metrics: Any = None) -> None:
-        """Start from what a task document holds, which is copied and may be of any shape, or from nothing."""
-        self.last_metrics = _copied(last_metrics)
-        self.last_iteration = max(0, _integer(last_iteration) or 0)
-        self.skipped = 0  # scalar events whose value, names or iteration cannot be used
-        self.beyond_cap = 0  # scalar events of further pairs, once there are MAX_SERIES
-        self._sums: dict[SeriesName, float] = {}  # what is stored of a mean is rounded
-        self.pairs = sum(map(len, self.last_metrics.values()))
+        """Start from a copy of the values of a task document, which may be of any shape, or from nothing."""
+        self.last_metrics = _copy_last_metrics(last_metrics)
+        self.last_iteration = max(0, _read_integer(last_iteration) or 0)
+        self.skipped = 0  # scalar events whose value, names or iteration can't be used
+        self.beyond_maximum = 0  # scalar events of new series when the task has MAX_SERIES
+        self.series_count = sum(map(len, self.last_metrics.values()))
+        self._sums: dict[SeriesName, float] = {}  # exact, because the stored mean is rounded
         names = unique_metrics if isinstance(unique_metrics, list) else []
-        self._names = dict.fromkeys(name for name in names if isinstance(name, str))
+        self._unique_metrics = dict.fromkeys(name for name in names if isinstance(name, str))
 
     @property
     def unique_metrics(self) -> list[str]:
         """Names ``metric/variant``, in order of arrival."""
-        return list(self._names)
+        return list(self._unique_metrics)
 
-    def knows(self, pair: SeriesName) -> bool:
-        return hash_name(pair[1]) in self.last_metrics.get(hash_name(pair[0]), {})
+    def has_series(self, series: SeriesName) -> bool:
+        metric, variant = series
+        return hash_name(variant) in self.last_metrics.get(hash_name(metric), {})
 
-    def feed(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Take one batch of events ``{type, metric, variant, iter, value, timestamp}`` of any type, in any order."""
-        batch: dict[SeriesName, list[Reported]] = {}
+    def add_events(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Add one batch of events ``{type, metric, variant, iter, value, timestamp}`` of any type, in any order."""
+        batch: dict[SeriesName, list[ReportedValue]] = {}
         for event in events:
-            self.reach(event.get("metric"), _integer(event.get("iter")))
-            kind = event.get("type")
-            if isinstance(kind, str) and kind.replace(" ", "_") == SCALAR:
-                value, iteration = _number(event.get("value")), _integer(event.get("iter"), missing=0)
-                metric, variant = _name(event.get("metric")), _name(event.get("variant"))
-                if value is None or iteration is None or metric is None or variant is None:
-                    self.skipped += 1
-                else:
-                    timestamp = _number(event.get("timestamp"))
-                    # a server takes one without a time for one of now
-                    at = (iteration, math.inf if timestamp is None else timestamp)
-                    batch.setdefault((metric, variant), []).append((*at, value))
-        for pair, reported in batch.items():
-            self.take(pair, reported)
+            self.raise_last_iteration(event.get("metric"), _read_integer(event.get("iter")))
+            if not is_scalar(event):
+                continue
+            value, iteration = _read_number(event.get("value")), _read_integer(event.get("iter"), default=0)
+            metric, variant = _read_name(event.get("metric")), _read_name(event.get("variant"))
+            if value is None or iteration is None or metric is None or variant is None:
+                self.skipped += 1
+                continue
+            timestamp = _read_number(event.get("timestamp"))
+            if timestamp is None:
+                timestamp = math.inf  # a server stores the time of arrival
+            batch.setdefault((metric, variant), []).append((iteration, timestamp, value))
+        for series, reported in batch.items():
+            self.add_values(series, reported)
 
-    def reach(self, metric: Any, iteration: int | None) -> None:
+    def raise_last_iteration(self, metric: Any, iteration: int | None) -> None:
         if iteration is not None and metric not in MONITORS:
             self.last_iteration = max(self.last_iteration, iteration)
 
-    def take(self, pair: SeriesName, reported: Sequence[Reported]) -> dict[str, Any] | None:
-        """What is kept of a pair with all that one batch has of it, in order; None when there are too many pairs."""
-        if (kept := self._kept(pair)) is None:
-            self.beyond_cap += len(reported)
+    def add_values(self, series: SeriesName, reported: Sequence[ReportedValue]) -> dict[str, Any] | None:
+        """Add the values of a series in one batch; returns its statistics, or None when there are too many series."""
+        statistics = self._get_statistics(series)
+        if statistics is None:
+            self.beyond_maximum += len(reported)
             return None
-        first, last = reported[0], max(reversed(reported), key=_PLACE)
-        least, greatest = min(reported, key=_VALUE), max(reported, key=_VALUE)
-        for name, new, replaces in (
-            ("first", first, lambda _new, _old: False), ("min", least, operator.lt), ("max", greatest, operator.gt),
-        ):  # fmt: skip
-            old = _number(kept.get(f"{name}_value"))
-            if old is None or replaces(new[2], old):
-                kept |= {f"{name}_value": new[2], f"{name}_value_iteration": new[0]}
-        count, mean = max(0, _integer(kept.get("count")) or 0), kept.get("mean_value")
-        before = mean * count if isinstance(mean, int | float) and not math.isnan(mean) else 0
-        self._sums[pair] = self._sums.get(pair, before) + _sum([value for _, _, value in reported])
+        _update_extremes(statistics, reported)
+        count, mean = max(0, _read_integer(statistics.get("count")) or 0), statistics.get("mean_value")
+        sum_before = mean * count if isinstance(mean, int | float) and not math.isnan(mean) else 0
+        self._sums[series] = self._sums.get(series, sum_before) + _sum_values([value for _, _, value in reported])
         count += len(reported)
-        kept |= {"value": last[2], "count": count, "mean_value": round(self._sums[pair] / count, 2)}
-        return kept
+        last = max(reversed(reported), key=_get_time)
+        statistics |= {"value": last[2], "count": count, "mean_value": round(self._sums[series] / count, 2)}
+        return statistics
 
-    def _kept(self, pair: SeriesName) -> dict[str, Any] | None:
-        """Find what is kept of a pair, or start it unless there are too many."""
-        metric, variant = pair
-        if not self.knows(pair):
-            if self.pairs >= MAX_SERIES:
+    def _get_statistics(self, series: SeriesName) -> dict[str, Any] | None:
+        """Get the statistics of a series, new ones unless there are too many series."""
+        metric, variant = series
+        if not self.has_series(series):
+            if self.series_count >= MAX_SERIES:
                 return None
-            self.pairs += 1
-        self._names.setdefault(f"{metric}/{variant}")
-        kept = self.last_metrics.setdefault(hash_name(metric), {}).setdefault(hash_name(variant), {})
-        kept |= {"metric": metric, "variant": variant}
-        return kept
+            self.series_count += 1
+        self._unique_metrics.setdefault(f"{metric}/{variant}")
+        statistics = self.last_metrics.setdefault(hash_name(metric), {}).setdefault(hash_name(variant), {})
+        statistics |= {"metric": metric, "variant": variant}
+        return statistics
+
+
+def _update_extremes(statistics: dict[str, Any], reported: Sequence[ReportedValue]) -> None:
+    smallest, greatest = min(reported, key=_get_value), max(reported, key=_get_value)
+    for name, (iteration, _, value), is_better in (
+        ("first", reported[0], lambda _new, _old: False),
+        ("min", smallest, operator.lt),
+        ("max", greatest, operator.gt),
+    ):
+        old = _read_number(statistics.get(f"{name}_value"))
+        if old is None or is_better(value, old):
+            statistics |= {f"{name}_value": value, f"{name}_value_iteration": iteration}
 
 
 class Point(NamedTuple):
-    """One reported value of a curve; NaN is a gap."""
+    """One reported value of a series; NaN is a gap."""
 
-    pair: SeriesName
+    series: SeriesName
     iteration: int
     value: float
     timestamp: int
 
 
+def is_scalar(event: Mapping[str, Any]) -> bool:
+    event_type = event.get("type")
+    return isinstance(event_type, str) and event_type.replace(" ", "_") == SCALAR
+
+
 def read_point(event: Mapping[str, Any]) -> Point | None:
-    """Read a scalar event; None when its names or numbers can't be used. A value that is no finite number is a gap."""
-    metric, variant = _name(event.get("metric")), _name(event.get("variant"))
-    iteration, timestamp = _integer(event.get("iter"), missing=0), _integer(event.get("timestamp"), missing=0)
+    """Read a scalar event; None when its names or numbers can't be used. A value that is not finite is a gap."""
+    metric, variant = _read_name(event.get("metric")), _read_name(event.get("variant"))
+    iteration, timestamp = _read_integer(event.get("iter"), default=0), _read_integer(event.get("timestamp"), default=0)
     if metric is None or variant is None or iteration is None or timestamp is None:
         return None
-    value = _number(event.get("value"))
+    value = _read_number(event.get("value"))
     return Point((metric, variant), iteration, math.nan if value is None else value, timestamp)
 
 
-def _copied(stored: Any) -> dict[str, dict[str, dict[str, Any]]]:
-    return {metric: {variant: dict(kept) for variant, kept in _dicts(variants)} for metric, variants in _dicts(stored)}
+def _copy_last_metrics(stored: Any) -> dict[str, dict[str, dict[str, Any]]]:
+    copy: dict[str, dict[str, dict[str, Any]]] = {}
+    for metric, variants in _list_objects(stored):
+        copy[metric] = {variant: dict(statistics) for variant, statistics in _list_objects(variants)}
+    return copy
 
 
-def _dicts(value: Any) -> list[tuple[str, dict[str, Any]]]:
-    return [(key, item) for key, item in value.items() if isinstance(item, dict)] if isinstance(value, dict) else []
+def _list_objects(value: Any) -> list[tuple[str, dict[str, Any]]]:
+    if not isinstance(value, dict):
+        return []
+    return [(key, item) for key, item in value.items() if isinstance(item, dict)]
 
 
-def _number(value: Any) -> float | None:
+def _read_number(value: Any) -> float | None:
     """Read a finite number; an integer too long for BSON becomes a float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -142,24 +160,24 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def _sum(values: list[float]) -> float:
-    """Infinite where it leaves the range of floats; so is the mean from then on, which is shown as null."""
+def _sum_values(values: list[float]) -> float:
+    """Infinite beyond the range of floats; from then on the mean is infinite, too, and reads null."""
     try:
         return math.fsum(values)
     except OverflowError:
         return sum(values)
 
 
-def _integer(value: Any, missing: int | None = None) -> int | None:
+def _read_integer(value: Any, default: int | None = None) -> int | None:
     try:
-        number = missing if value is None else int(value)
+        number = default if value is None else int(value)
     except (TypeError, ValueError, OverflowError):
         return None
     return number if number is not None and -INT64 <= number < INT64 else None
 
 
-def _name(value: Any) -> str | None:
-    """Read a metric or variant; none at all is "", and what cannot be stored as text is None."""
+def _read_name(value: Any) -> str | None:
+    """Read a metric or variant: a missing one is "", one that can't be stored as text is None."""
     if value is None:
         return ""
     return value if isinstance(value, str) and not _SURROGATE.search(value) else None

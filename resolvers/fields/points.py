@@ -30,8 +30,8 @@ def build_series(columns: SeriesColumns, window: SeriesWindow) -> dict[str, Any]
         start = int(np.searchsorted(columns.iterations, window.iteration_from, "left"))
     if window.iteration_to is not None:
         end = int(np.searchsorted(columns.iterations, window.iteration_to, "right"))
-    in_range = columns.at(slice(start, max(start, end)))
-    downsampled = in_range.at(choose_points(in_range.values, window.max_points, window.method))
+    in_range = columns.select(slice(start, max(start, end)))
+    downsampled = in_range.select(choose_points(in_range.values, window.max_points, window.method))
     count = len(in_range.iterations)
     stride = count / len(downsampled.iterations) if count else 1.0
     return {**list_columns(downsampled), "original_count": count, "stride": stride}
@@ -48,11 +48,11 @@ def list_columns(columns: SeriesColumns) -> dict[str, Any]:
 
 def find_point_at_best(columns: SeriesColumns, best: SeriesColumns, goal: str) -> dict[str, Any] | None:
     """The point of a series at the first iteration at which another one is best, by HOCON names; None without one."""
-    finite = best.at(np.isfinite(best.values))
+    finite = best.select(np.isfinite(best.values))
     if not len(finite.values):
         return None
     best_index = BEST[goal](finite.values)  # the first of equals, in the order of iterations
-    points = columns.at((columns.iterations == finite.iterations[best_index]) & np.isfinite(columns.values))
+    points = columns.select((columns.iterations == finite.iterations[best_index]) & np.isfinite(columns.values))
     if not len(points.values):
         return None
     return {

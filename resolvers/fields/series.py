@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.documents.block import SERIES
-from models.metrics.blocks import columns, is_readable
+from models.metrics.blocks import is_readable, read_series
 from models.types import Document, Query, SeriesName
 from resolvers.errors import ErrorCode, InputError, limit_exceeded
 from resolvers.execution.context import Context
@@ -48,7 +48,7 @@ def _parse_window(arguments: Mapping[str, Any]) -> SeriesWindow:
 
 def _build_all_series(blocks: BlocksBySeries, window: SeriesWindow) -> list[Document]:
     return [
-        {"metric": metric, "variant": variant, **build_series(columns(blocks[metric, variant]), window)}
+        {"metric": metric, "variant": variant, **build_series(read_series(blocks[metric, variant]), window)}
         for metric, variant in sorted(blocks)
     ]
 
@@ -67,7 +67,7 @@ async def load_metric_at(
         blocks = await _read_blocks(context, tasks, query)
         points = []
         for task in tasks:
-            of, best = (columns(blocks[task].get(name, [])) for name in (series, best_series))
+            of, best = (read_series(blocks[task].get(name, [])) for name in (series, best_series))
             point = find_point_at_best(of, best, goal)
             points.append([point] if point else [])
         return points

@@ -139,11 +139,11 @@ async def _find_series_without_room(
 ) -> list[SeriesName]:
     """Find the new series beyond the maximum of a task. A series with gaps only is stored, but not in the summary."""
     stored = {(block["metric"], block["variant"]) for block in last_blocks}
-    new = [series for series in reported if series not in stored and not summary.knows(series)]
+    new = [series for series in reported if series not in stored and not summary.has_series(series)]
     if not new:
         return []
     count = len(await call.tx.read_own(SERIES, build_last_blocks_query(call.arguments["task"]), {"_id": 0, "task": 1}))
-    return new[max(0, MAX_SERIES - max(count, summary.pairs)) :]
+    return new[max(0, MAX_SERIES - max(count, summary.series_count)) :]
 
 
 def _describe_no_room(series: SeriesName) -> Document:
@@ -165,9 +165,9 @@ async def _write_summary(
     metrics: dict[str, Any] = {}
     names = len(summary.unique_metrics)
     for series, points in reported.items():
-        summary.reach(series[0], int(points["iterations"].max()))
+        summary.raise_last_iteration(series[0], int(points["iterations"].max()))
         values = points[~np.isnan(points["values"])].tolist()
-        if values and (last_metric := summary.take(series, values)):
+        if values and (last_metric := summary.add_values(series, values)):
             metrics[f"last_metrics.{hash_name(series[0])}.{hash_name(series[1])}"] = last_metric
     if not _can_set_within(task.get("last_metrics", {})):
         metrics = {"last_metrics": summary.last_metrics}

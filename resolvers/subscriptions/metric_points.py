@@ -110,7 +110,7 @@ class PointEventSource(EventSource):
         metric, variant = series
         columns = read_reported_points([block for block in blocks if (block["metric"], block["variant"]) == series])
         first_read = points.start // BLOCK_SIZE * BLOCK_SIZE
-        appended = columns.at(slice(points.start - first_read, points.end - first_read))
+        appended = columns.select(slice(points.start - first_read, points.end - first_read))
         return {
             "task": self._task,
             "metric": metric,

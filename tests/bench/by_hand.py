@@ -76,8 +76,8 @@ async def store(session: AsyncClientSession, one: dict[str, Any]) -> None:
     for point in one["points"]:
         curves[point["metric"], point["variant"]].append((point["iteration"], now, point["value"]))
     for (metric, variant), points in curves.items():
-        written[f"last_metrics.{hash_name(metric)}.{hash_name(variant)}"] = kept.take((metric, variant), points)
-        kept.reach(metric, max(points)[0])
+        written[f"last_metrics.{hash_name(metric)}.{hash_name(variant)}"] = kept.add_values((metric, variant), points)
+        kept.raise_last_iteration(metric, max(points)[0])
     packed = {pair: np.array(points, POINT_TYPE) for pair, points in curves.items()}
     last = (
         await database[SERIES]

@@ -166,7 +166,7 @@ async def test_a_session_becomes_a_task(database: Database) -> None:
     times = [event["timestamp"] for batch in [*batches, *log] for event in batch]
     metrics = LastMetrics()
     for batch in batches:
-        metrics.feed(batch)
+        metrics.add_events(batch)
 
     report = await imported(database, SESSION)
 

@@ -33,7 +33,7 @@ def scalar(value: Any, iteration: Any = 0, metric: Any = "m", variant: Any = "v"
 def fed(*batches: Sequence[Event], **stored: Any) -> LastMetrics:
     metrics = LastMetrics(**stored)
     for batch in batches:
-        metrics.feed(batch)
+        metrics.add_events(batch)
     return metrics
 
 
@@ -110,7 +110,7 @@ def test_real_sessions(session: Path) -> None:
     assert found == expected(batches)
     assert metrics.last_iteration == max(event["iter"] for batch in batches for event in batch)
     assert metrics.unique_metrics == list(dict.fromkeys(f"{e['metric']}/{e['variant']}" for b in batches for e in b))
-    assert (metrics.skipped, metrics.beyond_cap) == (0, 0)
+    assert (metrics.skipped, metrics.beyond_maximum) == (0, 0)
 
 
 numbers = st.integers(-1000, 1000) | st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -274,7 +274,7 @@ def test_a_task_keeps_so_many_metrics_and_no_more() -> None:
 
     assert sum(len(variants) for variants in metrics.last_metrics.values()) == MAX_SERIES
     assert len(metrics.unique_metrics) == MAX_SERIES
-    assert metrics.beyond_cap == 3
+    assert metrics.beyond_maximum == 3
     assert metrics.last_metrics[hash_name("m")][hash_name("0")]["count"] == 2
 
 
@@ -284,7 +284,7 @@ def test_the_cap_counts_what_is_stored() -> None:
 
     metrics = fed([scalar(1, metric="new"), scalar(1, variant="0")], last_metrics=full)
 
-    assert metrics.beyond_cap == 1
+    assert metrics.beyond_maximum == 1
     assert metrics.last_metrics.keys() == {hash_name("m")}
 
 
