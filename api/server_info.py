@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.settings import Settings
-from resolvers.criteria.filter_nodes import MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH
-from resolvers.criteria.filters import MAX_PATTERN, MAX_SEARCH
+from resolvers.criteria.filters import MAX_FILTER_CONDITIONS, MAX_FILTER_DEPTH
+from resolvers.criteria.operators import MAX_PATTERN, MAX_SEARCH
 from resolvers.criteria.ordering import MAX_KEYS
 from resolvers.criteria.subprojects import MAX_SUBPROJECTS
 

@@ -1,52 +1,19 @@
-"""Filter nodes → MongoDB query. One row for each operator; HOCON says which field has which operator. Pure."""
+"""Filter nodes → the query, the size and the patterns of a filter. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
 
 from models.types import Query
-from resolvers.criteria.dates import parse_date_constraint, write_date_bound
-from resolvers.criteria.filter_nodes import AllOf, AnyOf, Condition, FilterNode, Not, parse_filter
-from resolvers.criteria.sort_keys import (
-    SHOWN_TEXT,
-    SortKey,
-    build_field_key,
-    build_metric_key,
-    build_parameter_key,
-    list_stored_values,
-    write_has_value,
-    write_parameter,
-)
-from resolvers.criteria.text_fields import Text, find_text_fields
+from resolvers.criteria.filter_nodes import AllOf, AnyOf, Condition, FilterNode, Not, walk_filters
+from resolvers.criteria.operators import OPERATORS, FilterType, Sides, split_sides, write_sides
 from resolvers.errors import ErrorCode, InputError, limit_exceeded
-from schema.spec import FieldSpec, ObjectSpec, Spec
 
-MAX_PATTERN = 256
-MAX_SEARCH = 1000
+MAX_FILTER_DEPTH = 16
+MAX_FILTER_CONDITIONS = 500
 
 Subprojects = Mapping[str, Sequence[str]]  # project → the ids of all projects inside it
-NO_LIST: Query = {"$not": {"$type": "array"}}
 
 
-@dataclass(frozen=True, slots=True)
-class FilterType:
-    """A filter input, the text fields that its patterns may search, and the fields that can be set or unset."""
-
-    spec: ObjectSpec
-    text_fields: Mapping[str, Text]
-    sort_fields: Mapping[str, FieldSpec]
-
-    def parse(self, values: Mapping[str, Any]) -> AllOf:
-        return parse_filter(values, self.spec)
-
-
-def read_filter_type(spec: Spec, collection: str) -> FilterType:
-    definition = spec.get_object(collection)
-    input_spec = spec.get_object(f"{collection}_filter")
-    return FilterType(input_spec, find_text_fields(spec, definition), definition.sort_fields)
-
-
-Operator = Callable[[Condition, FilterType], list[Query]]
+# -- query -----------------------------------------------------------------------------------------
 
 
 def write_query(filter_: AllOf, filter_type: FilterType, subprojects: Subprojects) -> Query:
@@ -78,26 +45,9 @@ def _write_node(node: FilterNode, filter_type: FilterType, subprojects: Subproje
         case Not(inner):
             return [{"$nor": [write_query(inner, filter_type, subprojects)]}]
         case Condition(with_subprojects=True):
-            return _write_sides(node.path, _widen_sides(split_sides(node.value), subprojects))
+            return write_sides(node.path, _widen_sides(split_sides(node.value), subprojects))
         case Condition():
-            return OPERATORS[str(node.field.filter_kind)](node, filter_type)
-
-
-# -- lists of values -------------------------------------------------------------------------------
-
-
-class Sides(NamedTuple):
-    """The values that a list includes, and those that it excludes by a leading `-`."""
-
-    included: list[str]
-    excluded: list[str]
-
-
-def split_sides(values: Sequence[str]) -> Sides:
-    return Sides(
-        [value for value in values if not value.startswith("-")],
-        [value[1:] for value in values if value.startswith("-")],
-    )
+            return OPERATORS[node.operator].write(node, filter_type)
 
 
 def _widen_sides(projects: Sides, subprojects: Subprojects) -> Sides:
@@ -112,203 +62,29 @@ def _add_subprojects(projects: Sequence[str], subprojects: Subprojects) -> list[
     return wide
 
 
-def _write_sides(path: str, sides: Sides) -> list[Query]:
-    """One of the included values must match, and none of the excluded ones."""
-    conditions: list[Query] = []
-    if sides.included:
-        conditions.append({path: {"$in": sides.included}})
-    if sides.excluded:
-        conditions.append({path: {"$nin": sides.excluded}})
-    return conditions
+# -- size and patterns -----------------------------------------------------------------------------
 
 
-def _write_listed(condition: Condition, _type: FilterType) -> list[Query]:
-    return _write_sides(condition.path, split_sides(condition.value))
+def refuse_large_filter(filter_: AllOf) -> None:
+    """Raises LimitError for a filter that is too deep, or has so many conditions that its query takes long to write."""
+    filters, depths = zip(*walk_filters(filter_), strict=True)
+    conditions = len(filters) - 1  # each inner filter counts as one
+    for inner in filters:
+        conditions += sum(OPERATORS[condition.operator].count(condition.value) for condition in inner.conditions)
+    for limit, actual, maximum, things in (
+        ("filterDepth", max(depths), MAX_FILTER_DEPTH, "levels of filters inside it"),
+        ("conditions", conditions, MAX_FILTER_CONDITIONS, "conditions"),
+    ):
+        if actual > maximum:
+            message = f"filter has {actual} {things}; the maximum is {maximum}."
+            raise limit_exceeded(message, field="filter", limit=limit, maximum=maximum, actual=actual)
 
 
-def _write_types(condition: Condition, _type: FilterType) -> list[Query]:
-    return _write_sides(condition.path, split_sides([value.lower() for value in condition.value]))
-
-
-def _write_statuses(condition: Condition, _type: FilterType) -> list[Query]:
-    return [{condition.path: {"$in": list(condition.value)}}] if condition.value else []
-
-
-# -- single values ---------------------------------------------------------------------------------
-
-
-def _write_equal(condition: Condition, _type: FilterType) -> list[Query]:
-    return [{condition.path: condition.value}]
-
-
-def _write_unset(condition: Condition, _type: FilterType) -> list[Query]:
-    return [{condition.path: {"$in" if condition.value else "$nin": [None, ""]}}]
-
-
-def _write_dates(condition: Condition, _type: FilterType) -> list[Query]:
-    return [{condition.path: {**parse_date_constraint(text, condition.name), **NO_LIST}} for text in condition.value]
-
-
-def _write_date_range(condition: Condition, _type: FilterType) -> list[Query]:
-    bounds: dict[str, Any] = {}
-    for operator, moment in _read_bounds(condition.value).items():
-        bounds |= write_date_bound(operator, moment)
-    return [{condition.path: {**bounds, **NO_LIST}}] if bounds else []
-
-
-def _read_bounds(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"${name}": value[name] for name in ("eq", "gt", "gte", "lt", "lte") if value.get(name) is not None}
-
-
-# -- texts -----------------------------------------------------------------------------------------
-
-
-def _write_pattern(condition: Condition, _type: FilterType) -> list[Query]:
-    if not condition.value:
-        return []
-    return [{condition.path: {"$regex": _check_pattern(condition.value, condition.name)}}]
-
-
-def _write_insensitive(condition: Condition, _type: FilterType) -> list[Query]:
-    if not condition.value:
-        return []
-    return [{condition.path: {"$regex": _check_pattern(condition.value, condition.name), "$options": "i"}}]
-
-
-def _check_pattern(pattern: str, field: str) -> str:
-    if len(pattern) > MAX_PATTERN:
-        message = f"{field} has a pattern of {len(pattern)} characters; the maximum is {MAX_PATTERN}."
-        raise limit_exceeded(message, field=field, limit="pattern", maximum=MAX_PATTERN, actual=len(pattern))
-    if "\0" in pattern:
-        message = f"{field} has a pattern with a NUL character; leave it out."
-        raise InputError(ErrorCode.INVALID_REGEX_ERROR, message, field=field)
-    return pattern
-
-
-def _write_all_match(condition: Condition, filter_type: FilterType) -> list[Query]:
-    matches = _write_matches(condition, filter_type)
-    return [{"$and": matches}] if matches else []
-
-
-def _write_any_match(condition: Condition, filter_type: FilterType) -> list[Query]:
-    matches = _write_matches(condition, filter_type)
-    return [{"$or": matches}] if matches else []
-
-
-def _write_matches(condition: Condition, filter_type: FilterType) -> list[Query]:
-    """The match of a pattern in each of several text fields."""
-    name, pattern, fields = condition.name, condition.value.get("pattern"), condition.value.get("fields")
-    if pattern is None or fields is None:
-        raise InputError(ErrorCode.VALIDATION_ERROR, f"{name} needs both pattern and fields.", field=name)
-    unique_fields = dict.fromkeys(fields)
-    for field in unique_fields:
-        if field not in filter_type.text_fields:
-            message = f"{name} can't search {field!r}; the text fields are {', '.join(filter_type.text_fields)}."
-            raise InputError(ErrorCode.INVALID_FIELDS, message, field=name)
-    pattern = _check_pattern(pattern, name)
-    return [_write_match(filter_type.text_fields[field], pattern) for field in unique_fields]
-
-
-def _write_match(text: Text, pattern: str) -> Query:
-    if isinstance(text, str):
-        return {text: {"$regex": pattern, "$options": "i"}}
-    return {"$expr": {"$regexMatch": {"input": text, "regex": {"$literal": pattern}, "options": "i"}}}
-
-
-def _write_search(condition: Condition, _type: FilterType) -> list[Query]:
-    name, text = condition.name, condition.value
-    if condition.is_nested:
-        message = f"{name} is allowed only at the top of a filter, not inside and, or, not."
-        raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field=name)
-    if len(text) > MAX_SEARCH:
-        message = f"{name} has {len(text)} characters; the maximum is {MAX_SEARCH}."
-        raise limit_exceeded(message, field=name, limit="search", maximum=MAX_SEARCH, actual=len(text))
-    return [{"$text": {"$search": text}}] if text else []
-
-
-# -- values of sort keys ---------------------------------------------------------------------------
-
-
-def _write_is_set(condition: Condition, filter_type: FilterType) -> list[Query]:
-    return [write_has_value(build_field_key(filter_type.sort_fields[field])) for field in condition.value]
-
-
-def _write_is_unset(condition: Condition, filter_type: FilterType) -> list[Query]:
-    return [{"$nor": [is_set]} for is_set in _write_is_set(condition, filter_type)]
-
-
-def _write_metrics(condition: Condition, _type: FilterType) -> list[Query]:
-    conditions: list[Query] = []
-    for item in condition.value:
-        key, bounds = build_metric_key(item), _read_bounds(item)
-        if bounds:
-            conditions += [write_has_value(key), {key.path: bounds}]
-        conditions += _write_existence(key, item)
-    return conditions
-
-
-def _write_hyperparams(condition: Condition, _type: FilterType) -> list[Query]:
-    conditions: list[Query] = []
-    for item in condition.value:
-        key = build_parameter_key(item, condition.name)
-        if comparisons := _write_comparisons(item, condition.name):
-            conditions.append({"$expr": write_parameter(key, {"$and": comparisons})})
-        conditions += _write_existence(key, item)
-    return conditions
-
-
-def _write_comparisons(item: Mapping[str, Any], field: str) -> list[Query]:
-    """The expressions over the `$$stored`, `$$text` and `$$number` of a hyperparameter."""
-    comparisons: list[Query] = []
-    if item.get("eq") is not None:
-        comparisons.append(_write_is_one_of([item["eq"]]))
-    if item.get("in") is not None:
-        comparisons.append(_write_is_one_of(item["in"]))
-    if item.get("matches"):
-        pattern = {"$literal": _check_pattern(item["matches"], field)}
-        comparisons.append({"$regexMatch": {"input": SHOWN_TEXT, "regex": pattern}})
-    bounds = _read_bounds({**item, "eq": None})
-    if bounds:  # null is less than every number
-        comparisons.append({"$ne": ["$$number", None]})
-    for operator, bound in bounds.items():
-        comparisons.append({operator: ["$$number", bound]})
-    return comparisons
-
-
-def _write_is_one_of(texts: Sequence[str]) -> Query:
-    values = [{"$literal": value} for text in texts for value in list_stored_values(text)]
-    return {"$in": ["$$stored", values]}
-
-
-def _write_existence(key: SortKey, item: Mapping[str, Any]) -> list[Query]:
-    is_set = item.get("is_set")
-    if is_set is None:
-        return []
-    return [write_has_value(key) if is_set else {"$nor": [write_has_value(key)]}]
-
-
-def _write_nothing(_condition: Condition, _type: FilterType) -> list[Query]:
-    """`includeSubprojects` changes the condition on the projects instead."""
-    return []
-
-
-OPERATORS: Mapping[str, Operator] = {
-    "listed": _write_listed,
-    "names": _write_listed,
-    "types": _write_types,
-    "statuses": _write_statuses,
-    "equal": _write_equal,
-    "pattern": _write_pattern,
-    "insensitive": _write_insensitive,
-    "unset": _write_unset,
-    "dates": _write_dates,
-    "text": _write_search,
-    "all_match": _write_all_match,
-    "any_match": _write_any_match,
-    "subprojects": _write_nothing,
-    "date_range": _write_date_range,
-    "is_set": _write_is_set,
-    "is_unset": _write_is_unset,
-    "metrics": _write_metrics,
-    "hyperparams": _write_hyperparams,
-}
+def find_pattern_fields(filter_: AllOf) -> set[str]:
+    """The GraphQL names of the fields with regular expressions, which only the database can read."""
+    fields: set[str] = set()
+    for inner, _ in walk_filters(filter_):
+        for condition in inner.conditions:
+            if OPERATORS[condition.operator].has_pattern(condition.value):
+                fields.add(condition.name)
+    return fields

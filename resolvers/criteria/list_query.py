@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from models.store.reader import Reader
 from models.types import Query
-from resolvers.criteria.filter_nodes import AllOf, find_pattern_fields, refuse_large_filter, walk_filters
-from resolvers.criteria.filters import FilterType, split_sides, write_query
+from resolvers.criteria.filter_nodes import AllOf, walk_filters
+from resolvers.criteria.filters import find_pattern_fields, refuse_large_filter, write_query
+from resolvers.criteria.operators import FilterType, split_sides
 from resolvers.criteria.subprojects import read_subprojects, refuse_many_subprojects
 
 

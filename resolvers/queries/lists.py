@@ -7,8 +7,8 @@ import strawberry
 
 from models.types import Document, Segment
 from resolvers.criteria.cursors import read_cursor_values
-from resolvers.criteria.filters import read_filter_type
 from resolvers.criteria.list_query import ListQuery, read_list_query
+from resolvers.criteria.operators import read_filter_type
 from resolvers.criteria.ordering import CursorValues, Order, build_index_segments, build_sorted_segment, parse_order
 from resolvers.criteria.pages import DEFAULT_PAGE, Page, refuse_deep_page
 from resolvers.execution.arguments import read_arguments

@@ -9,8 +9,8 @@ from typing import Any
 import strawberry
 
 from models.types import Document, Query
-from resolvers.criteria.filters import read_filter_type
 from resolvers.criteria.list_query import ListQuery, read_list_query
+from resolvers.criteria.operators import read_filter_type
 from resolvers.criteria.ordering import Order, build_sorted_segment
 from resolvers.criteria.pages import Page, refuse_deep_page
 from resolvers.execution.arguments import read_arguments

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import strawberry
 
 from models.types import Document, Query
-from resolvers.criteria.filters import read_filter_type
 from resolvers.criteria.list_query import ListQuery, read_list_query
+from resolvers.criteria.operators import read_filter_type
 from resolvers.criteria.sort_keys import SortKey, build_metric_key, build_parameter_key, write_parameter, write_value
 from resolvers.errors import ErrorCode, InputError, limit_exceeded
 from resolvers.execution.arguments import read_arguments

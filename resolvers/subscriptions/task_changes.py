@@ -10,8 +10,9 @@ from models.documents.transition import TRANSITIONS
 from models.store.change_stream import CHANGED, DELETED, ChangeBatch, DocumentChange
 from models.types import Document, Query
 from resolvers.criteria.filter_nodes import AllOf
-from resolvers.criteria.filters import FilterType, join_conditions, read_filter_type
+from resolvers.criteria.filters import join_conditions
 from resolvers.criteria.list_query import read_list_query
+from resolvers.criteria.operators import FilterType, read_filter_type
 from resolvers.errors import ErrorCode, find_api_error
 from resolvers.execution.arguments import read_arguments
 from resolvers.execution.context import Context

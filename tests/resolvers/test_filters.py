@@ -9,7 +9,9 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
 from models.types import Query
-from resolvers.criteria.filters import read_filter_type, write_query
+from resolvers.criteria.filter_nodes import AllOf, AnyOf, Condition, Not
+from resolvers.criteria.filters import find_pattern_fields, refuse_large_filter, write_query
+from resolvers.criteria.operators import read_filter_type
 from resolvers.errors import ApiError
 from schema.load import load
 from tests.support.client import Client
@@ -103,6 +105,72 @@ async def find_ids(client: Client, filter_: Filter | None) -> list[str]:
 )
 def test_a_filter_becomes_a_query(filter_: Filter, expected: Filter) -> None:
     assert build_query(filter_) == expected
+
+
+def test_a_filter_is_parsed_into_nodes() -> None:
+    """Fields come in the order of HOCON; null makes no node, and each filter of `and` is a node of its own."""
+    filter_ = {"and": [{"name": "x"}, {}], "or": [{"parent": "p"}], "not": {"tags": None}, "id": ["a"], "name": None}
+    ids_node, named, empty, either, negated = FILTER_TYPE.parse(filter_).nodes
+    assert isinstance(ids_node, Condition)
+    assert (ids_node.name, ids_node.path, ids_node.operator, ids_node.is_nested) == ("id", "_id", "listed", False)
+    assert isinstance(named, AllOf)
+    assert [(node.name, node.value, node.is_nested) for node in named.conditions] == [("name", "x", True)]
+    assert empty == AllOf(())
+    assert isinstance(either, AnyOf)
+    assert [inner.find_value("parent") for inner in either.filters] == ["p"]
+    assert negated == Not(AllOf(()))
+
+
+@pytest.mark.parametrize(
+    ("filter_", "size"),
+    [
+        ({}, 0),
+        ({"id": ["a"] * 99}, 0),
+        ({"id": ["a"] * 100}, 1),
+        ({"id": ["a"] * 250, "name": "x", "parent": None}, 3),
+        ({"is_set": ["name"] * 7, "status_changed": ["2026-01-01"] * 5}, 12),
+        ({"created": {"gte": NEW_YEAR, "lt": NEW_YEAR}}, 3),
+        ({"metrics": [{"metric": "m", "variant": "v", "gt": 1.0}, {"metric": "m", "variant": "v"}]}, 7),
+        ({"or": [{"name": "x"}, {}], "not": {"not": {"name": "x"}}}, 6),
+    ],
+)
+def test_a_filter_has_a_size_and_a_maximum(filter_: Filter, size: int) -> None:
+    """A filter that fills the maximum passes; one more condition is refused. An empty filter inside counts as one."""
+    refuse_large_filter(FILTER_TYPE.parse(filter_ | {"and": [{}] * (500 - size)}))
+    with pytest.raises(ApiError) as caught:
+        refuse_large_filter(FILTER_TYPE.parse(filter_ | {"and": [{}] * (501 - size)}))
+    details = {"field": "filter", "limit": "conditions", "maximum": 500, "actual": 501}
+    assert caught.value.extensions == {"code": "LIMIT_EXCEEDED"} | details
+
+
+def test_a_filter_has_a_depth_and_a_maximum() -> None:
+    filter_: Filter = {}
+    for _ in range(16):
+        filter_ = {"not": filter_}
+    refuse_large_filter(FILTER_TYPE.parse(filter_))
+    for deep in ({"not": filter_}, {"or": [{}, filter_]}, {"and": [filter_]}):
+        with pytest.raises(ApiError) as caught:
+            refuse_large_filter(FILTER_TYPE.parse(deep))
+        details = {"field": "filter", "limit": "filterDepth", "maximum": 16, "actual": 17}
+        assert caught.value.extensions == {"code": "LIMIT_EXCEEDED"} | details
+
+
+@pytest.mark.parametrize(
+    ("filter_", "fields"),
+    [
+        ({"id": ["a"], "tags": ["x"], "search_text": "x"}, set()),
+        ({"name": "", "_any_": {}, "hyperparams": [{"section": "s", "name": "n", "eq": "x"}]}, set()),
+        ({"name": "x"}, {"name"}),
+        ({"_all_": {"pattern": "x", "fields": ["name"]}, "or": [{"name": "x"}]}, {"_all_", "name"}),
+        ({"not": {"and": [{"_any_": {"pattern": "x", "fields": []}}]}}, {"_any_"}),
+        (
+            {"hyperparams": [{"section": "s", "name": "n"}, {"section": "s", "name": "n", "matches": "x"}]},
+            {"hyperparams"},
+        ),
+    ],
+)
+def test_a_filter_knows_its_fields_with_patterns(filter_: Filter, fields: set[str]) -> None:
+    assert find_pattern_fields(FILTER_TYPE.parse(filter_)) == fields
 
 
 EMPTY_FILTERS: list[Filter] = [

@@ -8,7 +8,7 @@ import pytest
 from bson import Code
 from pymongo.asynchronous.database import AsyncDatabase
 
-from resolvers.criteria.filters import OPERATORS
+from resolvers.criteria.operators import OPERATORS
 from resolvers.root import RELATED_FIELDS
 from schema import dialect
 from schema.load import load
