@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from api.settings import Settings
 from models.store.database import Database
 from models.types import Viewer
-from resolvers.criteria.pages import Rows
+from resolvers.criteria.pages import RowLimits
 from resolvers.execution.context import Context
 from resolvers.queries.export import ExportContext
 from resolvers.root import RELATED_FIELDS
@@ -28,7 +28,7 @@ def build_context(database: Database, settings: Settings, spec: Spec) -> Context
         settings.max_page,
         settings.rules,
         settings.storages,
-        Rows(settings.max_rows, settings.max_rows_sorted),
+        RowLimits(settings.max_rows, settings.max_rows_sorted),
         related_fields=RELATED_FIELDS,
     )
 

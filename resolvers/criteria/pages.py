@@ -18,13 +18,13 @@ PAGING = {
 }
 
 
-class Rows(NamedTuple):
+class RowLimits(NamedTuple):
     """The maximum row at which a page by number may start: where an index has the order, and elsewhere.
 
     MongoDB walks through, or sorts, all rows before it.
     """
 
-    served: int = 100_000
+    indexed: int = 100_000
     sorted: int = 10_000
 
 
@@ -60,9 +60,9 @@ def _parse_numbered_page(arguments: Mapping[str, Any], present: set[str], max_pa
     return Page(size, skip=number * size)
 
 
-def refuse_deep_page(page: Page, rows: Rows, *, is_served: bool) -> None:
+def refuse_deep_page(page: Page, row_limits: RowLimits, *, is_served: bool) -> None:
     """Raises LimitError for a page that starts after the maximum row; `is_served` where an index has its order."""
-    limit, maximum = ("rows", rows.served) if is_served else ("rowsSorted", rows.sorted)
+    limit, maximum = ("rows", row_limits.indexed) if is_served else ("rowsSorted", row_limits.sorted)
     if page.skip <= maximum:
         return
     order = "" if is_served else " in an order without an index"

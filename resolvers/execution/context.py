@@ -11,7 +11,7 @@ from models.store.reader import Reader
 from models.store.shared_change_stream import SharedChangeStream
 from models.store.writer import Writer
 from models.types import Document, Viewer
-from resolvers.criteria.pages import Page, Rows, parse_page, refuse_deep_page
+from resolvers.criteria.pages import Page, RowLimits, parse_page, refuse_deep_page
 from resolvers.execution.selection import Selection
 from resolvers.execution.serializer import Serializer
 from schema.spec import Spec
@@ -38,7 +38,7 @@ class Context:
     max_page: int
     rules: str = DOCUMENTED
     storages: Sequence[str] = ()
-    rows: Rows = field(default_factory=Rows)
+    row_limits: RowLimits = field(default_factory=RowLimits)
     related_fields: Mapping[str, "LoadRelated"] = field(kw_only=True)
     _loaders: dict[Hashable, DataLoader[Any, Any]] = field(init=False, default_factory=dict)
 
@@ -52,7 +52,7 @@ class Context:
     def read_page(self, arguments: Mapping[str, Any]) -> Page:
         """Read the page of a list from its arguments. Raises InputError and LimitError."""
         page = parse_page(arguments, self.max_page)
-        refuse_deep_page(page, self.rows, is_served=True)
+        refuse_deep_page(page, self.row_limits, is_served=True)
         return page
 
     async def load_documents(

@@ -78,7 +78,7 @@ class Listing(Plan):
 
     def refuse_deep_page(self, context: Context) -> None:
         """Raises LimitError for a page by number that starts too far in."""
-        refuse_deep_page(self._page, context.rows, is_served=self.is_served(context))
+        refuse_deep_page(self._page, context.row_limits, is_served=self.is_served(context))
 
 
 def build_list_resolver(

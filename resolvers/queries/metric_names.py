@@ -86,7 +86,7 @@ def build_metric_names_resolver(spec: Spec) -> Callable[..., Awaitable[Plan]]:
     async def resolve(info: strawberry.Info[Context, None], **arguments: Any) -> Plan:
         plain = read_arguments(arguments)
         page = info.context.read_page(plain)
-        refuse_deep_page(page, info.context.rows, is_served=False)
+        refuse_deep_page(page, info.context.row_limits, is_served=False)
         filter_ = filter_type.parse(plain.get("filter") or {})
         return MetricNames(await read_list_query(filter_, filter_type, info.context.reader), page)
 
