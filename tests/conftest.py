@@ -35,17 +35,17 @@ def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def app(mongodb_uri: str) -> AsyncIterator[Starlette]:
     # time enough for a machine that is busy with other things
     settings = Settings(mongodb_uri=SecretStr(mongodb_uri), mongodb_database=NAME, max_time_ms=60_000)
-    made = create_app(settings)
-    async with made.router.lifespan_context(made):
-        yield made
+    created = create_app(settings)
+    async with created.router.lifespan_context(created):
+        yield created
 
 
 @pytest.fixture
 async def database(app: Starlette) -> AsyncDatabase[dict[str, Any]]:
     """The served database, without a document."""
-    found: AsyncDatabase[dict[str, Any]] = app.state.database.database
-    await delete_all(found)
-    return found
+    served: AsyncDatabase[dict[str, Any]] = app.state.database.database
+    await delete_all(served)
+    return served
 
 
 @pytest.fixture
@@ -67,10 +67,10 @@ async def beside(app: Starlette, mongodb_uri: str) -> AsyncIterator[Callable[...
     made = []
 
     def another(database: Database | None = None, **settings: Any) -> Client:
-        other = application(mongodb_uri, **settings)
-        other.state.database = database or app.state.database
-        made.append(httpx.AsyncClient(transport=httpx.ASGITransport(other), base_url="http://localhost"))
-        return Client(made[-1], other.state.database.database)
+        app_beside = application(mongodb_uri, **settings)
+        app_beside.state.database = database or app.state.database
+        made.append(httpx.AsyncClient(transport=httpx.ASGITransport(app_beside), base_url="http://localhost"))
+        return Client(made[-1], app_beside.state.database.database)
 
     yield another
     for http in made:
@@ -79,8 +79,8 @@ async def beside(app: Starlette, mongodb_uri: str) -> AsyncIterator[Callable[...
 
 @pytest.fixture(params=[DOCUMENTED, CLEARML])
 def rules(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
+    name: str = request.param
+    return name
 
 
 @pytest.fixture

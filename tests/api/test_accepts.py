@@ -164,8 +164,8 @@ async def test_a_header_that_allows_no_kind_is_406(client: Client, door: str) ->
 async def test_a_query_is_sent_as_events_only_where_they_rank_above_json(
     client: Client, accept: str, expected: str
 ) -> None:
-    for method, asked in (("POST", {"json": {"query": QUERY}}), ("GET", {"params": {"query": QUERY}})):
-        response = await client.http.request(method, "/graphql", headers={"accept": accept}, **asked)  # type: ignore[arg-type]
+    for method, arguments in (("POST", {"json": {"query": QUERY}}), ("GET", {"params": {"query": QUERY}})):
+        response = await client.http.request(method, "/graphql", headers={"accept": accept}, **arguments)  # type: ignore[arg-type]
         assert response.headers["content-type"].partition(";")[0] == expected
         text = response.text
         body = json.loads(text.partition("data: ")[2].partition("\n")[0] if expected == EVENTS_TYPE else text)
@@ -181,19 +181,19 @@ async def test_a_mutation_and_an_error_go_the_way_of_a_query(client: Client) -> 
 
 @pytest.fixture
 async def address(app: Starlette, database: AsyncDatabase[dict[str, Any]]) -> AsyncIterator[str]:  # noqa: ARG001 - to be empty
-    async with listen(app) as found:
-        yield found
+    async with listen(app) as host_and_port:
+        yield host_and_port
 
 
 @pytest.mark.parametrize(
     "accept", ["text/event-stream", "application/json, text/event-stream;q=0.1", URQL, "*/*, text/event-stream;q=0.1"]
 )
 async def test_a_subscription_is_sent_as_events_to_who_takes_them(address: str, accept: str) -> None:
-    asked = {"query": "query Q { __typename } " + SUBSCRIPTION.replace("on {", "on S {"), "operationName": "S"}
+    request = {"query": "query Q { __typename } " + SUBSCRIPTION.replace("on {", "on S {"), "operationName": "S"}
     headers = {"accept": accept}
     async with (
         httpx.AsyncClient() as http,
-        http.stream("POST", f"http://{address}/graphql", json=asked, headers=headers) as response,
+        http.stream("POST", f"http://{address}/graphql", json=request, headers=headers) as response,
     ):
         assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert response.status_code == 200

@@ -19,14 +19,14 @@ def test_tasks_imported_while_it_serves_are_answered_and_still_there_at_the_next
     with serve(data_dir=tmp_path) as server:
         imported = run("import", DATA, data_dir=tmp_path)
         assert imported.returncode == 0, imported.stdout + imported.stderr
-        found = server.data("{ tasks { totalCount } }")
-        ended, said = server.stop(signal.SIGTERM)
+        before = server.data("{ tasks { totalCount } }")
+        ended, stderr = server.stop(signal.SIGTERM)
     again = run("import", "--sample", data_dir=tmp_path)
     with serve(data_dir=tmp_path) as server:
-        kept = server.data("{ tasks { totalCount } }")
-    assert found == {"tasks": {"totalCount": 13}}
-    assert kept == found
-    assert (ended, said) == (0, "")
+        after = server.data("{ tasks { totalCount } }")
+    assert before == {"tasks": {"totalCount": 13}}
+    assert after == before
+    assert (ended, stderr) == (0, "")
     assert [row.split("│")[1:5] for row in again.stdout.splitlines() if "task " in row] == [
         [" task       ", " 0        ", " 0       ", " 12      "]
     ]
@@ -36,14 +36,14 @@ def test_the_queue_of_a_dump_takes_the_place_of_the_one_made_at_the_start(tmp_pa
     with serve(data_dir=tmp_path) as server:
         run("import", DATA / "offline-sessions", data_dir=tmp_path)
         run("import", DATA / "clearml-backend", data_dir=tmp_path)
-        found = server.data(
+        data = server.data(
             '{ tasks(filter: {name: "η=0.01$"}) { nodes { project { id name path } } }'
             ' queue(id: "3dd792d84b984790ad1e23f314184a96") { name entries { taskId } } }'
         )
-    projects = {node["project"]["id"]: node["project"] for node in found["tasks"]["nodes"]}
+    projects = {node["project"]["id"]: node["project"] for node in data["tasks"]["nodes"]}
     assert projects["2279b43617824258ae491ae8b2b7c425"]["name"] == "baselines/digits"
     assert [project["path"] for project in projects.values()] == [["fa9466b2eda844859d70aa72b912d165"]] * len(projects)
-    assert len(found["queue"]["entries"]) == 3
+    assert len(data["queue"]["entries"]) == 3
 
 
 def test_it_is_ready_only_while_queries_are_answered(tmp_path: Path) -> None:
@@ -66,24 +66,24 @@ def test_an_embedded_database_that_is_killed_runs_again_with_its_data(tmp_path: 
 
     with serve(data_dir=tmp_path) as server:
         assert run("import", "--sample", data_dir=tmp_path).returncode == 0
-        [pid] = _mongods(tmp_path)
+        [pid] = find_mongods(tmp_path)
         os.kill(pid, signal.SIGKILL)
-        assert wait_until(lambda: "runs again" in server.said(), 60)
+        assert wait_until(lambda: "runs again" in server.read_stderr(), 60)
         assert wait_until(has_data, 30)
-        status, said = server.stop()
+        status, stderr = server.stop()
     assert status == 0
-    [warning] = said.splitlines()
+    [warning] = stderr.splitlines()
     assert warning.split("WARNING")[1].strip() == "The embedded MongoDB had ended; it runs again."
-    assert _mongods(tmp_path) == []
+    assert find_mongods(tmp_path) == []
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_and_its_database_without_a_word_of_complaint(tmp_path: Path, ending: signal.Signals) -> None:
     with serve(data_dir=tmp_path) as server:
-        assert len(_mongods(tmp_path)) == 1
-        status, said = server.stop(ending)
-    assert (status, said) == (0, "")
-    assert _mongods(tmp_path) == []
+        assert len(find_mongods(tmp_path)) == 1
+        status, stderr = server.stop(ending)
+    assert (status, stderr) == (0, "")
+    assert find_mongods(tmp_path) == []
 
 
 HALF_A_REQUEST = (
@@ -105,7 +105,7 @@ def test_a_second_ctrl_c_hangs_up_on_a_client_that_is_waited_for(tmp_path: Path)
             assert server.process.poll() is None
             assert server.stop() == (0, "")
             assert client.recv(100) == b""
-    assert _mongods(tmp_path) == []
+    assert find_mongods(tmp_path) == []
 
 
 def is_open(address: tuple[str, int]) -> bool:
@@ -119,10 +119,10 @@ def is_open(address: tuple[str, int]) -> bool:
 def test_a_second_ctrl_c_on_its_way_out_is_without_a_word_of_complaint(tmp_path: Path) -> None:
     with serve(data_dir=tmp_path) as server:
         server.process.send_signal(signal.SIGINT)
-        status, said = server.stop()
+        status, stderr = server.stop()
     assert status in {0, 130, -signal.SIGINT}  # it may come when all is done but to wait for the database's end
-    assert said == ""
-    assert _mongods(tmp_path) == []
+    assert stderr == ""
+    assert find_mongods(tmp_path) == []
 
 
 def test_a_taken_port_is_one_paragraph(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_taken_port_is_one_paragraph(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"host": "0.0.0.0"}, "not a loopback address"),  # noqa: S104 - it is refused
         ({"host": "example.org"}, "not a loopback address"),
@@ -147,11 +147,11 @@ def test_a_taken_port_is_one_paragraph(tmp_path: Path) -> None:
         ({"data_dir": "/dev/null/x"}, "/dev/null/x"),
     ],
 )
-def test_settings_that_cannot_be_used_are_one_paragraph(settings: dict[str, object], said: str) -> None:
+def test_settings_that_cannot_be_used_are_one_paragraph(settings: dict[str, object], message: str) -> None:
     refused = run("serve", **({"port": 0} | settings))
     assert refused.returncode == 1
     assert len(refused.stderr.splitlines()) == 1, refused.stderr
-    assert said in refused.stderr
+    assert message in refused.stderr
 
 
 def test_an_option_wins_over_the_environment() -> None:
@@ -192,13 +192,13 @@ def test_the_schema_is_printed_and_checked() -> None:
     assert "no mistakes" in run("schema", "check").stdout
 
 
-def _mongods(folder: Path) -> list[int]:
-    found = []
+def find_mongods(folder: Path) -> list[int]:
+    pids = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             command = entry.read_bytes()
         except OSError:
             continue
         if b"mongod" in command.split(b"\0")[0] and str(folder).encode() in command:
-            found.append(int(entry.parent.name))
-    return found
+            pids.append(int(entry.parent.name))
+    return pids

@@ -66,35 +66,35 @@ ODD = """{ tasks { nodes { id name status project { name } tags lastIteration st
 QUERY = "{ tasks { nodes { id } } }"
 
 
-async def export(client: Client, query: str, form: str = "jsonl", **variables: Any) -> httpx.Response:
-    asked = {"query": query, "variables": json.dumps(variables), "format": form}
-    response = await client.http.get("/export", params=asked)
+async def fetch_export(client: Client, query: str, form: str = "jsonl", **variables: Any) -> httpx.Response:
+    params = {"query": query, "variables": json.dumps(variables), "format": form}
+    response = await client.http.get("/export", params=params)
     assert response.status_code == 200, response.text
     return response
 
 
-async def lines(client: Client, query: str, **variables: Any) -> list[Document]:
-    return [json.loads(line) for line in (await export(client, query, **variables)).text.splitlines()]
+async def read_lines(client: Client, query: str, **variables: Any) -> list[Document]:
+    return [json.loads(line) for line in (await fetch_export(client, query, **variables)).text.splitlines()]
 
 
-async def table(client: Client, query: str, **variables: Any) -> tuple[list[str], list[list[str]]]:
-    text = (await export(client, query, "csv", **variables)).text
+async def read_table(client: Client, query: str, **variables: Any) -> tuple[list[str], list[list[str]]]:
+    text = (await fetch_export(client, query, "csv", **variables)).text
     assert text.endswith("\r\n")
-    names, *found = csv.reader(io.StringIO(text, newline=""), strict=True)
-    return names, found
+    names, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    return names, rows
 
 
-async def pages(client: Client, selected: str, arguments: str = "") -> list[Document]:
+async def read_pages(client: Client, selected: str, arguments: str = "") -> list[Document]:
     """All that `tasks` lists, in pages of three."""
-    found: list[Document] = []
+    nodes: list[Document] = []
     query = f"query($after: String) {{ tasks(first: 3, after: $after{arguments}) {{ nodes {{ {selected} }}"
     query += " pageInfo { hasNextPage endCursor } } }"
     after = None
     while True:
         page = (await client.data(query, after=after))["tasks"]
-        found += page["nodes"]
+        nodes += page["nodes"]
         if not page["pageInfo"]["hasNextPage"]:
-            return found
+            return nodes
         after = page["pageInfo"]["endCursor"]
 
 
@@ -112,26 +112,26 @@ async def test_an_export_of_real_tasks_is_what_the_pages_of_the_list_come_to(
     client: Client, database: Database, arguments: str
 ) -> None:
     await import_files(database, [DATA], company=Settings().company, user="test", shown={})
-    expected = await pages(client, TASK, arguments)
-    given = f"({arguments.removeprefix(', ')})" if arguments else ""
-    query = f"{{ tasks{given} {{ nodes {{ {TASK} }} }} }}"
-    assert await lines(client, query) == expected
-    names, found = await table(client, query)
+    expected = await read_pages(client, TASK, arguments)
+    argument_list = f"({arguments.removeprefix(', ')})" if arguments else ""
+    query = f"{{ tasks{argument_list} {{ nodes {{ {TASK} }} }} }}"
+    assert await read_lines(client, query) == expected
+    names, table_rows = await read_table(client, query)
     assert names[:4] == ["id", "name", "kind", "status"]
     assert {"project.name", "execution.queue.name", "children.totalCount", "lastMetrics"} <= {*names}
-    assert [dict(zip(names, cells, strict=True)) for cells in found] == [flat(row, names) for row in expected]
+    assert [dict(zip(names, cells, strict=True)) for cells in table_rows] == [flatten(row, names) for row in expected]
 
 
-def flat(row: Document, names: list[str]) -> dict[str, str]:
+def flatten(row: Document, names: list[str]) -> dict[str, str]:
     """What the cells of a row hold, by the README."""
-    found = {}
+    cells = {}
     for name in names:
         value: Any = row
         for key in name.split("."):
             value = value and value[key]
         text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-        found[name] = "" if value is None else text
-    return found
+        cells[name] = "" if value is None else text
+    return cells
 
 
 @settings(GENERATED, max_examples=EXAMPLES)
@@ -142,9 +142,9 @@ async def test_odd_rows_are_exported_as_they_are_listed(
     await database.task.insert_many(rows)
     try:
         listed = (await client.data(ODD))["tasks"]["nodes"]
-        assert await lines(client, ODD) == listed
-        names, found = await table(client, ODD)
-        assert [dict(zip(names, cells, strict=True)) for cells in found] == [flat(row, names) for row in listed]
+        assert await read_lines(client, ODD) == listed
+        names, table_rows = await read_table(client, ODD)
+        assert [dict(zip(names, cells, strict=True)) for cells in table_rows] == [flatten(row, names) for row in listed]
     finally:
         await database.task.delete_many({})
 
@@ -154,16 +154,18 @@ async def test_any_list_can_be_exported_by_any_query_for_it(client: Client, data
     query = """query Nothing { tasks { totalCount } }
       query Of($name: String) { found: projects(filter: {name: $name}) { ...Nodes @include(if: true) } }
       fragment Nodes on ProjectConnection { rows: nodes { called: name } }"""
-    asked = {"query": query, "operationName": "Of", "variables": {"name": "DIG"}}
-    response = await client.http.post("/export", json=asked)
+    request = {"query": query, "operationName": "Of", "variables": {"name": "DIG"}}
+    response = await client.http.post("/export", json=request)
     assert (response.text, response.headers["content-disposition"]) == (
         "called\r\ndigits\r\n", 'attachment; filename="projects.csv"',
     )  # fmt: skip
 
 
 async def test_an_empty_list_is_a_line_of_names_or_nothing(client: Client) -> None:
-    assert (await export(client, "{ tasks { nodes { id project { name } } } }", "csv")).text == "id,project.name\r\n"
-    assert (await export(client, QUERY)).text == ""
+    assert (
+        await fetch_export(client, "{ tasks { nodes { id project { name } } } }", "csv")
+    ).text == "id,project.name\r\n"
+    assert (await fetch_export(client, QUERY)).text == ""
 
 
 async def test_others_tasks_are_not_exported_and_public_ones_are(client: Client, database: Database) -> None:
@@ -171,8 +173,8 @@ async def test_others_tasks_are_not_exported_and_public_ones_are(client: Client,
     await database.task.insert_many([
         task(_id="own", project="p"), task(_id="public", company=PUBLIC), task(_id="theirs", company=OTHER_COMPANY),
     ])  # fmt: skip
-    found = await lines(client, "{ tasks(orderBy: [{field: ID}]) { nodes { id project { name } } } }")
-    assert found == [{"id": "own", "project": {"name": None}}, {"id": "public", "project": None}]
+    rows = await read_lines(client, "{ tasks(orderBy: [{field: ID}]) { nodes { id project { name } } } }")
+    assert rows == [{"id": "own", "project": {"name": None}}, {"id": "public", "project": None}]
 
 
 # -- in batches ------------------------------------------------------------------------------------
@@ -187,8 +189,8 @@ async def test_a_long_list_is_read_in_pages_and_answered_in_batches(
         for number in range(1001)
     ])  # fmt: skip
     commands.seen.clear()
-    found = await lines(client, "{ tasks { nodes { id project { name } } } }")
-    assert ids([{"_id": row["id"]} for row in found]) == [f"{number:04}" for number in reversed(range(1001))]
+    rows = await read_lines(client, "{ tasks { nodes { id project { name } } } }")
+    assert ids([{"_id": row["id"]} for row in rows]) == [f"{number:04}" for number in reversed(range(1001))]
     lists = [command for command in commands.seen if command.get("aggregate") == "task"]
     assert [command["pipeline"][-1] for command in lists] == [{"$limit": 500}] * 3
     related = [command for command in commands.seen if command.get("find") == "project"]
@@ -212,13 +214,13 @@ async def test_tasks_that_move_while_they_are_exported_come_once_and_as_they_wer
     made = [task(_id=f"{number}", last_update=DAY - timedelta(hours=number)) for number in range(7)]
     await database.task.insert_many(made)
     result = await build_schema(load()).execute("{ tasks { nodes { id comment } } }", context_value=still)
-    found = []
+    rows = []
     async for batch in find_export(still, result.data or {}).batches:
-        found += batch
+        rows += batch
         await database.task.update_many({}, {"$set": {"comment": "changed"}})
         await database.task.update_one({"_id": "5"}, {"$set": {"last_update": DAY + timedelta(hours=1)}})
         await database.task.delete_one({"_id": "6"})
-    assert found == [{"id": f"{number}", "comment": "a comment"} for number in range(7)]
+    assert rows == [{"id": f"{number}", "comment": "a comment"} for number in range(7)]
 
 
 async def test_a_client_that_leaves_ends_the_reading(app: Starlette, client: Client, commands: Commands) -> None:
@@ -235,7 +237,7 @@ async def test_a_client_that_leaves_ends_the_reading(app: Starlette, client: Cli
             has_begun.set()
             await asyncio.sleep(3600)
 
-    work = asyncio.ensure_future(app(scope(QUERY), receive, send))
+    work = asyncio.ensure_future(app(build_scope(QUERY), receive, send))
     await asyncio.wait_for(has_begun.wait(), 20)
     leaves.set()
     await asyncio.wait_for(work, 20)
@@ -257,7 +259,7 @@ async def test_an_export_counts_among_the_requests_that_are_worked_on_at_once(
         await goes_on.wait()
 
     app = client.http._transport.app  # type: ignore[attr-defined]
-    work = asyncio.ensure_future(app(scope(QUERY), receive, send))
+    work = asyncio.ensure_future(app(build_scope(QUERY), receive, send))
     await asyncio.wait_for(has_begun.wait(), 20)
     assert (await client.error("{ tasks { totalCount } }"))["code"] == "LIMIT_EXCEEDED"
     assert (await client.http.get("/export", params={"query": QUERY})).status_code == 503
@@ -267,7 +269,7 @@ async def test_an_export_counts_among_the_requests_that_are_worked_on_at_once(
     await client.data("{ tasks { totalCount } }")
 
 
-def scope(query: str) -> dict[str, Any]:
+def build_scope(query: str) -> dict[str, Any]:
     return {
         "type": "http", "method": "GET", "path": "/export", "headers": [(b"host", b"localhost")],
         "query_string": str(httpx.QueryParams(query=query)).encode(),
@@ -287,7 +289,7 @@ async def test_a_cell_is_the_text_and_never_a_formula(
     client: Client, database: Database, stored: Any, expected: str
 ) -> None:
     await database.task.insert_one(task(_id="a", comment=stored, hyperparams=hyperparams(("s", "=n", "=v"))))
-    names, [cells] = await table(client, "{ tasks { nodes { comment hyperparams { name value } end: id } } }")
+    names, [cells] = await read_table(client, "{ tasks { nodes { comment hyperparams { name value } end: id } } }")
     assert names == ["comment", "hyperparams", "end"]
     assert cells == [expected, '[{"name":"=n","value":"=v"}]', "a"]
 
@@ -299,10 +301,10 @@ async def test_numbers_are_numbers_and_what_is_none_is_empty(client: Client, dat
     ))  # fmt: skip
     query = """{ tasks { nodes { lastIteration activeDuration started project { name user { name } } runtime tags
       lastMetrics { value } availableTransitions { __typename } task: __typename } } }"""
-    names, [cells] = await table(client, query)
-    found = dict(zip(names, cells, strict=True))
-    assert found.pop("availableTransitions").startswith('[{"__typename":"AvailableTransition"}')
-    assert found == {
+    names, [cells] = await read_table(client, query)
+    row = dict(zip(names, cells, strict=True))
+    assert row.pop("availableTransitions").startswith('[{"__typename":"AvailableTransition"}')
+    assert row == {
         "lastIteration": "-5", "activeDuration": "", "started": "2026-01-31T12:00:00.000Z", "project.name": "",
         "project.user.name": "", "runtime": '{"=a":-1.5,"b":null}', "tags": '["=x"]',
         "lastMetrics": '[{"value":-1e-7},{"value":null}]', "task": "Task",
@@ -312,7 +314,7 @@ async def test_numbers_are_numbers_and_what_is_none_is_empty(client: Client, dat
 # -- what is refused -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("asked", "status", "code"), [
+@pytest.mark.parametrize(("params", "status", "code"), [
     ({}, 400, "BAD_REQUEST"),
     ({"query": "{"}, 400, "PARSE_FAILED"),
     ({"query": "{ tasks { nodes { nothing } } }"}, 400, "VALIDATION_FAILED"),
@@ -346,10 +348,10 @@ async def test_numbers_are_numbers_and_what_is_none_is_empty(client: Client, dat
     ({"query": "{ tasks { nodes { series(maxPoints: 10001) { metric } } } }"}, 400, "LIMIT_EXCEEDED"),
 ])  # fmt: skip
 async def test_what_can_not_be_exported_is_refused_before_the_first_byte(
-    client: Client, database: Database, asked: dict[str, str], status: int, code: str
+    client: Client, database: Database, params: dict[str, str], status: int, code: str
 ) -> None:
     await database.task.insert_one(task(_id="a"))
-    assert_refused(await client.http.get("/export", params=asked), status, code)
+    assert_refused(await client.http.get("/export", params=params), status, code)
 
 
 async def test_an_error_names_what_is_wrong_and_where(client: Client) -> None:
@@ -360,18 +362,18 @@ async def test_an_error_names_what_is_wrong_and_where(client: Client) -> None:
     assert len(response.json()["errors"]) == 2
 
 
-@pytest.mark.parametrize(("query", "said"), [
+@pytest.mark.parametrize(("query", "message"), [
     ('mutation { taskPing(input: {task: "a"}) { __typename } }', "Only a query can be exported."),
     ("subscription { taskChanged { kind } }", "Only a query can be exported."),
     ("{ metricNames { nodes { metric } } }", "one list of tasks, projects, queues, models or users"),
 ])  # fmt: skip
-async def test_what_can_be_exported_is_told_by_the_refusal(client: Client, query: str, said: str) -> None:
+async def test_what_can_be_exported_is_told_by_the_refusal(client: Client, query: str, message: str) -> None:
     for response in (
         await client.http.get("/export", params={"query": query}),
         await client.http.post("/export", json={"query": query}),
     ):
         assert response.status_code == 400
-        assert said in response.json()["errors"][0]["message"]
+        assert message in response.json()["errors"][0]["message"]
 
 
 async def test_a_format_in_the_body_is_refused_and_not_ignored(client: Client) -> None:
@@ -388,9 +390,9 @@ async def test_other_methods_are_not_served(client: Client, method: str) -> None
 
 async def test_one_more_operation_of_another_sort_is_no_leave_to_change(client: Client, database: Database) -> None:
     await database.task.insert_one(task(_id="a", status="created"))
-    asked = {"query": 'mutation M { taskDelete(input: {task: "a"}) { deleted } } query Q { tasks { nodes { id } } }'}
-    assert_refused(await client.http.get("/export", params=asked | {"operationName": "M"}), 400, "BAD_REQUEST")
-    assert (await client.http.get("/export", params=asked | {"operationName": "Q"})).text == "id\r\na\r\n"
+    params = {"query": 'mutation M { taskDelete(input: {task: "a"}) { deleted } } query Q { tasks { nodes { id } } }'}
+    assert_refused(await client.http.get("/export", params=params | {"operationName": "M"}), 400, "BAD_REQUEST")
+    assert (await client.http.get("/export", params=params | {"operationName": "Q"})).text == "id\r\na\r\n"
 
 
 async def test_foreign_hosts_are_refused_and_only_allowed_origins_may_read(
@@ -474,18 +476,18 @@ def test_a_database_that_is_lost_midway_leaves_an_incomplete_answer_and_the_serv
         with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
             for _ in received:
                 pass
-        said = " ".join(server.said().split())
-        assert "an export ended early: The database can't be reached." in said
-        assert "Traceback" not in said
+        stderr = " ".join(server.read_stderr().split())
+        assert "an export ended early: The database can't be reached." in stderr
+        assert "Traceback" not in stderr
         assert_refused(httpx.get(address, params={"query": QUERY}, timeout=60), 503, "DATABASE_UNAVAILABLE")
 
 
 def test_a_standalone_server_is_exported_as_well(tmp_path: Path) -> None:
     with standalone(tmp_path) as uri:
         restore(uri, DATA / "clearml-backend")
-        found = run("export", "{ tasks { nodes { id name } } }", "--format", "jsonl", mongodb_uri=uri)
-    assert found.returncode == 0, found.stderr
-    assert len(found.stdout.splitlines()) == 10
+        completed = run("export", "{ tasks { nodes { id name } } }", "--format", "jsonl", mongodb_uri=uri)
+    assert completed.returncode == 0, completed.stderr
+    assert len(completed.stdout.splitlines()) == 10
 
 
 def test_a_long_export_takes_no_more_memory_than_a_short_one(mongodb_uri: str) -> None:
@@ -538,18 +540,18 @@ VARIED = "query($name: String) { tasks(filter: {name: $name}) { nodes { id } } }
 
 def test_a_refused_export_is_one_paragraph_and_leaves_the_file_as_it_was(mongodb_uri: str, tmp_path: Path) -> None:
     options = {"mongodb_uri": mongodb_uri, "mongodb_database": NAME + "_empty"}
-    place = tmp_path / "tasks.csv"
-    place.write_text("before")
-    for arguments, said in (
+    target = tmp_path / "tasks.csv"
+    target.write_text("before")
+    for arguments, message in (
         (["{ tasks { nodes { nothing } } }"], "VALIDATION_FAILED: Cannot query field 'nothing'"),
         ([VARIED, "--variables", "[]"], "BAD_REQUEST: variables must be an object."),
         ([f"@{tmp_path / 'nothing'}"], "nothing: No such file or directory."),
         (["mutation { taskPing { id } }"], "Only a query can be exported."),
     ):  # fmt: skip
-        refused = run("export", *arguments, "--output", place, **options)
-        assert (refused.returncode, refused.stdout) == (1, ""), said
+        refused = run("export", *arguments, "--output", target, **options)
+        assert (refused.returncode, refused.stdout) == (1, ""), message
         assert len(refused.stderr.splitlines()) == 1, refused.stderr
-        assert said in refused.stderr
+        assert message in refused.stderr
         assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
     refused = run("export", QUERY, "--output", tmp_path / "no" / "tasks.csv", **options)
     assert (refused.returncode, "does not exist" in refused.stderr) == (1, True)
@@ -558,8 +560,8 @@ def test_a_refused_export_is_one_paragraph_and_leaves_the_file_as_it_was(mongodb
 def test_a_file_gets_the_format_of_its_name_unless_told(mongodb_uri: str, tmp_path: Path) -> None:
     options = {"mongodb_uri": mongodb_uri, "mongodb_database": NAME + "_empty"}
     for name, form, written in (("a.jsonl", [], ""), ("a.csv", [], "id\n"), ("b.jsonl", ["--format", "csv"], "id\n")):
-        told = run("export", "{ tasks { nodes { id } } }", "--output", tmp_path / name, *form, **options)
-        assert (told.returncode, (tmp_path / name).read_text()) == (0, written)
+        completed = run("export", "{ tasks { nodes { id } } }", "--output", tmp_path / name, *form, **options)
+        assert (completed.returncode, (tmp_path / name).read_text()) == (0, written)
 
 
 def test_a_reader_that_leaves_and_an_end_by_signal_are_no_success(tmp_path: Path) -> None:
@@ -577,6 +579,6 @@ def test_a_reader_that_leaves_and_an_end_by_signal_are_no_success(tmp_path: Path
                     process.terminate()
                     process.stdout.read()
                 process.stdout.close()
-                said = process.stderr.read()
+                stderr = process.stderr.read()
                 status = process.wait(30)
-            assert (status, said) == (143 if ends == "signal" else 1, b"")
+            assert (status, stderr) == (143 if ends == "signal" else 1, b"")

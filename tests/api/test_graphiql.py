@@ -40,12 +40,12 @@ LIVE, LIVE_METRICS = [example for example in EVERY if example not in EXAMPLES]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A served taskql with the sample."""
     folder = tmp_path_factory.mktemp("graphiql")
-    with serve(data_dir=folder) as found:
+    with serve(data_dir=folder) as started:
         assert run("import", "--sample", data_dir=folder).returncode == 0
-        yield found
+        yield started
 
 
-def files_of(page: str) -> list[str]:
+def find_files(page: str) -> list[str]:
     return re.findall(r'(?:src|href)="([^"]+)"', page)
 
 
@@ -70,9 +70,9 @@ def test_a_page_is_for_those_who_rank_it_above_json(accept: str, expected: bool)
 
 
 def test_a_browser_is_led_to_the_page(server: Server) -> None:
-    found = HTTP.get(server.address.removesuffix("graphql"), headers=BROWSER, follow_redirects=True)
-    assert str(found.url) == server.address
-    assert "<title>taskql</title>" in found.text
+    page = HTTP.get(server.address.removesuffix("graphql"), headers=BROWSER, follow_redirects=True)
+    assert str(page.url) == server.address
+    assert "<title>taskql</title>" in page.text
 
 
 def test_programs_are_answered_with_json_as_before(server: Server) -> None:
@@ -86,36 +86,36 @@ def test_programs_are_answered_with_json_as_before(server: Server) -> None:
 
 def test_the_page_may_use_nothing_from_elsewhere(server: Server) -> None:
     page = HTTP.get(server.address, headers=BROWSER)
-    policy = dict(part.split(" ", 1) for part in page.headers["content-security-policy"].split("; "))
+    policy = dict(directive.split(" ", 1) for directive in page.headers["content-security-policy"].split("; "))
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == "'self'"
     assert policy["frame-ancestors"] == "'none'"
     assert not re.search(r"https?:|\*|eval", page.headers["content-security-policy"])
     assert page.headers["x-content-type-options"] == "nosniff"
     assert page.headers["referrer-policy"] == "no-referrer"
-    assert not [name for name in files_of(page.text) if "//" in name]
+    assert not [name for name in find_files(page.text) if "//" in name]
 
 
 def test_files_are_kept_by_the_browser_under_an_address_that_changes_with_them(server: Server) -> None:
     page = HTTP.get(server.address, headers=BROWSER)
-    names = files_of(page.text)
+    names = find_files(page.text)
     assert len(names) == 9
     for name in names:
-        found = HTTP.get(page.url.join(name))
-        assert found.status_code == 200
-        assert "immutable" in found.headers["cache-control"]
+        response = HTTP.get(page.url.join(name))
+        assert response.status_code == 200
+        assert "immutable" in response.headers["cache-control"]
     assert HTTP.get(page.url.join(re.sub(r"graphiql/\w+", "graphiql/0", names[0]))).status_code == 404
     assert HTTP.get(page.url.join(names[0].rpartition("/")[0] + "/..%2f..%2fapp.py")).status_code == 404
 
 
 def test_ten_thousand_ranges_are_answered_quickly(server: Server) -> None:
     page = HTTP.get(server.address, headers=BROWSER)
-    name = next(name for name in files_of(page.text) if name.endswith("/graphiql.js"))
+    name = next(name for name in find_files(page.text) if name.endswith("/graphiql.js"))
     ranges = ",".join(f"{start}-{start}" for start in range(0, 20_000, 2))
     started = time.perf_counter()
-    found = HTTP.get(page.url.join(name), headers={"Range": f"bytes={ranges}"})
+    response = HTTP.get(page.url.join(name), headers={"Range": f"bytes={ranges}"})
     assert time.perf_counter() - started < 10
-    assert (found.status_code, found.content) == (200, HTTP.get(page.url.join(name)).content)
+    assert (response.status_code, response.content) == (200, HTTP.get(page.url.join(name)).content)
 
 
 def test_it_can_be_turned_off(tmp_path: Path) -> None:
@@ -131,22 +131,22 @@ async def test_without_its_files_the_page_says_what_is_missing_and_how_to_get_it
         page = (await client.get("/graphql", headers=BROWSER)).text
         assert "GraphiQL is missing" in page
         assert "uv sync --reinstall-package taskql" in page
-        assert [(await client.get(f"/{name}")).status_code for name in files_of(page)] == [200, 200]
+        assert [(await client.get(f"/{name}")).status_code for name in find_files(page)] == [200, 200]
 
 
 def test_the_licences_of_all_that_browsers_are_sent_come_with_it() -> None:
     built = find_built_files()
     assert built
-    said = (built / "licences.txt").read_text("utf-8")
+    licences = (built / "licences.txt").read_text("utf-8")
     lock = json.loads((Path(serving.__file__).parent / "package-lock.json").read_text("utf-8"))
-    packages = {place.rpartition("node_modules/")[2]: of for place, of in lock["packages"].items() if place}
+    packages = {path.rpartition("node_modules/")[2]: package for path, package in lock["packages"].items() if path}
     assert len(packages) > 90
-    for name, of in packages.items():
-        assert re.search(rf"^{name} {re.escape(of['version'])} \(.+\)$", said, re.MULTILINE), name
+    for name, package in packages.items():
+        assert re.search(rf"^{name} {re.escape(package['version'])} \(.+\)$", licences, re.MULTILINE), name
     for owner in ("Facebook, Inc. and its affiliates", "GraphQL Contributors", "Marijn Haverbeke", "Fira Code Project"):
-        assert re.search(rf"^Copyright .*{owner}", said, re.MULTILINE), owner
+        assert re.search(rf"^Copyright .*{owner}", licences, re.MULTILINE), owner
     for words in ("Permission is hereby granted", "SIL OPEN FONT LICENSE", "Apache License\n"):
-        assert words in said
+        assert words in licences
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.title)
@@ -155,14 +155,14 @@ def test_an_example_has_an_answer_without_errors(server: Server, example: Exampl
     variables = httpx.Response(200, text=example.variables).json() if example.variables else None
     answer = HTTP.post(server.address, json={"query": example.query, "variables": variables}).json()
     assert "errors" not in answer
-    [found] = answer["data"].values()
-    shown = ("nodes", "task", "results", "items", "totalCount")
-    assert found if isinstance(found, list) else any(found.get(name) for name in shown)
+    [value] = answer["data"].values()
+    result_fields = ("nodes", "task", "results", "items", "totalCount")
+    assert value if isinstance(value, list) else any(value.get(name) for name in result_fields)
 
 
 def test_the_documentation_lists_types_in_the_order_of_their_names(server: Server) -> None:
     """Introspection gives them so, and GraphiQL shows them as they come."""
-    names = [found["name"] for found in server.data("{ __schema { types { name } } }")["__schema"]["types"]]
+    names = [type_["name"] for type_ in server.data("{ __schema { types { name } } }")["__schema"]["types"]]
     assert len(names) > 100
     assert names == sorted(names)
 
@@ -198,9 +198,9 @@ def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip("there is no Chromium")
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        yield found
-        found.close()
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        yield chromium
+        chromium.close()
 
 
 # the cursor, to where the name of an operation stands
@@ -264,27 +264,27 @@ class Visit:
 
 
 @contextmanager
-def visiting(browser: Browser, server: Server, scheme: Literal["light", "dark"]) -> Iterator[Visit]:
+def open_page(browser: Browser, server: Server, scheme: Literal["light", "dark"]) -> Iterator[Visit]:
     """A visit that asks no other host and has no complaint."""
     context = browser.new_context(color_scheme=scheme)
     context.set_default_timeout(30_000)
-    found = Visit(context, server)
-    yield found
+    opened = Visit(context, server)
+    yield opened
     context.close()
-    assert {httpx.URL(url).host for url in found.asked} == {"127.0.0.1"}
-    assert found.complaints == []
+    assert {httpx.URL(url).host for url in opened.asked} == {"127.0.0.1"}
+    assert opened.complaints == []
 
 
 @pytest.fixture(params=["light", "dark"])
 def visit(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Iterator[Visit]:
-    with visiting(browser, server, request.param) as found:
-        yield found
+    with open_page(browser, server, request.param) as opened:
+        yield opened
 
 
 @pytest.fixture
 def dark(browser: Browser, server: Server) -> Iterator[Visit]:
-    with visiting(browser, server, "dark") as found:
-        yield found
+    with open_page(browser, server, "dark") as opened:
+        yield opened
 
 
 def test_a_visitor_runs_every_example(visit: Visit) -> None:
@@ -463,20 +463,20 @@ def test_a_subscription_shows_what_a_mutation_does(visit: Visit, server: Server)
     visit.page.get_by_role("button", name="Execute query").click()
     stop = visit.page.get_by_role("button", name="Stop query")
     expect(stop).to_be_visible()
-    shown = visit.page.locator(".result-window")
+    result = visit.page.locator(".result-window")
     for _ in range(60):  # nothing says when the server began to listen
         name = f"seen at once {uuid4()}"
         server.data(f'mutation {{ taskCreate(input: {{name: "{name}", type: TESTING}}) {{ id }} }}')
         try:
-            expect(shown).to_contain_text(name, timeout=1000)
+            expect(result).to_contain_text(name, timeout=1000)
         except AssertionError:
             continue
         break
-    expect(shown).to_contain_text('"kind": "CREATED"')
+    expect(result).to_contain_text('"kind": "CREATED"')
     stop.click()
     server.data(f'mutation {{ taskCreate(input: {{name: "seen no more {uuid4()}", type: TESTING}}) {{ id }} }}')
     expect(visit.page.get_by_role("button", name="Execute query")).to_be_visible()
-    expect(shown).not_to_contain_text("seen no more")
+    expect(result).not_to_contain_text("seen no more")
 
 
 def test_documentation_and_explorer_open(visit: Visit) -> None:
@@ -507,13 +507,13 @@ def test_the_explorer_shows_lists_and_nulls_and_keeps_them(visit: Visit, server:
     visit.page.goto(f"{server.address}?query={quote(query)}")
     visit.page.get_by_label("Show GraphiQL Explorer").click()
     explorer = visit.page.locator(".graphiql-explorer-root")
-    for shown in (*lists, "parent: null"):
-        expect(explorer).to_contain_text(shown)
+    for argument in (*lists, "parent: null"):
+        expect(explorer).to_contain_text(argument)
     explorer.get_by_text("pageSize:").click()
     editor = visit.page.locator(".graphiql-query-editor")
     expect(editor).to_contain_text("pageSize: 10")
-    for kept in (*lists, "parent: null"):
-        expect(editor).to_contain_text(kept)
+    for argument_ in (*lists, "parent: null"):
+        expect(editor).to_contain_text(argument_)
 
 
 def test_html_in_a_query_and_in_its_answer_is_text(visit: Visit, server: Server) -> None:

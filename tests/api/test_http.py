@@ -246,9 +246,9 @@ async def test_the_answer_has_the_media_type_that_was_asked_for(http: httpx.Asyn
 async def test_a_document_that_cannot_run_has_no_data(
     http: httpx.AsyncClient, query: str, variables: dict[str, Any], code: str
 ) -> None:
-    asked = {"query": query, "variables": variables}
-    as_response = await http.post("/graphql", json=asked, headers={"accept": RESPONSE_TYPE})
-    as_json = await http.post("/graphql", json=asked, headers={"accept": JSON_TYPE})
+    request = {"query": query, "variables": variables}
+    as_response = await http.post("/graphql", json=request, headers={"accept": RESPONSE_TYPE})
+    as_json = await http.post("/graphql", json=request, headers={"accept": JSON_TYPE})
     assert (as_response.status_code, as_json.status_code) == (400, 200)
     assert_one_shape(as_response, code)
     assert_one_shape(as_json, code)
@@ -267,22 +267,22 @@ async def test_an_error_beside_data_is_200(http: httpx.AsyncClient, media_type: 
 async def test_an_undetermined_operation_is_an_error_and_nothing_runs(
     http: httpx.AsyncClient, sent: Sent, media_type: str, name: str | None
 ) -> None:
-    asked = {"query": "mutation A { change } mutation B { change }", "operationName": name}
-    response = await http.post("/graphql", json=asked, headers={"accept": media_type})
+    request = {"query": "mutation A { change } mutation B { change }", "operationName": name}
+    response = await http.post("/graphql", json=request, headers={"accept": media_type})
     assert response.status_code == 400
     assert_one_shape(response)
     assert sent.mutations == 0
 
 
 async def test_an_undetermined_operation_does_not_reach_the_database(client: Client, commands: Commands) -> None:
-    asked = {"query": "query A { tasks { totalCount } } query B { tasks { totalCount } }"}
-    assert_one_shape(await client.http.post("/graphql", json=asked))
+    request = {"query": "query A { tasks { totalCount } } query B { tasks { totalCount } }"}
+    assert_one_shape(await client.http.post("/graphql", json=request))
     assert commands.seen == []
 
 
 async def test_the_named_operation_of_several_runs_alone(http: httpx.AsyncClient, sent: Sent) -> None:
-    asked = {"query": "mutation A { change } query B { hello }", "operationName": "B"}
-    response = await http.post("/graphql", json=asked)
+    request = {"query": "mutation A { change } query B { hello }", "operationName": "B"}
+    response = await http.post("/graphql", json=request)
     assert response.json() == {"data": {"hello": "hello you"}}
     assert sent.mutations == 0
 
@@ -348,8 +348,8 @@ async def test_json_in_utf_8_is_taken(http: httpx.AsyncClient, content_type: str
 
 
 async def test_members_that_graphql_does_not_know_are_ignored(http: httpx.AsyncClient) -> None:
-    asked = {"query": "{ hello }", "extensions": {"a": 1}, "documentId": "x", "id": 7}
-    assert (await http.post("/graphql", json=asked)).json() == {"data": {"hello": "hello you"}}
+    request = {"query": "{ hello }", "extensions": {"a": 1}, "documentId": "x", "id": 7}
+    assert (await http.post("/graphql", json=request)).json() == {"data": {"hello": "hello you"}}
 
 
 @pytest.mark.parametrize(
@@ -430,8 +430,8 @@ async def test_text_that_is_not_clean_utf_8_is_400(http: httpx.AsyncClient, body
 
 
 async def test_nul_is_a_character_of_a_string_and_not_of_a_document(http: httpx.AsyncClient) -> None:
-    asked = {"query": "query ($n: String) { hello(name: $n) }", "variables": {"n": "a\0b"}}
-    assert (await http.post("/graphql", json=asked)).json() == {"data": {"hello": "hello a\0b"}}
+    request = {"query": "query ($n: String) { hello(name: $n) }", "variables": {"n": "a\0b"}}
+    assert (await http.post("/graphql", json=request)).json() == {"data": {"hello": "hello a\0b"}}
     response = await http.post("/graphql", json={"query": "{ hello\0 }"}, headers={"accept": RESPONSE_TYPE})
     assert response.status_code == 400
     assert_one_shape(response, "PARSE_FAILED")
@@ -477,7 +477,7 @@ async def test_a_body_has_at_most_as_many_bytes_as_the_setting_says(sent: Sent) 
     limit = 2000
     limited = Settings(mongodb_uri=SecretStr(UNREACHABLE), max_body_bytes=limit)
     app = small_app(sent, limited)
-    asked = b'{"query": "{ hello }"}'
+    request = b'{"query": "{ hello }"}'
 
     async def in_parts(body: bytes) -> AsyncIterator[bytes]:
         for start in range(0, len(body), 700):
@@ -485,8 +485,8 @@ async def test_a_body_has_at_most_as_many_bytes_as_the_setting_says(sent: Sent) 
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
         for content in (bytes, in_parts):
-            fits = await http.post("/graphql", content=content(asked.ljust(limit)), headers=POST)
-            too_long = await http.post("/graphql", content=content(asked.ljust(limit + 1)), headers=POST)
+            fits = await http.post("/graphql", content=content(request.ljust(limit)), headers=POST)
+            too_long = await http.post("/graphql", content=content(request.ljust(limit + 1)), headers=POST)
             assert fits.json() == {"data": {"hello": "hello you"}}
             assert (too_long.status_code, too_long.headers["connection"]) == (413, "close")
             assert assert_one_shape(too_long, "LIMIT_EXCEEDED") == "A request has a maximum of 2000 bytes."
@@ -538,8 +538,8 @@ async def test_the_core_needs_no_server() -> None:
 
     seen = []
 
-    async def execute(asked: object, allowed: object) -> ExecutionResult:
-        seen.append((asked, allowed))
+    async def execute(request: object, allowed: object) -> ExecutionResult:
+        seen.append((request, allowed))
         return ExecutionResult({"a": 1}, None)
 
     expected = Answer(200, {"content-type": f"{JSON_TYPE}; charset=utf-8"}, b'{"data":{"a":1}}')
@@ -564,7 +564,7 @@ async def test_errors_outside_graphql_have_the_same_shape(client: Client, method
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "request_body",
     [
         {"query": '{ unreadable(value: "a") }'},
         {"query": "query ($v: Picky!) { unreadable(value: $v) }", "variables": {"v": "a"}},
@@ -573,10 +573,10 @@ async def test_errors_outside_graphql_have_the_same_shape(client: Client, method
     ids=["literal", "variable", "default"],
 )
 async def test_a_value_that_its_scalar_fails_to_read_is_the_clients_mistake_and_has_a_place(
-    http: httpx.AsyncClient, asked: dict[str, Any]
+    http: httpx.AsyncClient, request_body: dict[str, Any]
 ) -> None:
     """Failed before: INTERNAL_ERROR with status 500, and a traceback in the log."""
-    response = await http.post("/graphql", json=asked, headers={"accept": RESPONSE_TYPE})
+    response = await http.post("/graphql", json=request_body, headers={"accept": RESPONSE_TYPE})
     assert response.status_code == 400
     assert_one_shape(response, "VALIDATION_FAILED")
     [error] = response.json()["errors"]
@@ -585,7 +585,7 @@ async def test_a_value_that_its_scalar_fails_to_read_is_the_clients_mistake_and_
 
 
 @pytest.mark.parametrize(
-    ("asked", "headers", "status"),
+    ("request_body", "headers", "status"),
     [
         ({"query": "{ broken }"}, {}, 200),
         ({"query": "{ brokenForGood }"}, {}, 200),
@@ -598,10 +598,10 @@ async def test_a_value_that_its_scalar_fails_to_read_is_the_clients_mistake_and_
 @pytest.mark.parametrize("media_type", [JSON_TYPE, RESPONSE_TYPE])
 async def test_a_fault_is_a_number_that_finds_it_in_the_log(
     http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, media_type: str,
-    asked: dict[str, Any], headers: dict[str, str], status: int,
+    request_body: dict[str, Any], headers: dict[str, str], status: int,
 ) -> None:  # fmt: skip
     with caplog.at_level(logging.DEBUG):
-        response = await http.post("/graphql", json=asked, headers={"accept": media_type, **headers})
+        response = await http.post("/graphql", json=request_body, headers={"accept": media_type, **headers})
     assert response.status_code == status
     assert CANARY not in response.text
     assert CANARY not in str(response.headers)
@@ -611,7 +611,7 @@ async def test_a_fault_is_a_number_that_finds_it_in_the_log(
     assert number
     [record] = [record for record in caplog.records if number[1] in record.getMessage()]
     assert record.exc_info
-    assert [other for other in caplog.records if other is not record and other.levelno >= logging.WARNING] == []
+    assert [entry for entry in caplog.records if entry is not record and entry.levelno >= logging.WARNING] == []
 
 
 @pytest.mark.parametrize("how", DATABASE_ERRORS)
@@ -641,9 +641,9 @@ async def test_a_mistake_of_a_client_writes_nothing_into_the_log(
 async def test_answers_are_compressed_from_a_packet_on(
     http: httpx.AsyncClient, size: int, encoding: str | None
 ) -> None:
-    asked = {"query": f"{{ text(size: {size}) }}"}
-    response = await http.post("/graphql", json=asked, headers={"accept-encoding": "gzip"})
-    plain = await http.post("/graphql", json=asked, headers={"accept-encoding": "identity"})
+    request = {"query": f"{{ text(size: {size}) }}"}
+    response = await http.post("/graphql", json=request, headers={"accept-encoding": "gzip"})
+    plain = await http.post("/graphql", json=request, headers={"accept-encoding": "identity"})
     assert response.headers.get("content-encoding") == encoding
     assert "content-encoding" not in plain.headers
     assert response.json() == plain.json() == {"data": {"text": "x" * size}}
@@ -674,8 +674,8 @@ FRONT = "http://front.example:3000"
 
 def preflight(origin: str, *headers: str, method: str = "POST", **more: str) -> dict[str, str]:
     """The headers of a browser that asks whether a page of this origin may send these headers."""
-    asked = {"origin": origin, "access-control-request-method": method, **more}
-    return asked | ({"access-control-request-headers": ",".join(headers)} if headers else {})
+    preflight_headers = {"origin": origin, "access-control-request-method": method, **more}
+    return preflight_headers | ({"access-control-request-headers": ",".join(headers)} if headers else {})
 
 
 @pytest.mark.parametrize("path", ["/graphql", "/export"])
@@ -696,10 +696,10 @@ async def test_a_page_of_an_allowed_origin_may_send_any_header(
     http: httpx.AsyncClient, client: Client, path: str, headers: tuple[str, ...]
 ) -> None:
     for asks in (http, client.http):
-        other = await asks.options(path, headers=preflight("http://front.example:3001", *headers))
-        assert other.status_code == 400
-        assert "access-control-allow-origin" not in other.headers
-        assert "TASKQL_ALLOWED_ORIGINS" in assert_one_shape(other)
+        refused = await asks.options(path, headers=preflight("http://front.example:3001", *headers))
+        assert refused.status_code == 400
+        assert "access-control-allow-origin" not in refused.headers
+        assert "TASKQL_ALLOWED_ORIGINS" in assert_one_shape(refused)
     allowed = await http.options(path, headers=preflight(FRONT, *headers))
     assert allowed.status_code == 200
     assert allowed.headers["access-control-allow-origin"] == FRONT
@@ -714,9 +714,9 @@ async def test_a_page_from_the_internet_may_ask_a_server_of_this_machine_if_its_
     """Chromium asks so before a public page may speak to a private address."""
     private = {"access-control-request-private-network": "true"}
     allowed = await http.options("/graphql", headers=preflight(FRONT, **private))
-    other = await http.options("/graphql", headers=preflight("http://elsewhere.example", **private))
+    refused = await http.options("/graphql", headers=preflight("http://elsewhere.example", **private))
     assert (allowed.status_code, allowed.headers["access-control-allow-private-network"]) == (200, "true")
-    assert (other.status_code, other.headers.get("access-control-allow-origin")) == (400, None)
+    assert (refused.status_code, refused.headers.get("access-control-allow-origin")) == (400, None)
 
 
 async def test_a_page_of_an_allowed_origin_uses_no_other_method(http: httpx.AsyncClient) -> None:
@@ -734,11 +734,11 @@ async def test_a_page_of_an_allowed_origin_reads_what_an_answer_says_beside_its_
 @pytest.mark.parametrize("origin", ["http://front.example", "https://front.example:3000", "null", "http://localhost"])
 async def test_another_origin_gets_no_leave_to_read(http: httpx.AsyncClient, origin: str) -> None:
     for query, headers in (("{ hello }", {}), ("{ broken }", {}), ("{ hello }", {"x-broken": "yes"})):
-        asked = {"query": query}
-        response = await http.post("/graphql", json=asked, headers={"origin": origin, **headers})
+        request = {"query": query}
+        response = await http.post("/graphql", json=request, headers={"origin": origin, **headers})
         assert "access-control-allow-origin" not in response.headers
         mine = {"origin": "http://front.example:3000"}
-        response = await http.post("/graphql", json=asked, headers={**mine, **headers})
+        response = await http.post("/graphql", json=request, headers={**mine, **headers})
         assert response.headers["access-control-allow-origin"] == mine["origin"]
         assert "set-cookie" not in response.headers
 
@@ -843,8 +843,8 @@ def speak(server: Server, *parts: bytes, pause: float = 0) -> socket.socket:
     url = httpx.URL(server.address)
     assert url.port
     connection = socket.create_connection((url.host, url.port), timeout=60)
-    for part in parts:
-        connection.sendall(part)
+    for chunk in parts:
+        connection.sendall(chunk)
         time.sleep(pause)
     return connection
 
@@ -863,8 +863,8 @@ def test_clients_that_leave_end_their_commands_in_the_database(patient: Server, 
             operations = client.admin.aggregate([{"$currentOp": {}}, {"$match": {"ns": "taskql_http.task"}}])
             return sum("(a+)+" in str(operation["command"]) for operation in operations)
 
-        asked = json.dumps({"query": '{ tasks(filter: {name: "(a+)+$"}) { totalCount } }'}).encode()
-        connections = [speak(patient, head(len(asked)), asked) for _ in range(20)]
+        body = json.dumps({"query": '{ tasks(filter: {name: "(a+)+$"}) { totalCount } }'}).encode()
+        connections = [speak(patient, head(len(body)), body) for _ in range(20)]
         assert wait_until(lambda: running() == 20, 30)
         for connection in connections:
             connection.close()
@@ -874,8 +874,8 @@ def test_clients_that_leave_end_their_commands_in_the_database(patient: Server, 
 
 
 def test_clients_that_leave_while_the_database_comes_and_goes_do_not_keep_it_away(tmp_path: Path) -> None:
-    asked = {"query": '{ a: tasks { nodes { id } totalCount } b: tasks { totalCount } task(id: "x") { id } }'}
-    body = json.dumps(asked).encode()
+    request = {"query": '{ a: tasks { nodes { id } totalCount } b: tasks { totalCount } task(id: "x") { id } }'}
+    body = json.dumps(request).encode()
     over = threading.Event()
 
     def come_and_leave(_person: int) -> None:
@@ -883,7 +883,7 @@ def test_clients_that_leave_while_the_database_comes_and_goes_do_not_keep_it_awa
             speak(server, head(len(body)), body, pause=random.random() * 0.7).close()
 
     def is_answered() -> bool:
-        return "errors" not in HTTP.post(server.address, json=asked).json()
+        return "errors" not in HTTP.post(server.address, json=request).json()
 
     with ThreadPoolExecutor(60) as people, ExitStack() as until_the_end:
         until_the_end.callback(over.set)
@@ -927,9 +927,9 @@ def test_what_is_no_http_is_400(patient: Server) -> None:
 
 
 def test_a_body_that_comes_slowly_but_in_time_is_answered(patient: Server) -> None:
-    asked = b'{"query": "{ __typename }"}'
+    body = b'{"query": "{ __typename }"}'
     with speak(
-        patient, head(len(asked)), *(asked[at : at + 7] for at in range(0, len(asked), 7)), pause=0.1
+        patient, head(len(body)), *(body[start : start + 7] for start in range(0, len(body), 7)), pause=0.1
     ) as connection:
         assert connection.recv(10_000).startswith(b"HTTP/1.1 200")
 

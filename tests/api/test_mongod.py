@@ -184,9 +184,9 @@ def test_path_first(put_mongod: PutMongod) -> None:
 def test_bundled_instead(put_mongod: PutMongod, script: str) -> None:
     """The bundled mongod is used, without a word, if the one on PATH is too old or does not run."""
     path = put_mongod(script)
-    found = find_mongod()
-    assert found != path
-    assert found.parts[-4:] == ("fiftyone", "db", "bin", "mongod")
+    bundled = find_mongod()
+    assert bundled != path
+    assert bundled.parts[-4:] == ("fiftyone", "db", "bin", "mongod")
 
 
 @pytest.mark.usefixtures("put_mongod", "_no_bundled")
@@ -482,10 +482,10 @@ def test_slow(put_mongod: PutMongod, folder: Path) -> None:
     """A mongod that takes too long is ended."""
     put_mongod(build_start_script("echo process $$; exec /bin/sleep 60"))
     text = read_error(folder, timeout=0.3)
-    found = re.search(r"it was not ready after 0.3 s, and last logged: process (\d+)", text)
-    assert found
+    match = re.search(r"it was not ready after 0.3 s, and last logged: process (\d+)", text)
+    assert match
     with pytest.raises(ProcessLookupError):
-        os.kill(int(found[1]), 0)
+        os.kill(int(match[1]), 0)
 
 
 def test_stuck(folder: Path) -> None:

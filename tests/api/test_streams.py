@@ -29,11 +29,11 @@ INIT = '{"type": "connection_init"}'
 
 @pytest.fixture
 async def address(app: Starlette, database: Database) -> AsyncIterator[str]:  # noqa: ARG001 - to be empty
-    async with listen(app) as found:
-        yield found
+    async with listen(app) as host_and_port:
+        yield host_and_port
 
 
-async def closed_with(address: str, *messages: str | bytes, **options: Any) -> int:
+async def read_close_code(address: str, *messages: str | bytes, **options: Any) -> int:
     """The code with which a socket is closed after these messages."""
     async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL], **options) as connection:
         for message in messages:
@@ -84,7 +84,7 @@ def subscribe(id_: Any = "1", query: Any = QUERY, **more: Any) -> str:
     ],
 )
 async def test_what_breaks_the_protocol_closes_the_socket(address: str, messages: tuple[str, ...], code: int) -> None:
-    assert await closed_with(address, *messages) == code
+    assert await read_close_code(address, *messages) == code
 
 
 @pytest.mark.parametrize(
@@ -100,33 +100,33 @@ async def test_what_is_no_request_is_refused_and_the_socket_goes_on(address: str
         await connection.send(INIT)
         await connection.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
         await connection.send('{"type": "ping"}')
-        said = [json.loads(await asyncio.wait_for(connection.recv(), SOON)) for _ in range(3)]
-    assert {message["type"] for message in said} == {"connection_ack", "error", "pong"}
-    [refusal] = [message for message in said if message["type"] == "error"]
+        messages = [json.loads(await asyncio.wait_for(connection.recv(), SOON)) for _ in range(3)]
+    assert {message["type"] for message in messages} == {"connection_ack", "error", "pong"}
+    [refusal] = [message for message in messages if message["type"] == "error"]
     assert refusal["payload"][0]["extensions"]["code"] == "BAD_REQUEST"
 
 
-async def answers(address: str, *messages: str) -> list[dict[str, Any]]:
+async def read_answers(address: str, *messages: str) -> list[dict[str, Any]]:
     """What a socket sends after these messages, up to the end of an operation."""
-    found = []
+    received = []
     async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as connection:
         for message in messages:
             await connection.send(message)
-        while not found or found[-1]["type"] not in {"complete", "error"}:
-            found.append(json.loads(await asyncio.wait_for(connection.recv(), SOON)))
-    return found
+        while not received or received[-1]["type"] not in {"complete", "error"}:
+            received.append(json.loads(await asyncio.wait_for(connection.recv(), SOON)))
+    return received
 
 
 async def test_null_is_as_good_as_absent_wherever_the_protocol_allows_it(address: str) -> None:
     nulls = {"variables": None, "operationName": None, "extensions": None}
-    said = await answers(
+    received = await read_answers(
         address,
         '{"type": "connection_init", "payload": null}',
         '{"type": "ping", "payload": null}',
         '{"type": "pong", "payload": null}',
         subscribe(query="{ __typename }", **nulls),
     )
-    assert said == [
+    assert received == [
         {"type": "connection_ack"},
         {"type": "pong"},
         {"id": "1", "type": "next", "payload": {"data": {"__typename": "Query"}}},
@@ -156,10 +156,10 @@ async def test_an_id_can_be_used_again_once_its_operation_is_over(address: str) 
 )
 async def test_a_socket_says_what_an_operation_costs(address: str, query: str) -> None:
     """As over HTTP."""
-    asked = {"query": query, "extensions": {"cost": True}}
+    request = {"query": query, "extensions": {"cost": True}}
     async with httpx.AsyncClient() as http:
-        by_http = (await http.post(f"http://{address}/graphql", json=asked)).json()
-    [_, answer, _] = await answers(address, INIT, subscribe(**asked))
+        by_http = (await http.post(f"http://{address}/graphql", json=request)).json()
+    [_, answer, _] = await read_answers(address, INIT, subscribe(**request))
     assert answer["payload"] == by_http
     assert by_http["extensions"]["cost"]["requested"] > 0
 
@@ -221,11 +221,11 @@ async def test_pages_of_other_origins_stay_outside(address: str, headers: dict[s
 
 async def test_a_socket_answers_queries_and_mutations_as_well(address: str, client: Client) -> None:
     async with open_socket(address) as live:
-        told = await live.subscribe('mutation { taskCreate(input: {name: "by socket", type: TESTING}) { id } }')
-        created = await told.next()
-        assert (await told.message())["type"] == "complete"
-        told = await live.subscribe("query ($id: ID!) { task(id: $id) { name } }", id=created["id"])
-        assert await told.next() == {"name": "by socket"}
+        operation = await live.subscribe('mutation { taskCreate(input: {name: "by socket", type: TESTING}) { id } }')
+        created = await operation.next()
+        assert (await operation.message())["type"] == "complete"
+        operation = await live.subscribe("query ($id: ID!) { task(id: $id) { name } }", id=created["id"])
+        assert await operation.next() == {"name": "by socket"}
     assert (await client.data("{ tasks { totalCount } }"))["tasks"]["totalCount"] == 1
 
 
@@ -257,8 +257,8 @@ async def test_a_socket_has_a_hundred_operations_at_most(address: str) -> None:
 
 async def test_a_server_has_so_many_subscriptions_at_most(app: Starlette, beside: Any, database: Database) -> None:  # noqa: ARG001
     """Those that end make room for others."""
-    other = beside(max_subscriptions=2).http._transport.app  # type: ignore[attr-defined]
-    async with listen(other) as address, open_socket(address) as live:
+    limited_app = beside(max_subscriptions=2).http._transport.app  # type: ignore[attr-defined]
+    async with listen(limited_app) as address, open_socket(address) as live:
         first = await live.subscribe(QUERY)
         second = await live.subscribe(QUERY)
         assert await first.silent(0.1)
@@ -288,13 +288,13 @@ async def test_a_server_that_stops_lets_go_of_all_who_listen(other_mongod: str) 
             await live.subscribe(QUERY)
             await asyncio.sleep(0.3)
             begun = time.monotonic()
-            status, said = await asyncio.to_thread(server.stop, signal.SIGTERM)
+            status, stderr = await asyncio.to_thread(server.stop, signal.SIGTERM)
             assert [event async for event in stream] == []
             with pytest.raises(ConnectionClosed) as closing:
                 await live.connection.recv()
             assert closing.value.rcvd
             assert closing.value.rcvd.code == 1012
-    assert (status, said) == (0, "")
+    assert (status, stderr) == (0, "")
     assert time.monotonic() - begun < SOON
 
 
@@ -317,7 +317,7 @@ async def test_misuse_of_the_protocol_writes_nothing_to_the_log(other_mongod: st
     with serve(mongodb_uri=other_mongod) as server:
         address = server.address.removeprefix("http://").removesuffix("/graphql")
         for messages in MISUSE:
-            assert await closed_with(address, *messages) >= 4400
+            assert await read_close_code(address, *messages) >= 4400
             async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as connection:
                 for message in messages:
                     await connection.send(message)
@@ -333,8 +333,8 @@ async def test_a_standalone_server_says_what_it_takes(tmp_path: Path) -> None:
         with serve(mongodb_uri=uri) as server:
             address = server.address.removeprefix("http://").removesuffix("/graphql")
             async with open_socket(address) as live:
-                told = await live.subscribe(QUERY)
-                assert (await told.error())["code"] == "REPLICA_SET_REQUIRED"
+                subscription = await live.subscribe(QUERY)
+                assert (await subscription.error())["code"] == "REPLICA_SET_REQUIRED"
 
 
 async def test_a_database_that_was_away_is_told_of_without_a_gap(
@@ -342,18 +342,18 @@ async def test_a_database_that_was_away_is_told_of_without_a_gap(
 ) -> None:
     """Killed cursors are what a subscriber sees of a primary that steps down: nothing."""
     async with open_socket(address) as live:
-        told = await live.subscribe(QUERY)
+        subscription = await live.subscribe(QUERY)
         await wait_for_groups(app)
         for number in range(5):
             await database["task"].insert_one(task(_id=f"before {number}"))
-            assert (await told.next())["id"] == f"before {number}"
+            assert (await subscription.next())["id"] == f"before {number}"
             commands.seen.clear()
             await database.client.admin.command("killAllSessions", [])
             async with asyncio.timeout(SOON):
                 while not is_opened_again(commands):  # noqa: ASYNC110 - there is no event for it
                     await asyncio.sleep(0.01)
             await database["task"].insert_one(task(_id=f"after {number}"))
-            assert (await told.next())["id"] == f"after {number}"
+            assert (await subscription.next())["id"] == f"after {number}"
 
 
 def is_opened_again(commands: Commands) -> bool:

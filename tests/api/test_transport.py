@@ -43,8 +43,8 @@ WISHES = {
 @pytest.fixture(scope="module")
 def server(mongodb_uri: str) -> Iterator[Server]:
     """A served taskql that takes small bodies, and has quiet clients wait for an answer for long."""
-    with serve(mongodb_uri=mongodb_uri, mongodb_database="taskql_transport", max_body_bytes=MAX_BODY) as found:
-        yield found
+    with serve(mongodb_uri=mongodb_uri, mongodb_database="taskql_transport", max_body_bytes=MAX_BODY) as started:
+        yield started
 
 
 def connected(server: Server) -> socket.socket:
@@ -63,8 +63,8 @@ def whole(body: bytes = BODY) -> tuple[str, bytes]:
 
 def chunked(body: bytes = BODY) -> tuple[str, bytes]:
     """The header and the bytes of the same body in chunks of ten."""
-    parts = [body[at : at + 10] for at in range(0, len(body), 10)]
-    return "Transfer-Encoding: chunked", b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in [*parts, b""])
+    chunks = [body[start : start + 10] for start in range(0, len(body), 10)]
+    return "Transfer-Encoding: chunked", b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in [*chunks, b""])
 
 
 LAST = head("Connection: close", path="/healthz", method="GET")
@@ -94,24 +94,24 @@ def test_a_body_is_answered_whatever_protocol_its_client_wishes_for(
 ) -> None:
     """The body comes with its head, behind it, or byte by byte; the connection serves the next request as well."""
     framing, body = framed()
-    asked = head(*wish, "Content-Type: application/json", framing)
-    ways = ([asked + body], [asked, body], [bytes([byte]) for byte in asked + body])
+    request = head(*wish, "Content-Type: application/json", framing)
+    ways = ([request + body], [request, body], [bytes([byte]) for byte in request + body])
     with connected(server) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for parts in ways:
-            for part in parts:
-                connection.sendall(part)
+            for chunk in parts:
+                connection.sendall(chunk)
             status, headers, content = answered(connection)
             assert (status, json.loads(content)) == (200, ANSWER)
             assert "upgrade" not in headers
-    assert server.said() == ""
+    assert server.read_stderr() == ""
 
 
 @pytest.mark.parametrize("wish", [WISHES["Java and curl"], WISHES["several"], WISHES["lower case"]])
 def test_a_get_is_answered_whatever_protocol_its_client_wishes_for(server: Server, wish: tuple[str, ...]) -> None:
-    asked = head(*wish, path="/graphql?query=%7B__typename%7D", method="GET")
+    request = head(*wish, path="/graphql?query=%7B__typename%7D", method="GET")
     with connected(server) as connection:
-        connection.sendall(asked * 3 + LAST)
+        connection.sendall(request * 3 + LAST)
         assert bodies(connection) == [*[ANSWER] * 3, {"status": "ok"}]
 
 
@@ -184,7 +184,7 @@ def test_a_websocket_handshake_that_nobody_can_read_is_refused(server: Server, l
         assert connection.recv(100) == b""
     assert (status, headers["connection"]) == (400, "close")
     assert json.loads(content)["errors"][0]["extensions"] == {"code": "BAD_REQUEST"}
-    assert server.said() == ""
+    assert server.read_stderr() == ""
 
 
 # -- refusals ---------------------------------------------------------------------------------------
@@ -201,15 +201,15 @@ HEAD_WITHOUT_END = b"GET / HTTP/1.1\r\nX: "
 def test_a_refusal_is_the_last_answer_of_its_connection(server: Server, earlier: int, parts: tuple[bytes, ...]) -> None:
     """Failed before: what was still worked on wrote to the closed connection, with a traceback in the log."""
     framing, body = whole()
-    asked = head("Content-Type: application/json", framing) + body
+    request = head("Content-Type: application/json", framing) + body
     with connected(server) as connection:
-        connection.sendall(asked * earlier + parts[0])
-        for part in parts[1:]:
-            connection.sendall(part)
+        connection.sendall(request * earlier + parts[0])
+        for chunk in parts[1:]:
+            connection.sendall(chunk)
         received = b"".join(iter(lambda: connection.recv(10_000), b""))
     assert re.findall(rb"HTTP/1.1 (\d+)", received)[-1] in (b"400", b"431")
     assert received.endswith(b"}]}")
-    assert server.said() == ""
+    assert server.read_stderr() == ""
 
 
 # -- bodies that nobody reads to the end ------------------------------------------------------------
@@ -242,11 +242,11 @@ function ask() {
 """
 
 
-def asked_by_node(address: str, size: int, framing: str, **headers: str) -> list[Any]:
+def ask_with_node(address: str, size: int, framing: str, **headers: str) -> list[Any]:
     """Status and body of fifteen requests by Node, or the error that it saw."""
     command = [NODE, "-e", CLIENT, "--", address, str(size), framing, json.dumps(headers)]
-    said = subprocess.run(command, capture_output=True, check=True, timeout=200, text=True)
-    answers: list[Any] = json.loads(said.stdout)
+    completed = subprocess.run(command, capture_output=True, check=True, timeout=200, text=True)
+    answers: list[Any] = json.loads(completed.stdout)
     return answers
 
 
@@ -269,13 +269,13 @@ def test_node_sees_every_refusal_of_a_body_that_it_still_sends(
     server: Server, status: int, path: str, headers: dict[str, str], framing: str
 ) -> None:
     address = server.address.removesuffix("/graphql") + path
-    answers = asked_by_node(address, 8_000_000, framing, **headers)
+    answers = ask_with_node(address, 8_000_000, framing, **headers)
     assert [answer[0] for answer in answers] == [status] * 15
     assert all(answer[1]["errors"] for answer in answers)
 
 
 def test_node_sees_that_a_body_of_50_mb_is_too_long(server: Server) -> None:
-    answers = asked_by_node(server.address, 50_000_000, "whole", **{"content-type": "application/json"})
+    answers = ask_with_node(server.address, 50_000_000, "whole", **{"content-type": "application/json"})
     assert [answer[0] for answer in answers] == [413] * 15
 
 
@@ -289,12 +289,12 @@ def test_a_client_that_waits_to_continue_is_refused_at_once(server: Server, refu
     assert b"connection: close" in received
 
 
-def sent_until_cut(connection: socket.socket) -> int:
+def send_until_cut(connection: socket.socket) -> int:
     """The number of megabytes of a body without end that can be sent."""
-    part = b"%x\r\n%s\r\n" % (1_000_000, b" " * 1_000_000)
+    chunk = b"%x\r\n%s\r\n" % (1_000_000, b" " * 1_000_000)
     for sent in itertools.count():
         try:
-            connection.sendall(part)
+            connection.sendall(chunk)
         except OSError:
             return sent
     raise AssertionError
@@ -303,7 +303,7 @@ def sent_until_cut(connection: socket.socket) -> int:
 def test_a_client_that_never_stops_sending_is_cut(server: Server) -> None:
     with connected(server) as connection:
         connection.sendall(head("Content-Type: application/json", "Transfer-Encoding: chunked"))
-        assert sent_until_cut(connection) < 2 * MAX_DRAINED / 1_000_000
+        assert send_until_cut(connection) < 2 * MAX_DRAINED / 1_000_000
 
 
 def test_a_client_that_falls_silent_is_cut(server: Server) -> None:

@@ -797,7 +797,7 @@ def test_a_database_that_was_away_is_unavailable_and_then_used_again(tmp_path: P
             assert set(pool.map(ask, range(8))) == {"DATABASE_UNAVAILABLE"}
         with standalone(tmp_path):
             assert server.data(query)["b"] == {"nodes": [], "totalCount": 0}
-        assert "Traceback" not in server.said()
+        assert "Traceback" not in server.read_stderr()
 
 
 async def test_a_search_without_a_text_index_says_what_lacks(client: Client, database: Database) -> None:

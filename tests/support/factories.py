@@ -108,24 +108,24 @@ def company(**fields: Any) -> Document:
 
 def last_metrics(*values: tuple[str, str, float]) -> Document:
     """(metric, variant, value) → the stored map of maps."""
-    found: Document = {}
+    stored: Document = {}
     for metric, variant, value in values:
-        found.setdefault(md5(metric), {})[md5(variant)] = {
+        stored.setdefault(md5(metric), {})[md5(variant)] = {
             "metric": metric, "variant": variant, "value": value, "min_value": value - 1, "min_value_iteration": 3,
             "max_value": value + 1, "max_value_iteration": 5, "first_value": value, "first_value_iteration": 0,
             "mean_value": value, "count": 10, "x_axis_label": "epochs",
         }  # fmt: skip
-    return found
+    return stored
 
 
 def hyperparams(*values: tuple[str, str, str]) -> Document:
     """(section, name, value) → the stored map of maps."""
-    found: Document = {}
+    stored: Document = {}
     for section, name, value in values:
-        found.setdefault(escape(section), {})[escape(name)] = {
+        stored.setdefault(escape(section), {})[escape(name)] = {
             "section": section, "name": name, "value": value, "type": "str", "description": "",
         }  # fmt: skip
-    return found
+    return stored
 
 
 def artifact(key: str, **fields: Any) -> Document:
@@ -163,10 +163,10 @@ def put(document: Document, path: str, value: Any) -> Document:
     return changed
 
 
-def _put_in_value(part: Any, path: str, value: Any) -> Any:
-    if not isinstance(part, list):
-        return put(part, path, value)
-    return [*put({str(number): item for number, item in enumerate(part)}, path, value).values()]
+def _put_in_value(container: Any, path: str, value: Any) -> Any:
+    if not isinstance(container, list):
+        return put(container, path, value)
+    return [*put({str(number): item for number, item in enumerate(container)}, path, value).values()]
 
 
 def ids(documents: Iterable[Document]) -> list[Any]:
@@ -174,5 +174,5 @@ def ids(documents: Iterable[Document]) -> list[Any]:
 
 
 def build_document(defaults: Document, fields: Document) -> Document:
-    found = {"_id": new_id(), "company": COMPANY} | defaults | fields
-    return {name: value for name, value in found.items() if value is not ABSENT}
+    document = {"_id": new_id(), "company": COMPANY} | defaults | fields
+    return {name: value for name, value in document.items() if value is not ABSENT}

@@ -44,8 +44,8 @@ TAGS = ["x", "y", "-x"]
 Values = Callable[[Random], Any]
 
 
-def mostly(values: list[Any], others: list[Any]) -> Values:
-    return lambda dice: dice.choice(values if dice.random() < 0.75 else others)
+def mostly(values: list[Any], rare: list[Any]) -> Values:
+    return lambda dice: dice.choice(values if dice.random() < 0.75 else rare)
 
 
 def some_tags(dice: Random) -> Any:
@@ -133,8 +133,8 @@ PATTERNS = st.sampled_from(["a", "^[Tt]rain", r"\.b", "^$", "[0-9]+$", "é", r"^
 FIELD_NAMES = st.lists(st.sampled_from([*FIELDS]), min_size=1, max_size=2)
 
 
-def merge(*parts: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.tuples(*parts).map(lambda found: {name: value for part in found for name, value in part.items()})
+def merge(*mappings: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.tuples(*mappings).map(lambda found: {name: value for mapping in found for name, value in mapping.items()})
 
 
 LEAVES: dict[str, st.SearchStrategy[Filter]] = {

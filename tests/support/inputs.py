@@ -11,13 +11,15 @@ SCALARS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def build_minimal(mutation: str, **more: Any) -> tuple[str, dict[str, Any]]:
+def build_minimal(mutation: str, **optional: Any) -> tuple[str, dict[str, Any]]:
     """The document of a mutation, by its HOCON name, and its variables; `more` is given where the input has it."""
     operation = load().mutations[mutation]
-    takes = load().get_object(f"{mutation}_input")
-    given = {field.graphql_name: more[field.name] for field in takes.fields if field.name in more}
-    document = f"mutation($input: {takes.graphql_name}!) {{ {operation.graphql_name}(input: $input) {{ __typename }} }}"
-    return document, {"input": _build_required(takes) | given}
+    input_type = load().get_object(f"{mutation}_input")
+    values = {field.graphql_name: optional[field.name] for field in input_type.fields if field.name in optional}
+    document = (
+        f"mutation($input: {input_type.graphql_name}!) {{ {operation.graphql_name}(input: $input) {{ __typename }} }}"
+    )
+    return document, {"input": _build_required(input_type) | values}
 
 
 def _build_required(of: ObjectSpec) -> dict[str, Any]:
@@ -31,8 +33,8 @@ def _build_value(type_: TypeSpec) -> Any:
         case ListOf(item):
             return [_build_value(item)]
         case Ref(name):
-            found = load().definitions[name]
-            if isinstance(found, EnumSpec):
-                return found.values[0].name.upper()
-            return _build_required(found) if isinstance(found, ObjectSpec) else {}
+            definition = load().definitions[name]
+            if isinstance(definition, EnumSpec):
+                return definition.values[0].name.upper()
+            return _build_required(definition) if isinstance(definition, ObjectSpec) else {}
     return {}

@@ -175,21 +175,21 @@ async def open_socket(address: str, **options: Any) -> AsyncIterator[Socket]:
     async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL], max_size=None, **options) as connection:
         await connection.send('{"type": "connection_init"}')
         assert json.loads(await connection.recv()) == {"type": "connection_ack"}
-        found = Socket(connection)
+        opened = Socket(connection)
         try:
-            yield found
+            yield opened
         finally:
-            found.reading.cancel()
+            opened.reading.cancel()
 
 
 @asynccontextmanager
 async def open_events(address: str, query: str, **variables: Any) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
     """What an event stream tells: the names and data of its events."""
-    asked = {"query": query, "variables": variables}
+    request = {"query": query, "variables": variables}
     accept = {"accept": "text/event-stream"}
     async with (
         httpx.AsyncClient(timeout=SOON) as http,
-        http.stream("POST", f"http://{address}/graphql", json=asked, headers=accept) as response,
+        http.stream("POST", f"http://{address}/graphql", json=request, headers=accept) as response,
     ):
         assert response.status_code == 200, await response.aread()
         assert response.headers["content-type"].startswith("text/event-stream")

@@ -52,5 +52,5 @@ async def read_task(client: Client, id_: str) -> dict[str, Any]:
 async def read_documents(database: AsyncDatabase[Document]) -> dict[str, list[Document]]:
     """All documents of all collections; a collection without any is as good as none."""
     names = await database.list_collection_names()
-    found = {name: await database[name].find().sort("_id").to_list() for name in sorted(names)}
-    return {name: documents for name, documents in found.items() if documents}
+    by_collection = {name: await database[name].find().sort("_id").to_list() for name in sorted(names)}
+    return {name: documents for name, documents in by_collection.items() if documents}

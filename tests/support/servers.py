@@ -60,9 +60,9 @@ class Server:
     def stop(self, ending: signal.Signals = signal.SIGINT) -> tuple[int, str]:
         """Send a signal; the exit status and what was said on standard error."""
         self.process.send_signal(ending)
-        return self.process.wait(timeout=60), self.said()
+        return self.process.wait(timeout=60), self.read_stderr()
 
-    def said(self) -> str:
+    def read_stderr(self) -> str:
         """What it has said on standard error."""
         self._log.seek(0)
         return self._log.read()
@@ -83,7 +83,7 @@ def serve(*options: object, **settings: object) -> Iterator[Server]:
         line = process.stdout.readline()
         server = Server(process, next((word for word in line.split() if word.startswith("http")), ""), log)
         try:
-            assert server.address, server.said()
+            assert server.address, server.read_stderr()
             yield server
         finally:
             if process.poll() is None:
@@ -134,10 +134,13 @@ def restore(uri: str, dump: Path, database: str = "backend") -> None:
 
 def read_all(uri: str) -> dict[str, Any]:
     """All that a server holds, but its own bookkeeping: documents and indexes of every collection."""
-    found = {}
+    contents = {}
     with pymongo.MongoClient[dict[str, Any]](uri) as client:
         for database in set(client.list_database_names()) - {"local", "config", "admin"}:
             for name in client[database].list_collection_names():
                 collection = client[database][name]
-                found[f"{database}.{name}"] = (list(collection.find(sort=[("_id", 1)])), collection.index_information())
-    return found
+                contents[f"{database}.{name}"] = (
+                    list(collection.find(sort=[("_id", 1)])),
+                    collection.index_information(),
+                )
+    return contents
