@@ -16,7 +16,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from resolvers.queries.comparison_values import collect_values
 from resolvers.texts.budget import MAX_TEXT, Budget, OverdueError
-from tests.resolvers.test_compare import BARE, COMPARE, Found, compared
+from tests.resolvers.test_compare import BARE, COMPARE, Differences, compare
 from tests.support.client import Client
 from tests.support.factories import Document, escape, md5, task
 from tests.support.generated import GENERATED
@@ -43,7 +43,7 @@ async def differences(client: Client, database: Database, one: Document, other: 
     """What differs between two tasks: the path with slashes → the two values."""
     await database.task.delete_many({})
     await database.task.insert_many([task(_id="a", **BARE | one), task(_id="b", **BARE | other)])
-    found: Found = await compared(client, "a", "b")
+    found: Differences = await compare(client, "a", "b")
     return {"/".join(path[1:]): [value for value, _ in values] for path, values in found.items()}
 
 
@@ -244,7 +244,7 @@ async def test_a_text_that_is_not_read_makes_its_configuration_a_text_in_all_tas
 ) -> None:
     texts = {"a": '{"x": 1}', "b": "x: 1.0", "c": "x: [", "d": "x: 2"}
     await database.task.insert_many([task(_id=id_, **BARE | configured(c=text)) for id_, text in texts.items()])
-    assert await compared(client, *texts) == {
+    assert await compare(client, *texts) == {
         ("CONFIGURATION", "c"): [
             (texts["a"], "SAME"),
             (texts["b"], "SAME"),
@@ -501,7 +501,7 @@ async def test_one_changed_value_is_the_one_item_of_a_comparison(
     tasks = {"one": one, "same": same, "other": other}
     await database.task.insert_many([task(_id=id_, **BARE | configured(**items)) for id_, items in tasks.items()])
     try:
-        found = await compared(client, *tasks)
+        found = await compare(client, *tasks)
     finally:
         await database.task.delete_many({})
     assert found.keys() == expected.keys()
@@ -564,7 +564,7 @@ async def test_four_tasks_of_four_configurations_take_less_than_a_second(client:
     ]
     await database.task.insert_many(tasks)
     start = time.process_time()
-    found = await compared(client, "t0", "t1", "t2", "t3")
+    found = await compare(client, "t0", "t1", "t2", "t3")
     assert len(found) > 4 * 400
     assert time.process_time() - start < 1
 
@@ -632,7 +632,7 @@ async def test_others_are_answered_while_tasks_are_compared(
         return collect_values(tasks, budget)
 
     monkeypatch.setattr("resolvers.queries.comparison.collect_values", wait)
-    comparing = asyncio.create_task(compared(client, "a", "b"))
+    comparing = asyncio.create_task(compare(client, "a", "b"))
     assert await asyncio.to_thread(started.wait, 60)
     assert await client.data("{ __typename }") == {"__typename": "Query"}
     assert not comparing.done()
@@ -648,7 +648,7 @@ async def test_a_comparison_ends_with_the_time_of_an_operation(
     error = await beside(max_time_ms=1000).error(COMPARE, ids=["a", "b"])
     assert (error["code"], error["field"]) == ("TIMEOUT", "ids")
     monkeypatch.undo()
-    assert await compared(client, "a", "b") == {}
+    assert await compare(client, "a", "b") == {}
 
 
 async def test_a_comparison_ends_when_its_client_leaves(

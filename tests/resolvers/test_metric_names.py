@@ -1,4 +1,4 @@
-"""The names of metrics that tasks have, with in how many: what counting in Python finds in the same rows."""
+"""The names of metrics, with the number of tasks that have each, equal those that Python counts in the same rows."""
 
 from collections import Counter
 from typing import Any
@@ -30,27 +30,27 @@ query($filter: TaskFilter, $first: Int, $after: String, $last: Int, $before: Str
   } }"""
 
 
-async def page(client: Client, **arguments: Any) -> Document:
-    found: Document = (await client.data(NAMES, **arguments))["metricNames"]
-    return found
+async def read_page(client: Client, **arguments: Any) -> Document:
+    names: Document = (await client.data(NAMES, **arguments))["metricNames"]
+    return names
 
 
-def shown(page: Document) -> Names:
+def list_names(page: Document) -> Names:
     return [(node["metric"], node["variant"], node["taskCount"]) for node in page["nodes"]]
 
 
-def counted(rows: list[Document]) -> Names:
-    """By looking at each value that is kept."""
+def count_names(rows: list[Document]) -> Names:
+    """Count the names by looking at each value."""
     tally: Counter[tuple[str, str]] = Counter()
     for row in rows:
-        found = set()
+        names = set()
         metrics = row.get("last_metrics")
         for variants in metrics.values() if isinstance(metrics, dict) else ():
-            for kept in variants.values() if isinstance(variants, dict) else ():
-                pair = (kept.get("metric"), kept.get("variant")) if isinstance(kept, dict) else (None, None)
+            for event in variants.values() if isinstance(variants, dict) else ():
+                pair = (event.get("metric"), event.get("variant")) if isinstance(event, dict) else (None, None)
                 if all(type(name) is str for name in pair):
-                    found.add(pair)
-        tally.update(found)
+                    names.add(pair)
+        tally.update(names)
     return sorted(((*pair, count) for pair, count in tally.items()), key=lambda row: (row[0].encode(), row[1].encode()))
 
 
@@ -58,13 +58,13 @@ def counted(rows: list[Document]) -> Names:
 
 TEXT = st.sampled_from(["", "a", "a.b/c $d", "B", "é", "🙂", "\U0000ffff", "-", "$x", "\0"])
 NAME = st.one_of(TEXT, TEXT, TEXT, st.sampled_from([None, 5, True, ["a"], {"a": 1}]))
-KEPT = st.one_of(
+EVENTS = st.one_of(
     st.fixed_dictionaries({"metric": NAME, "variant": NAME}), st.sampled_from([None, 5, [], {}, {"metric": "a"}])
-)  # fmt: skip
+)
 KEYS = st.sampled_from(["k", "l", "m"])
 METRICS = st.one_of(
     st.dictionaries(
-        KEYS, st.one_of(st.dictionaries(KEYS, KEPT, max_size=3), st.sampled_from([None, 5, []])), max_size=3
+        KEYS, st.one_of(st.dictionaries(KEYS, EVENTS, max_size=3), st.sampled_from([None, 5, []])), max_size=3
     ),
     st.sampled_from([None, [], [{"a": {"b": {"metric": "m", "variant": "v"}}}], "x"]),
 )
@@ -72,34 +72,36 @@ METRICS = st.one_of(
 
 @settings(GENERATED, max_examples=40)
 @given(metrics=st.lists(METRICS, max_size=5), size=st.integers(1, 4))
-async def test_the_pages_of_names_are_what_counting_in_python_finds(
+async def test_pages_of_names_equal_those_that_python_counts(
     client: Client, database: Database, metrics: list[Any], size: int
 ) -> None:
     rows = [{"_id": f"{number}", "company": COMPANY, "last_metrics": part} for number, part in enumerate(metrics)]
     if rows:
         await database.task.insert_many(rows)
     try:
-        found, found_back = [], []
+        names_forward, names_backward = [], []
         after = before = None
         while True:
-            ahead = await page(client, first=size, after=after)
-            found += shown(ahead)
-            after = ahead["pageInfo"]["endCursor"]
-            assert ahead["totalCount"] == len(counted(rows))
-            assert ahead["pageInfo"]["startCursor"] == next((edge["cursor"] for edge in ahead["edges"]), None)
-            if not ahead["pageInfo"]["hasNextPage"]:
+            forward = await read_page(client, first=size, after=after)
+            names_forward += list_names(forward)
+            after = forward["pageInfo"]["endCursor"]
+            assert forward["totalCount"] == len(count_names(rows))
+            assert forward["pageInfo"]["startCursor"] == next((edge["cursor"] for edge in forward["edges"]), None)
+            if not forward["pageInfo"]["hasNextPage"]:
                 break
         while True:
-            behind = await page(client, last=size, before=before)
-            found_back = shown(behind) + found_back
-            before = behind["pageInfo"]["startCursor"]
-            if not behind["pageInfo"]["hasPreviousPage"]:
+            backward = await read_page(client, last=size, before=before)
+            names_backward = list_names(backward) + names_backward
+            before = backward["pageInfo"]["startCursor"]
+            if not backward["pageInfo"]["hasPreviousPage"]:
                 break
-        numbered = [row for number in range(10) for row in shown(await page(client, page=number, pageSize=size * 2))]
+        numbered = [
+            row for number in range(10) for row in list_names(await read_page(client, page=number, pageSize=size * 2))
+        ]
     finally:
         await database.task.delete_many({})
-    assert found == found_back == counted(rows)
-    assert numbered == counted(rows)[: size * 20]
+    assert names_forward == names_backward == count_names(rows)
+    assert numbered == count_names(rows)[: size * 20]
 
 
 # -- as a user asks --------------------------------------------------------------------------------
@@ -115,28 +117,31 @@ async def test_the_names_of_real_tasks_are_those_they_list_as_last_metrics(clien
         query = "query($f: TaskFilter) { tasks(filter: $f) { nodes { lastMetrics { metric variant } } } }"
         listed: Counter[tuple[str, str]] = Counter()
         for task_ in (await client.data(query, f=filter_))["tasks"]["nodes"]:
-            listed.update((kept["metric"], kept["variant"]) for kept in task_["lastMetrics"])
-        found = shown(await page(client, filter=filter_))
-        assert found == [(*pair, count) for pair, count in sorted(listed.items())]
-        assert len(found) > 3
+            listed.update((event["metric"], event["variant"]) for event in task_["lastMetrics"])
+        names = list_names(await read_page(client, filter=filter_))
+        assert names == [(*pair, count) for pair, count in sorted(listed.items())]
+        assert len(names) > 3
 
 
-async def test_only_tasks_of_the_filter_that_the_viewer_sees_are_looked_at_old_ones_as_well(
+async def test_names_are_of_visible_tasks_that_match_the_filter_in_either_layout(
     client: Client, database: Database, commands: Commands
 ) -> None:
     def reporting(name: str) -> Document:
         return last_metrics((name, "v", 1.0), ("both", "v", 1.0))
 
-    await database.task.insert_many([
-        task(type="training", last_metrics=reporting("own")), old_task(type="training", last_metrics=reporting("old")),
-        task(type="training", company=PUBLIC, last_metrics=reporting("public")),
-        task(type="training", company=OTHER_COMPANY, last_metrics=reporting("theirs")),
-        task(type="testing", last_metrics=reporting("other")),
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [
+            task(type="training", last_metrics=reporting("own")),
+            old_task(type="training", last_metrics=reporting("old")),
+            task(type="training", company=PUBLIC, last_metrics=reporting("public")),
+            task(type="training", company=OTHER_COMPANY, last_metrics=reporting("theirs")),
+            task(type="testing", last_metrics=reporting("other")),
+        ]
+    )
     commands.seen.clear()
     query = "query($f: TaskFilter) { metricNames(filter: $f) { nodes { metric variant taskCount } } }"
-    found = (await client.data(query, f={"type": ["training"]}))["metricNames"]
-    assert shown(found) == [("both", "v", 3), ("old", "v", 1), ("own", "v", 1), ("public", "v", 1)]
+    names = (await client.data(query, f={"type": ["training"]}))["metricNames"]
+    assert list_names(names) == [("both", "v", 3), ("old", "v", 1), ("own", "v", 1), ("public", "v", 1)]
     assert [command["aggregate"] for command in commands.seen] == ["task"]
 
 
@@ -149,18 +154,25 @@ async def test_a_total_alone_reads_no_names(client: Client, database: Database, 
 
 async def test_a_cursor_only_fits_the_list_that_it_came_from(client: Client, database: Database) -> None:
     await database.task.insert_many([task(), task()])
-    after = (await page(client, first=1))["pageInfo"]["endCursor"]
+    after = (await read_page(client, first=1))["pageInfo"]["endCursor"]
     tasks = (await client.data("{ tasks(first: 1) { pageInfo { endCursor } } }"))["tasks"]["pageInfo"]["endCursor"]
-    assert len((await page(client, after=after))["nodes"]) == 2
+    assert len((await read_page(client, after=after))["nodes"]) == 2
     for arguments in ({"after": after, "filter": {"tags": ["best"]}}, {"after": tasks}, {"after": "x"}):
         assert (await client.error(NAMES, **arguments))["code"] == "BAD_CURSOR"
 
 
-@pytest.mark.parametrize(("arguments", "code"), [
-    ({"first": 0}, "VALIDATION_ERROR"), ({"first": 501}, "LIMIT_EXCEEDED"), ({"page": 1}, "MISSING_REQUIRED_FIELDS"),
-    ({"first": 1, "pageSize": 1}, "VALIDATION_ERROR"), ({"filter": {"or": []}}, "FIELDS_VALUE_ERROR"),
-    ({"filter": {"name": "["}}, "INVALID_REGEX_ERROR"), ({"filter": {"nothing": 1}}, "VALIDATION_FAILED"),
-])  # fmt: skip
-async def test_what_is_no_page_of_names_is_refused(client: Client, arguments: Document, code: str) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"first": 0}, "VALIDATION_ERROR"),
+        ({"first": 501}, "LIMIT_EXCEEDED"),
+        ({"page": 1}, "MISSING_REQUIRED_FIELDS"),
+        ({"first": 1, "pageSize": 1}, "VALIDATION_ERROR"),
+        ({"filter": {"or": []}}, "FIELDS_VALUE_ERROR"),
+        ({"filter": {"name": "["}}, "INVALID_REGEX_ERROR"),
+        ({"filter": {"nothing": 1}}, "VALIDATION_FAILED"),
+    ],
+)
+async def test_impossible_pages_are_refused(client: Client, arguments: Document, code: str) -> None:
     answer = await client.answer(NAMES, **arguments)
     assert {error["extensions"]["code"] for error in answer["errors"]} == {code}

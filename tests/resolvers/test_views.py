@@ -1,4 +1,4 @@
-"""`execution.dockerCmd` and `modelDesc` are one truth with `container` and `configuration`, as a 2.3 server has it."""
+"""`execution.dockerCmd` and `modelDesc` are views of `container` and `configuration`, as on a 2.3 server."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ SCRIPT = {"setup_shell_script": "apt install x"}
 YAML = {"name": "model.yaml", "value": "a: 1", "type": "yaml", "description": "d"}
 
 
-def legacy(name: str, text: str) -> Document:
+def build_legacy_item(name: str, text: str) -> Document:
     return {"name": name, "value": text, "type": "legacy"}
 
 
@@ -30,7 +30,7 @@ def new_task(command: str | None, texts: Mapping[str, str], **fields: Any) -> Do
     """A task as a 2.3 server stores it, with more in its container and configuration than older ones know."""
     image, _, arguments = (command or "").partition(" ")
     container = {"image": image, "arguments": arguments} if command else {}
-    items = {name: legacy(name, text) for name, text in texts.items()}
+    items = {name: build_legacy_item(name, text) for name, text in texts.items()}
     own = {"container": SCRIPT | container, "configuration": {"model%2Eyaml": YAML} | items}
     return task(**own | fields)
 
@@ -41,7 +41,7 @@ def aged_task(command: str | None, texts: Mapping[str, str], **fields: Any) -> D
 
 
 def mixed_task(command: str | None, texts: Mapping[str, str], **fields: Any) -> Document:
-    """A task in the layout of both, which contradicts itself: the newer places count."""
+    """A task in both layouts, which contradict each other: the newer places count."""
     found = new_task(command, texts, **fields)
     stale = {name: f"stale {text}" for name, text in texts.items()}
     return put(
@@ -56,34 +56,34 @@ async def insert(client: Client, *tasks: Document) -> None:
     await client.database["task"].insert_many(tasks)
 
 
-async def shown(client: Client, id_: str = "t") -> Document:
+async def read_task(client: Client, id_: str = "t") -> Document:
     found: Document = (await client.data(f"query ($id: ID!) {{ task(id: $id) {{ {SHOWN} }} }}", id=id_))["task"]
     return found
 
 
-async def stored(client: Client, id_: str = "t") -> Document:
+async def read_stored(client: Client, id_: str = "t") -> Document:
     found = await client.database["task"].find_one({"_id": id_})
     assert found
     return found
 
 
-def settings(found: Document) -> dict[str, Any]:
+def list_container(found: Document) -> dict[str, Any]:
     return {entry["key"]: entry["value"] for entry in found["container"]}
 
 
-def texts_of(found: Document) -> dict[str, Any]:
+def list_legacy_texts(found: Document) -> dict[str, Any]:
     return {item["name"]: item["value"] for item in found["configuration"] if item["type"] == "legacy"}
 
 
-def agrees(found: Document, command: str | None, texts: Mapping[str, str]) -> None:
-    """Both views and both places say this."""
+def assert_views(found: Document, command: str | None, texts: Mapping[str, str]) -> None:
+    """Both views and both places show these values."""
     image, _, arguments = (command or "").partition(" ")
     assert found["execution"]["dockerCmd"] == command
-    assert (settings(found).get("image"), settings(found).get("arguments")) == (
+    assert (list_container(found).get("image"), list_container(found).get("arguments")) == (
         (image, arguments) if command else (None, None)
     )
     assert found["execution"]["modelDesc"] == (dict(texts) or None)
-    assert texts_of(found) == dict(texts)
+    assert list_legacy_texts(found) == dict(texts)
 
 
 # -- read ------------------------------------------------------------------------------------------
@@ -96,30 +96,33 @@ async def test_a_task_of_any_age_reads_alike_in_both_places(
     client: Client, age: str, command: str | None, texts: dict[str, str]
 ) -> None:
     await insert(client, AGES[age](command, texts, _id="t"))
-    agrees(await shown(client), command, texts)
+    assert_views(await read_task(client), command, texts)
 
 
-@pytest.mark.parametrize(("container", "command", "expected"), [
-    ({"image": "new"}, "old --x", "new"),
-    ({"image": "new", "arguments": None}, "old --x", "new"),
-    ({"arguments": "--new"}, "old --x", "old --x"),
-    ({"image": "", "arguments": "--new"}, "old", "old"),
-    ({"arguments": "--new"}, None, None),
-    ({"image": "new", "arguments": "--a  b "}, None, "new --a  b "),
-    ({}, "  old   --x ", "old   --x"),
-    ({"image": 5}, "old --x", "old --x"),
-    ("odd", "old --x", "old --x"),
-    (["image"], "old", "old"),
-    (None, 5, None),
-    ({}, " \t ", None),
-    ({"image": "new", "arguments": 5}, None, "new"),
-])  # fmt: skip
-async def test_a_command_is_found_by_the_pattern_that_it_is_shown_as(
+@pytest.mark.parametrize(
+    ("container", "command", "expected"),
+    [
+        ({"image": "new"}, "old --x", "new"),
+        ({"image": "new", "arguments": None}, "old --x", "new"),
+        ({"arguments": "--new"}, "old --x", "old --x"),
+        ({"image": "", "arguments": "--new"}, "old", "old"),
+        ({"arguments": "--new"}, None, None),
+        ({"image": "new", "arguments": "--a  b "}, None, "new --a  b "),
+        ({}, "  old   --x ", "old   --x"),
+        ({"image": 5}, "old --x", "old --x"),
+        ("odd", "old --x", "old --x"),
+        (["image"], "old", "old"),
+        (None, 5, None),
+        ({}, " \t ", None),
+        ({"image": "new", "arguments": 5}, None, "new"),
+    ],
+)
+async def test_a_command_matches_a_pattern_of_its_output(
     client: Client, container: Any, command: Any, expected: str | None
 ) -> None:
-    """The one in MongoDB is the one in the answer, whatever is stored."""
+    """The command that MongoDB matches is the one in the answer, whatever is stored."""
     await insert(client, put(task(_id="t", container=container), "execution.docker_cmd", command))
-    assert (await shown(client))["execution"]["dockerCmd"] == expected
+    assert (await read_task(client))["execution"]["dockerCmd"] == expected
     pattern = "^" + "".join(f"[{char}]" for char in expected or "") + "$"
     assert await found(client, pattern) == (["t"] if expected else [])
     assert await found(client, ".*") == (["t"] if expected else [])
@@ -147,9 +150,9 @@ async def test_patterns_find_commands_of_every_age_beside_other_fields(client: C
 
 
 @pytest.mark.parametrize("age", AGES)
-async def test_some_of_a_container_or_configuration_is_what_the_whole_shows(client: Client, age: str) -> None:
+async def test_a_selection_of_a_container_or_configuration_equals_that_of_all_of_it(client: Client, age: str) -> None:
     await insert(client, AGES[age]("python:3.12 --rm", {"a.b": "1"} if age == "old" else {"design": "1"}, _id="t"))
-    whole = await shown(client)
+    whole = await read_task(client)
     query = """query ($keys: [String!], $names: [String!]) {
       task(id: "t") { container(key: $keys) { key value } configuration(name: $names) { name value type } } }"""
     for key in ("image", "arguments", "setup_shell_script"):
@@ -160,11 +163,11 @@ async def test_some_of_a_container_or_configuration_is_what_the_whole_shows(clie
         assert part == [row for row in whole["configuration"] if row["name"] == name]
 
 
-async def test_what_is_no_text_in_an_old_description_is_null_or_its_text(client: Client) -> None:
+async def test_other_values_than_texts_in_an_old_description_are_null_or_their_text(client: Client) -> None:
     texts = {"number": 3, "float": 0.5, "list": [1], "none": None, "text": "x"}
     await insert(client, put(old_task(_id="t"), "execution.model_desc", texts))
     expected = {"number": "3", "float": "0.5", "list": None, "none": None, "text": "x"}
-    assert (await shown(client))["execution"]["modelDesc"] == texts_of(await shown(client)) == expected
+    assert (await read_task(client))["execution"]["modelDesc"] == list_legacy_texts(await read_task(client)) == expected
 
 
 async def test_an_export_shows_the_same(client: Client) -> None:
@@ -182,7 +185,11 @@ async def test_a_comparison_of_both_ages_finds_no_difference_but_a_real_one(clie
     await insert(
         client,
         put(task(_id="old", **kept | {"configuration": ABSENT}), "execution.model_desc", {"design": "x", "a.b": "y"}),
-        task(_id="new", **kept, configuration={"design": legacy("design", "x"), "a%2Eb": legacy("a.b", "z")}),
+        task(
+            _id="new",
+            **kept,
+            configuration={"design": build_legacy_item("design", "x"), "a%2Eb": build_legacy_item("a.b", "z")},
+        ),
     )
     query = """{ compareTasks(ids: ["old", "new"]) { items { section path values { value } } } }"""
     [item] = (await client.data(query))["compareTasks"]["items"]
@@ -197,65 +204,76 @@ async def test_a_new_task_has_its_command_and_description_where_a_2_3_server_loo
     payload = await change(
         client, "taskCreate", f"id task {{ {SHOWN} }}", name="written here", type="TRAINING", execution=execution
     )
-    document = await stored(client, payload["id"])
+    document = await read_stored(client, payload["id"])
     assert document["container"] == {"image": "python:3.12", "arguments": "--ipc=host -v /a:/b"}
-    assert document["configuration"] == {"design": legacy("design", "hello"), "a%2Eb": legacy("a.b", "x")}
+    assert document["configuration"] == {
+        "design": build_legacy_item("design", "hello"),
+        "a%2Eb": build_legacy_item("a.b", "x"),
+    }
     assert not {"docker_cmd", "model_desc"} & document["execution"].keys()
-    agrees(payload["task"], execution["dockerCmd"], execution["modelDesc"])  # type: ignore[arg-type]
+    assert_views(payload["task"], execution["dockerCmd"], execution["modelDesc"])  # type: ignore[arg-type]
 
 
 async def test_an_image_without_arguments_has_empty_ones(client: Client) -> None:
     payload = await change(
         client, "taskCreate", "id", name="written here", type="TRAINING", execution={"dockerCmd": " python:3.12\n"}
     )
-    assert (await stored(client, payload["id"]))["container"] == {"image": "python:3.12", "arguments": ""}
+    assert (await read_stored(client, payload["id"]))["container"] == {"image": "python:3.12", "arguments": ""}
 
 
 @pytest.mark.parametrize("age", AGES)
 @pytest.mark.parametrize("mutation", ["taskEdit", "taskClone"])
-async def test_what_is_written_replaces_what_a_task_of_any_age_has(client: Client, age: str, mutation: str) -> None:
+async def test_written_values_replace_those_of_a_task_of_any_age(client: Client, age: str, mutation: str) -> None:
     """The rest of the container and of the configuration stays, and nothing stays in the older places."""
     await insert(client, AGES[age]("python:3.9 --ipc=host", {"design": "old", "gone": "x"}, _id="t", status="created"))
-    before = await shown(client)
+    before = await read_task(client)
     given_ = {"dockerCmd": "python:3.12", "modelDesc": {"design": "new", "more": "y"}}
     payload = await change(client, mutation, f"task {{ id {SHOWN} }}", task="t", execution=given_)
-    agrees(payload["task"], "python:3.12", {"design": "new", "more": "y"})
+    assert_views(payload["task"], "python:3.12", {"design": "new", "more": "y"})
     kept = [item for item in before["configuration"] if item["type"] != "legacy"]
     assert [item for item in payload["task"]["configuration"] if item["type"] != "legacy"] == kept
-    assert settings(payload["task"]).get("setup_shell_script") == settings(before).get("setup_shell_script")
-    document = await stored(client, payload["task"]["id"])
+    assert list_container(payload["task"]).get("setup_shell_script") == list_container(before).get("setup_shell_script")
+    document = await read_stored(client, payload["task"]["id"])
     assert not {"docker_cmd", "model_desc"} & document["execution"].keys()
     assert {name: document["container"][name] for name in ("image", "arguments")} == {
-        "image": "python:3.12", "arguments": "",
-    }  # fmt: skip
+        "image": "python:3.12",
+        "arguments": "",
+    }
 
 
 @pytest.mark.parametrize("age", AGES)
 async def test_a_clone_has_the_layout_of_today(client: Client, age: str) -> None:
     await insert(client, AGES[age]("python:3.9 --ipc=host", {"design": "x"}, _id="t"))
     payload = await change(client, "taskClone", f"id task {{ {SHOWN} }}", task="t")
-    assert payload["task"] == await shown(client)
-    document = await stored(client, payload["id"])
+    assert payload["task"] == await read_task(client)
+    document = await read_stored(client, payload["id"])
     assert not {"docker_cmd", "model_desc"} & document["execution"].keys()
     assert (document["container"]["image"], document["container"]["arguments"]) == ("python:3.9", "--ipc=host")
-    assert document["configuration"]["design"] == legacy("design", "x")
+    assert document["configuration"]["design"] == build_legacy_item("design", "x")
 
 
 @pytest.mark.parametrize("age", AGES)
-@pytest.mark.parametrize(("given_", "command", "texts"), [
-    ({"dockerCmd": None}, None, {"design": "x"}), ({"dockerCmd": " "}, None, {"design": "x"}),
-    ({"modelDesc": None}, "old:1 --rm", {}), ({"modelDesc": {}}, "old:1 --rm", {}),
-    ({"framework": "JAX"}, "old:1 --rm", {"design": "x"}), ({"dockerCmd": "new"}, "new", {"design": "x"}),
-    ({"modelDesc": {"y": "z"}}, "old:1 --rm", {"y": "z"}), (None, None, {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given_", "command", "texts"),
+    [
+        ({"dockerCmd": None}, None, {"design": "x"}),
+        ({"dockerCmd": " "}, None, {"design": "x"}),
+        ({"modelDesc": None}, "old:1 --rm", {}),
+        ({"modelDesc": {}}, "old:1 --rm", {}),
+        ({"framework": "JAX"}, "old:1 --rm", {"design": "x"}),
+        ({"dockerCmd": "new"}, "new", {"design": "x"}),
+        ({"modelDesc": {"y": "z"}}, "old:1 --rm", {"y": "z"}),
+        (None, None, {}),
+    ],
+)
 async def test_a_partial_edit_keeps_the_rest_and_null_clears(
     client: Client, age: str, given_: Any, command: str | None, texts: dict[str, str]
 ) -> None:
     await insert(client, AGES[age]("old:1 --rm", {"design": "x"}, _id="t", status="created"))
-    before = await shown(client)
+    before = await read_task(client)
     payload = await change(client, "taskEdit", f"fields task {{ {SHOWN} }}", task="t", execution=given_)
-    agrees(payload["task"], command, texts)
-    assert settings(payload["task"]).get("setup_shell_script") == settings(before).get("setup_shell_script")
+    assert_views(payload["task"], command, texts)
+    assert list_container(payload["task"]).get("setup_shell_script") == list_container(before).get("setup_shell_script")
     others = [item for item in before["configuration"] if item["type"] != "legacy"]
     assert [item for item in payload["task"]["configuration"] if item["type"] != "legacy"] == others
     if given_ and "framework" not in given_:
@@ -267,7 +285,7 @@ async def test_a_reset_keeps_both(client: Client) -> None:
     await insert(client, *(make("old:1 --rm", {"design": "x"}, _id=age) for age, make in AGES.items()))
     for age in AGES:
         payload = await change(client, "taskReset", f"task {{ {SHOWN} }}", task=age)
-        agrees(payload["task"], "old:1 --rm", {"design": "x"})
+        assert_views(payload["task"], "old:1 --rm", {"design": "x"})
 
 
 async def test_a_text_takes_the_place_of_a_configuration_of_its_name(client: Client) -> None:
@@ -278,10 +296,15 @@ async def test_a_text_takes_the_place_of_a_configuration_of_its_name(client: Cli
 
 
 @pytest.mark.parametrize("texts", [{"a": 1}, {"a": None}, {"a": ["x"]}, {"": "x"}, {" ": "x"}, {"a": "x", " a": "y"}])
-async def test_a_description_of_anything_but_named_texts_is_refused(client: Client, texts: dict[str, Any]) -> None:
+async def test_a_description_with_other_values_than_named_texts_is_refused(
+    client: Client, texts: dict[str, Any]
+) -> None:
     await insert(client, task(_id="t", status="created"))
-    for name, more in (("taskEdit", {"task": "t"}), ("taskClone", {"task": "t"}),
-                       ("taskCreate", {"name": "abc", "type": "TRAINING"})):  # fmt: skip
+    for name, more in (
+        ("taskEdit", {"task": "t"}),
+        ("taskClone", {"task": "t"}),
+        ("taskCreate", {"name": "abc", "type": "TRAINING"}),
+    ):
         error = await get_refusal(client, name, **more, execution={"modelDesc": texts})
         assert (error["code"], error["field"]) == ("DATA_VALIDATION_ERROR", "execution.modelDesc")
 
@@ -292,9 +315,9 @@ async def test_odd_stored_values_hinder_no_edit(client: Client, place: str, odd:
     await insert(client, put(task(_id="t", status="created"), place, odd))
     given_ = {"dockerCmd": "python:3.12 --rm", "modelDesc": {"a": "b"}}
     payload = await change(client, "taskEdit", f"task {{ {SHOWN} }}", task="t", execution=given_)
-    agrees(payload["task"], "python:3.12 --rm", {"a": "b"})
+    assert_views(payload["task"], "python:3.12 --rm", {"a": "b"})
     payload = await change(client, "taskEdit", f"task {{ {SHOWN} }}", task="t", execution=None)
-    agrees(payload["task"], None, {})
+    assert_views(payload["task"], None, {})
 
 
 # -- imported --------------------------------------------------------------------------------------
@@ -302,24 +325,32 @@ async def test_odd_stored_values_hinder_no_edit(client: Client, place: str, odd:
 
 async def test_dumps_of_either_age_are_read_alike(client: Client, tmp_path: Path) -> None:
     line = {
-        "company": COMPANY, "user": "taskql", "name": "as ClearML stores it", "type": "training", "status": "created",
-        "created": {"$date": "2026-01-01T00:00:00Z"}, "hyperparams": {},
+        "company": COMPANY,
+        "user": "taskql",
+        "name": "as ClearML stores it",
+        "type": "training",
+        "status": "created",
+        "created": {"$date": "2026-01-01T00:00:00Z"},
+        "hyperparams": {},
         "script": {"repository": "r", "entry_point": "e"},
-    }  # fmt: skip
+    }
     new = line | {
-        "_id": "new", "container": {"image": "python:3.9", "arguments": "--ipc=host"}, "execution": {"artifacts": {}},
+        "_id": "new",
+        "container": {"image": "python:3.9", "arguments": "--ipc=host"},
+        "execution": {"artifacts": {}},
         "configuration": {"design": {"name": "design", "type": "legacy", "value": "old"}},
-    }  # fmt: skip
+    }
     old = line | {
-        "_id": "old", "execution": {"docker_cmd": "python:3.9 --ipc=host", "model_desc": {"design": "old"}},
-    }  # fmt: skip
+        "_id": "old",
+        "execution": {"docker_cmd": "python:3.9 --ipc=host", "model_desc": {"design": "old"}},
+    }
     (tmp_path / "task.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in (new, old)))
     await import_files(client.database, [tmp_path], company=COMPANY, user="test", shown={})
     for id_ in ("new", "old"):
-        agrees(await shown(client, id_), "python:3.9 --ipc=host", {"design": "old"})
+        assert_views(await read_task(client, id_), "python:3.9 --ipc=host", {"design": "old"})
         execution = {"dockerCmd": "python:3.12", "modelDesc": {"design": "new"}}
         payload = await change(client, "taskClone", f"task {{ {SHOWN} }}", task=id_, execution=execution)
-        agrees(payload["task"], "python:3.12", {"design": "new"})
+        assert_views(payload["task"], "python:3.12", {"design": "new"})
 
 
 # -- any of them -----------------------------------------------------------------------------------
@@ -332,16 +363,16 @@ AGED_TEXTS = st.dictionaries(st.sampled_from(["design", "prototxt"]), st.text("x
 
 @GENERATED
 @given(age=st.sampled_from([*AGES]), before=st.tuples(COMMANDS, AGED_TEXTS), command=COMMANDS, texts=TEXTS)
-async def test_whatever_is_written_comes_back_from_both_places(
+async def test_written_values_come_back_from_both_places(
     client: Client, age: str, before: tuple[str | None, dict[str, str]], command: str | None, texts: dict[str, str]
 ) -> None:
     try:
         await insert(client, AGES[age](*before, _id="t", status="created"))
-        agrees(await shown(client), *before)
+        assert_views(await read_task(client), *before)
         execution = {"dockerCmd": command, "modelDesc": texts}
         await change(client, "taskEdit", "updated", task="t", execution=execution)
-        agrees(await shown(client), command, texts)
+        assert_views(await read_task(client), command, texts)
         payload = await change(client, "taskClone", f"task {{ {SHOWN} }}", task="t")
-        agrees(payload["task"], command, texts)
+        assert_views(payload["task"], command, texts)
     finally:
         await client.database["task"].delete_many({})

@@ -45,7 +45,7 @@ MUTATIONS: dict[str, tuple[str, str]] = {
 }
 
 
-NEW_ID = re.compile(rf"\b(?!{COMPANY})[0-9a-f]{{32}}\b")  # what is made anew has another id each time
+NEW_ID = re.compile(rf"\b(?!{COMPANY})[0-9a-f]{{32}}\b")  # a created document has another id each time
 
 
 class Writes(monitoring.CommandListener):
@@ -71,7 +71,7 @@ class Writes(monitoring.CommandListener):
 
 
 class Faulty:
-    """A server that fails when it is told to, and clients over it: one has a minute, the hasty one half a second."""
+    """A server that fails on command, with two clients: one allows it a minute, the hasty one half a second."""
 
     def __init__(self, uri: str, client: Client, hasty: Client, writes: Writes) -> None:
         self.uri = uri
@@ -110,7 +110,7 @@ async def faulty(mongod: str, beside: Callable[..., Client]) -> AsyncIterator[Fa
         database = Database(mongo[NAME])
         clients = [beside(database, max_time_ms=milliseconds) for milliseconds in (60_000, 500)]
         found = Faulty(mongod, *clients, writes)
-        await ask(found.client, "taskPing", "")  # our own collections are there from now on
+        await send(found.client, "taskPing", "")  # our own collections are there from now on
         yield found
         found.mend()
         found.forget()
@@ -118,65 +118,80 @@ async def faulty(mongod: str, beside: Callable[..., Client]) -> AsyncIterator[Fa
         found.admin.close()
 
 
-# -- what is there ---------------------------------------------------------------------------------
+# -- stored data -----------------------------------------------------------------------------------
 
 
 async def stage(database: AsyncDatabase[Document], status: str) -> None:
-    """A task with children, models that are ready and not, and a place in a queue; and those who have to do with it."""
+    """A task with children, models that are ready and not, and an entry in a queue; and documents that refer to it."""
     for name in await database.list_collection_names():
         await database[name].delete_many({})
     made = [{"name": name, "model": name, "updated": DAY} for name in ("ready", "needed", "draft")]
-    await database["task"].insert_many([
-        task(_id="it", status=status, project="home", started=None, models={"input": [], "output": made},
-             execution={"queue": "line", "artifacts": {}}),
-        task(_id="child", parent="it", status="published"),
-        task(_id="next", parent="it", status="created", models={"input": made[1:2], "output": []}),
-        task(_id="behind", status="queued"),
-    ])  # fmt: skip
-    await database["model"].insert_many([
-        model(_id="ready", task="it", ready=True), model(_id="needed", task="it", ready=False),
-        model(_id="draft", task="it", ready=False), model(_id="named", task="it", ready=False),
-    ])  # fmt: skip
+    await database["task"].insert_many(
+        [
+            task(
+                _id="it",
+                status=status,
+                project="home",
+                started=None,
+                models={"input": [], "output": made},
+                execution={"queue": "line", "artifacts": {}},
+            ),
+            task(_id="child", parent="it", status="published"),
+            task(_id="next", parent="it", status="created", models={"input": made[1:2], "output": []}),
+            task(_id="behind", status="queued"),
+        ]
+    )
+    await database["model"].insert_many(
+        [
+            model(_id="ready", task="it", ready=True),
+            model(_id="needed", task="it", ready=False),
+            model(_id="draft", task="it", ready=False),
+            model(_id="named", task="it", ready=False),
+        ]
+    )
     places = [{"task": "it", "added": DAY}] * (status == "queued")
-    await database["queue"].insert_many([
-        queue(_id="line", entries=[*places, {"task": "behind", "added": DAY}]),
-        queue(_id="other line", entries=[{"task": "behind", "added": DAY}], system_tags=[]),
-    ])  # fmt: skip
+    await database["queue"].insert_many(
+        [
+            queue(_id="line", entries=[*places, {"task": "behind", "added": DAY}]),
+            queue(_id="other line", entries=[{"task": "behind", "added": DAY}], system_tags=[]),
+        ]
+    )
     await database["project"].insert_one(project(_id="home"))
     points = pack_points(range(BLOCK_SIZE - 1), [0] * (BLOCK_SIZE - 1), [0.5] * (BLOCK_SIZE - 1))
     _, blocks = append_points("it", {("loss", "train"): points}, [], DAY)
     await database[SERIES].insert_many([block | {"company": COMPANY} for block in blocks])
 
 
-async def ask(client: Client, mutation: str, more: str) -> dict[str, Any]:
-    is_one = not more.startswith("reports")
-    asked = ", ".join(filter(None, ('task: "it"' if is_one else "", 'idempotencyKey: "k"', more)))
-    selected = "replayed" if is_one else "results { replayed error { code } }"
-    return await client.answer(f"mutation {{ {mutation}(input: {{ {asked} }}) {{ {selected} }} }}")
+async def send(client: Client, mutation: str, more: str) -> dict[str, Any]:
+    is_for_one = not more.startswith("reports")
+    arguments = ", ".join(filter(None, ('task: "it"' if is_for_one else "", 'idempotencyKey: "k"', more)))
+    selected = "replayed" if is_for_one else "results { replayed error { code } }"
+    return await client.answer(f"mutation {{ {mutation}(input: {{ {arguments} }}) {{ {selected} }} }}")
 
 
-def outcome(answer: dict[str, Any]) -> dict[str, Any]:
-    """Of one task, also where a mutation is for several."""
+def get_outcome(answer: dict[str, Any]) -> dict[str, Any]:
+    """The payload for one task, also of a mutation for several."""
     [payload] = answer["data"].values()
     found: dict[str, Any] = payload["results"][0] if "results" in payload else payload
     return found
 
 
-def code_of(answer: dict[str, Any]) -> str | None:
+def get_code(answer: dict[str, Any]) -> str | None:
     if "errors" in answer:
         return str(answer["errors"][0]["extensions"]["code"])
-    return (outcome(answer).get("error") or {}).get("code")
+    return (get_outcome(answer).get("error") or {}).get("code")
 
 
-def timeless(stored: Any, since: datetime) -> Any:
-    """The same with `now` for every time since then, kept answers included; without what no transaction does."""
+def without_times(stored: Any, since: datetime) -> Any:
+    """The same with `now` for every time since then, also in kept answers; without what no transaction writes."""
     if isinstance(stored, dict):
         return {
-            name: timeless(value, since)
-            for name, value in stored.items() if not (stored.get("_id") == "home" and name == "last_update")
-        }  # fmt: skip
+            name: without_times(value, since)
+            for name, value in stored.items()
+            if not (stored.get("_id") == "home" and name == "last_update")
+        }
     if isinstance(stored, list):
-        found = [timeless(value, since) for value in stored]
+        found = [without_times(value, since) for value in stored]
         return sorted(found, key=repr) if found and "_id" in found[0] else found  # by an id that is new
     if isinstance(stored, bytes):
         return NEW_ID.sub("new", re.sub(rf"{since:%Y}-[-:.T\dZ]+", "now", stored.decode(errors="replace")))
@@ -186,7 +201,7 @@ def timeless(stored: Any, since: datetime) -> Any:
 
 
 class Trial:
-    """One mutation of the table: what was there before, what is there when nothing fails, and in how many writes."""
+    """One mutation of the table: the stored data before it, those after it when nothing fails, and its writes."""
 
     def __init__(self, on: Faulty, mutation: str) -> None:
         self.on = on
@@ -196,8 +211,8 @@ class Trial:
 
     async def rehearse(self) -> None:
         await self.stage()
-        assert code_of(await ask(self.on.client, self.mutation, self.more)) is None
-        self.done = timeless(self.on.stored(), self.since)
+        assert get_code(await send(self.on.client, self.mutation, self.more)) is None
+        self.done = without_times(self.on.stored(), self.since)
         self.writes = list(self.on.writes.names)
         assert self.done != self.before
         assert self.writes.count("commitTransaction") == 1
@@ -216,7 +231,7 @@ class Trial:
     async def stage(self) -> None:
         self.on.forget()
         await stage(self.on.client.database, self.status)
-        self.before = timeless(self.on.stored(), self.since)
+        self.before = without_times(self.on.stored(), self.since)
         self.on.writes.names.clear()
         self.on.writes.concerns.clear()
 
@@ -224,13 +239,13 @@ class Trial:
         """The code of the error with such a fault, if it is one; afterwards the fault is mended."""
         await self.stage()
         self.on.fail(mode, *commands, **how)
-        answer = await ask(self.on.hasty if is_hasty else self.on.client, self.mutation, self.more)
+        answer = await send(self.on.hasty if is_hasty else self.on.client, self.mutation, self.more)
         self.on.mend()
-        return code_of(answer)
+        return get_code(answer)
 
     @property
     def left(self) -> str:
-        stored = timeless(self.on.stored(), self.since)
+        stored = without_times(self.on.stored(), self.since)
         return "everything" if stored == self.done else "nothing" if stored == self.before else f"some: {stored}"
 
 
@@ -262,7 +277,7 @@ async def test_a_connection_that_closes_once_at_any_write_harms_nothing(trial: T
         assert (place, code, trial.left) == (place, None, "everything")
 
 
-async def test_a_connection_that_closes_ever_again_undoes_everything(trial: Trial) -> None:
+async def test_a_connection_that_closes_each_time_undoes_everything(trial: Trial) -> None:
     for place in trial.some if IS_LONG else trial.some[-1:]:
         code = await trial.perform({"skip": place}, is_hasty=True, closeConnection=True)
         assert code in {"DATABASE_UNAVAILABLE", "TIMEOUT"}
@@ -284,14 +299,14 @@ async def test_a_commit_whose_answer_is_lost_is_not_done_twice(trial: Trial) -> 
     assert moves == (trial.mutation not in {"taskPing", "taskClone", "metricsReport"})
 
 
-async def test_an_answer_that_never_came_is_told_when_the_request_comes_again(trial: Trial) -> None:
-    """The commit is done each time; the client can't know, and asks again with its key."""
+async def test_a_lost_answer_is_delivered_when_the_request_comes_again(trial: Trial) -> None:
+    """The commit is done each time; the client can't know, and sends the request again with its key."""
     lost = {"writeConcernError": {"code": 64, "errmsg": "too slow"}}
     assert await trial.perform("alwaysOn", "commitTransaction", is_hasty=True, **lost) is not None
     assert trial.left == "everything"
-    answer = await ask(trial.on.client, trial.mutation, trial.more)
+    answer = await send(trial.on.client, trial.mutation, trial.more)
     assert "errors" not in answer
-    assert outcome(answer)["replayed"]
+    assert get_outcome(answer)["replayed"]
     assert trial.left == "everything"
 
 
@@ -306,20 +321,20 @@ async def test_a_database_that_is_too_slow_is_given_up_and_nothing_is_done(fault
     assert trial.left == "nothing"
 
 
-async def test_who_waits_for_another_writer_waits_no_longer_than_for_the_database(faulty: Faulty) -> None:
-    """One hangs in its commit; of the others one tries again and again, and the rest stand in line behind it."""
+async def test_a_wait_for_another_writer_is_no_longer_than_one_for_the_database(faulty: Faulty) -> None:
+    """One hangs in its commit; of the others one tries again and again, and the rest wait for it."""
     await stage(faulty.client.database, "created")
-    asked = 'mutation { taskStarted(input: {task: "it"}) { updated } }'
+    query = 'mutation { taskStarted(input: {task: "it"}) { updated } }'
     faulty.fail({"times": 1}, "commitTransaction", blockConnection=True, blockTimeMS=30_000)
     began = time.monotonic()
-    answers = await asyncio.gather(*(faulty.hasty.answer(asked) for _ in range(5)))
+    answers = await asyncio.gather(*(faulty.hasty.answer(query) for _ in range(5)))
     assert time.monotonic() - began < 20  # 0.5 s for the server, and 1 s for one that does not answer at all
-    assert [code_of(answer) for answer in answers] == ["TIMEOUT"] * 5
+    assert [get_code(answer) for answer in answers] == ["TIMEOUT"] * 5
     faulty.forget()
-    assert await faulty.client.data(asked) == {"taskStarted": {"updated": 1}}
+    assert await faulty.client.data(query) == {"taskStarted": {"updated": 1}}
 
 
-async def test_a_project_that_can_not_be_touched_is_no_failure(faulty: Faulty) -> None:
+async def test_a_project_that_can_not_be_touched_fails_nothing(faulty: Faulty) -> None:
     trial = Trial(faulty, "taskReset")
     await trial.rehearse()
     assert len(trial.writes) == len(trial.inside) + 1
@@ -329,16 +344,16 @@ async def test_a_project_that_can_not_be_touched_is_no_failure(faulty: Faulty) -
 
 async def test_without_its_database_a_mutation_says_so_and_with_it_works_again(
     tmp_path: Path, beside: Callable[..., Client]
-) -> None:  # fmt: skip
-    asked = 'mutation { taskStarted(input: {task: "it"}) { updated } }'
+) -> None:
+    query = 'mutation { taskStarted(input: {task: "it"}) { updated } }'
     with run_embedded_mongodb(tmp_path) as uri:
         mongo: AsyncMongoClient[Document] = AsyncMongoClient(uri, **CLIENT_OPTIONS)
         client = beside(Database(mongo[NAME]), max_time_ms=1000)
         await stage(client.database, "created")
-        assert await client.data(asked) == {"taskStarted": {"updated": 1}}
-    assert (await client.error(asked))["code"] == "DATABASE_UNAVAILABLE"
+        assert await client.data(query) == {"taskStarted": {"updated": 1}}
+    assert (await client.error(query))["code"] == "DATABASE_UNAVAILABLE"
     with run_embedded_mongodb(tmp_path):
-        assert await client.data(asked) == {"taskStarted": {"updated": 1}}
+        assert await client.data(query) == {"taskStarted": {"updated": 1}}
         assert await client.database[TRANSITIONS].count_documents({}) == 2
         await mongo.close()
 
@@ -346,30 +361,38 @@ async def test_without_its_database_a_mutation_says_so_and_with_it_works_again(
 async def test_a_client_that_hangs_up_midway_leaves_everything_or_nothing(faulty: Faulty) -> None:
     trial = Trial(faulty, "taskDequeue")
     await trial.rehearse()
-    asked = {"query": 'mutation { taskDequeue(input: {task: "it", idempotencyKey: "k"}) { replayed } }'}
+    request = {"query": 'mutation { taskDequeue(input: {task: "it", idempotencyKey: "k"}) { replayed } }'}
     with serve(mongodb_uri=faulty.uri, mongodb_database=NAME) as server:
         async with httpx.AsyncClient(timeout=60) as http:
             await trial.stage()
-            await http.post(server.address, json=asked | {"query": asked["query"].replace('"it"', '"none"')})
+            await http.post(server.address, json=request | {"query": request["query"].replace('"it"', '"none"')})
             seen = []
             for place in trial.inside:
                 await trial.stage()
                 # a pause at one write, in which the client leaves
                 faulty.fail({"skip": place}, blockConnection=True, blockTimeMS=600)
                 with pytest.raises(httpx.ReadTimeout):
-                    await http.post(server.address, json=asked, timeout=httpx.Timeout(60, read=0.3))
+                    await http.post(server.address, json=request, timeout=httpx.Timeout(60, read=0.3))
                 faulty.mend()
-                await quiet(faulty)
+                await wait_for_quiet(faulty)
                 assert trial.left in {"nothing", "everything"}
                 seen.append(trial.left)
     assert seen[0] == "nothing"
 
 
-async def quiet(faulty: Faulty) -> None:
+async def wait_for_quiet(faulty: Faulty) -> None:
     """Until no command of the application runs any more, and no transaction is open."""
-    pipeline = [{"$currentOp": {"idleSessions": True}}, {"$match": {"$or": [
-        {"transaction": {"$exists": True}}, {"appName": "taskql", "active": True, "command.hello": {"$exists": False}},
-    ]}}]  # fmt: skip
+    pipeline = [
+        {"$currentOp": {"idleSessions": True}},
+        {
+            "$match": {
+                "$or": [
+                    {"transaction": {"$exists": True}},
+                    {"appName": "taskql", "active": True, "command.hello": {"$exists": False}},
+                ]
+            }
+        },
+    ]
     for _ in range(1000):
         if not list(faulty.admin.admin.aggregate(pipeline)):
             return
@@ -436,15 +459,15 @@ async def test_to_a_foreign_database_nothing_is_added_but_what_a_mutation_needs(
         refused = 'mutation { taskClose(input: {task: "it"}) { updated } }'
         async with httpx.AsyncClient(timeout=60) as http:
             answer = await http.post(server.address, json={"query": refused})
-        assert code_of(answer.json()) == "INVALID_TASK_STATUS"
+        assert get_code(answer.json()) == "INVALID_TASK_STATUS"
         after = read_all(faulty.uri)
     assert own <= after.keys()
     assert not any(after[name][0] for name in own)
-    assert {name: theirs(*found) for name, found in after.items() if name not in own} == {
-        name: theirs(*found) for name, found in before.items()
+    assert {name: without_own_indexes(*found) for name, found in after.items() if name not in own} == {
+        name: without_own_indexes(*found) for name, found in before.items()
     }
 
 
-def theirs(documents: list[Document], indexes: dict[str, Any]) -> tuple[list[Document], dict[str, Any]]:
+def without_own_indexes(documents: list[Document], indexes: dict[str, Any]) -> tuple[list[Document], dict[str, Any]]:
     """Without the indexes over fields that only taskql has."""
     return documents, {name: index for name, index in indexes.items() if "taskql" not in name}

@@ -1,4 +1,4 @@
-"""Subscriptions over a database that fails, takes its time, or forgets: nothing is lost, and nobody waits for ever."""
+"""Subscriptions over a database that fails, is slow, or forgets: no event is lost, and no client waits without end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -36,7 +36,7 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def admin(uri: str) -> Iterator[pymongo.MongoClient[Document]]:
-    """Another client, to whom nothing fails."""
+    """A client for which nothing fails."""
     with pymongo.MongoClient[Document](uri) as found:
         found.drop_database(NAME)
         found[NAME]["task"].insert_one(task(_id="before"))
@@ -64,39 +64,39 @@ def take(database: Database) -> Take:
     return make_taker(database, max_time_ms=300)  # the driver tries again for a second more
 
 
-async def until(holds: Callable[[], object]) -> None:
+async def wait_until(holds: Callable[[], object]) -> None:
     async with asyncio.timeout(SOON):
         while not holds():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
 
 
-async def told(database: Database, subscription: Any) -> "asyncio.Future[Any]":
-    """What it tells next, once it listens."""
+async def start_reading(database: Database, subscription: Any) -> "asyncio.Future[Any]":
+    """The next result of a subscription, which listens already."""
     before = len(database.changes._listeners)
     found = asyncio.ensure_future(anext(subscription))
-    await until(lambda: len(database.changes._listeners) > before or found.done())
-    # it looks at what there is before it begins
-    await until(lambda: found.done() or all(group.ready.done() for group in list_groups(database.changes)))
+    await wait_until(lambda: len(database.changes._listeners) > before or found.done())
+    # its source reads the state of the database before the first event
+    await wait_until(lambda: found.done() or all(group.ready.done() for group in list_groups(database.changes)))
     await asyncio.sleep(0.1)
     return found
 
 
-async def one_token(database: Database, take: Take, admin: pymongo.MongoClient[Document]) -> str:
-    """Of the first of two tasks that are told of together."""
+async def read_token(database: Database, take: Take, admin: pymongo.MongoClient[Document]) -> str:
+    """A token of the first of two tasks that are delivered together."""
     subscription = take(PLAIN)
-    first = await told(database, subscription)
+    first = await start_reading(database, subscription)
     admin[NAME]["task"].insert_many([task(_id="first"), task(_id="second")])
     token: str = (await first).data["taskChanged"]["resumeToken"]
     await subscription.aclose()
-    await until(lambda: not database.changes._listeners)
+    await wait_until(lambda: not database.changes._listeners)
     return token
 
 
-async def test_going_on_comes_to_an_end_while_everything_changes(
+async def test_a_subscription_catches_up_although_everything_changes(
     database: Database, take: Take, admin: pymongo.MongoClient[Document]
 ) -> None:
-    """However much was missed."""
-    token = await one_token(database, take, admin)
+    """However many events it has missed."""
+    token = await read_token(database, take, admin)
     many = [{"_id": f"{number:05}", "company": COMPANY} for number in range(20_000)]
     admin[NAME]["task"].insert_many(many)
 
@@ -115,21 +115,23 @@ async def test_going_on_comes_to_an_end_while_everything_changes(
         await subscription.aclose()
 
 
-def tries(commands: Commands, name: str, collection: Any) -> int:
-    """How often a command was sent to a collection, or, with 1, to the whole database."""
+def count_commands(commands: Commands, name: str, collection: Any) -> int:
+    """Count how often a command was sent to a collection, or, with 1, to the whole database."""
     return sum(command.get(name) == collection for command in commands.seen)
 
 
-async def test_what_can_not_be_told_at_the_moment_is_told_later(
+async def test_an_event_that_can_not_be_answered_at_the_moment_is_delivered_later(
     database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail, commands: Commands
 ) -> None:
-    """The database went away after it was found that there is something to tell."""
+    """The database went away after the event was found."""
     admin[NAME]["project"].insert_one(project(_id="p", name="a project", company=COMPANY))
     subscription = take(CHANGED)
-    first = await told(database, subscription)
+    first = await start_reading(database, subscription)
     fail("find", namespace=f"{NAME}.project", closeConnection=True)
     admin[NAME]["task"].insert_one(task(_id="it", project="p"))
-    await until(lambda: tries(commands, "find", "project") > 2)  # the driver's own second try was in vain
+    await wait_until(
+        lambda: count_commands(commands, "find", "project") > 2
+    )  # the driver's own second attempt failed as well
     assert not first.done()
     fail(mode="off")
     result = await asyncio.wait_for(first, SOON)
@@ -138,17 +140,17 @@ async def test_what_can_not_be_told_at_the_moment_is_told_later(
     await subscription.aclose()
 
 
-async def test_what_takes_too_long_three_times_is_told_so_and_the_next_change_is_told_again(
+async def test_an_event_that_takes_too_long_three_times_is_an_error_and_the_next_is_delivered(
     database: Database, admin: pymongo.MongoClient[Document], fail: Fail, commands: Commands
 ) -> None:
     admin[NAME]["project"].insert_one(project(_id="p", name="a project", company=COMPANY))
     subscription = make_taker(database)(CHANGED)
-    first = await told(database, subscription)
+    first = await start_reading(database, subscription)
     fail("find", namespace=f"{NAME}.project", errorCode=TIMED_OUT)
     admin[NAME]["task"].insert_one(task(_id="slow", project="p"))
     [error] = (await asyncio.wait_for(first, SOON)).errors
     assert isinstance(error.original_error, ExecutionTimeout)
-    assert tries(commands, "find", "project") == 3
+    assert count_commands(commands, "find", "project") == 3
     fail(mode="off")
     admin[NAME]["task"].insert_one(task(_id="quick", project="p"))
     result = await asyncio.wait_for(anext(subscription), SOON)
@@ -157,17 +159,17 @@ async def test_what_takes_too_long_three_times_is_told_so_and_the_next_change_is
     await subscription.aclose()
 
 
-async def test_a_curve_begins_anew_although_the_database_failed_just_then(
+async def test_a_series_starts_again_although_the_database_failed_just_then(
     database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail, commands: Commands
 ) -> None:
     block = {"_id": "before/a/b/000000", "company": COMPANY, "task": "before", "metric": "a", "variant": "b"}
     admin[NAME]["taskql_series"].insert_one({**block, "number": 0, "points": 3, "is_last": True, "chunks": []})
     subscription = take('subscription { metricsAppended(task: "before") { metric offset values } }')
-    first = await told(database, subscription)
+    first = await start_reading(database, subscription)
     commands.seen.clear()
     fail("find", namespace=f"{NAME}.taskql_series", closeConnection=True)
     admin[NAME]["taskql_series"].delete_many({})
-    await until(lambda: tries(commands, "find", "taskql_series") > 2)
+    await wait_until(lambda: count_commands(commands, "find", "taskql_series") > 2)
     assert not first.done()
     fail(mode="off")
     result = await asyncio.wait_for(first, SOON)
@@ -175,14 +177,16 @@ async def test_a_curve_begins_anew_although_the_database_failed_just_then(
     await subscription.aclose()
 
 
-async def test_what_fails_for_another_reason_than_forgetting_is_tried_again(
+async def test_a_stream_that_fails_but_has_lost_nothing_is_opened_again(
     database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail, commands: Commands
 ) -> None:
     subscription = take(CHANGED)
-    first = await told(database, subscription)
+    first = await start_reading(database, subscription)
     commands.seen.clear()
     fail("getMore", "aggregate", mode={"times": 2}, errorCode=8)
-    await until(lambda: tries(commands, "aggregate", 1) > 1)  # the stream is opened again, at the second try
+    await wait_until(
+        lambda: count_commands(commands, "aggregate", 1) > 1
+    )  # the stream is opened again, at the second try
     admin[NAME]["task"].insert_one(task(_id="it"))
     assert (await asyncio.wait_for(first, SOON)).data["taskChanged"]["id"] == "it"
     await subscription.aclose()
@@ -190,11 +194,15 @@ async def test_what_fails_for_another_reason_than_forgetting_is_tried_again(
 
 @pytest.mark.parametrize(("maximum", "is_known"), [(5, False), (50, True)])
 async def test_a_token_with_more_changes_after_it_than_are_read_is_refused(
-    database: Database, take: Take, admin: pymongo.MongoClient[Document], monkeypatch: pytest.MonkeyPatch,
-    maximum: int, is_known: bool,
-) -> None:  # fmt: skip
+    database: Database,
+    take: Take,
+    admin: pymongo.MongoClient[Document],
+    monkeypatch: pytest.MonkeyPatch,
+    maximum: int,
+    is_known: bool,
+) -> None:
     """The whole oplog would have no room in memory."""
-    token = await one_token(database, take, admin)
+    token = await read_token(database, take, admin)
     admin[NAME]["task"].insert_many([task(_id=f"later {number}") for number in range(10)])
     monkeypatch.setattr("models.store.shared_change_stream.MAX_MISSED", maximum)
     subscription = make_taker(database)(PLAIN, after=token)
@@ -208,51 +216,51 @@ async def test_a_token_with_more_changes_after_it_than_are_read_is_refused(
 
 
 @pytest.mark.parametrize("code", [286, 10334])
-async def test_who_can_not_go_on_is_told_so_and_the_next_begins_anew(
+async def test_a_stream_that_has_lost_changes_ends_with_an_error_and_the_next_works(
     database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail, code: int
 ) -> None:
-    """The database has forgotten what came, or can't put it into an event."""
+    """The oplog no longer has the change, or the change does not fit into an event."""
     subscription = take(CHANGED)
-    first = await told(database, subscription)
+    first = await start_reading(database, subscription)
     fail("getMore", mode={"times": 1}, errorCode=code)
     [error] = (await asyncio.wait_for(first, SOON)).errors
     assert error.original_error.extensions["code"] == "DATABASE_UNAVAILABLE"
     again = take(CHANGED)
-    first = await told(database, again)
+    first = await start_reading(database, again)
     admin[NAME]["task"].insert_one(task(_id="it"))
     assert (await asyncio.wait_for(first, SOON)).data["taskChanged"]["id"] == "it"
     await again.aclose()
 
 
-async def test_who_comes_new_does_not_wait_for_one_who_goes_on(
+async def test_a_new_subscription_does_not_wait_for_one_that_resumes(
     database: Database, take: Take, admin: pymongo.MongoClient[Document], fail: Fail
 ) -> None:
-    """To look back may take long."""
-    token = await one_token(database, take, admin)
+    """To read earlier changes may take long."""
+    token = await read_token(database, take, admin)
     keeping = take('subscription { taskChanged(filter: {id: ["none"]}) { id } }')
-    listening = await told(database, keeping)
+    listening = await start_reading(database, keeping)
     fail("aggregate", mode={"times": 1}, blockConnection=True, blockTimeMS=6000)
     resumed = take(CHANGED, after=token)
-    going_on = await told(database, resumed)
+    second_of_resumed = await start_reading(database, resumed)
     new = take(OTHER)
-    first = await told(database, new)
+    first = await start_reading(database, new)
     admin[NAME]["task"].insert_one(task(_id="new"))
     assert (await asyncio.wait_for(first, SOON)).data["taskChanged"]["id"] == "new"
-    assert not going_on.done()
-    assert (await asyncio.wait_for(going_on, SOON)).data["taskChanged"]["id"] == "second"
+    assert not second_of_resumed.done()
+    assert (await asyncio.wait_for(second_of_resumed, SOON)).data["taskChanged"]["id"] == "second"
     listening.cancel()
     await asyncio.wait([listening])
     for subscription in (keeping, resumed, new):
         await subscription.aclose()
 
 
-async def test_who_goes_on_just_as_it_all_ends_is_told_so(
+async def test_a_subscription_that_resumes_just_as_the_stream_ends_gets_the_error(
     database: Database, take: Take, admin: pymongo.MongoClient[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The end comes while the place of the token is waited for; what was missed is not told any more."""
-    token = await one_token(database, take, admin)
+    """It ends while the subscription waits for the position of its token; missed events are not delivered any more."""
+    token = await read_token(database, take, admin)
     keeping = make_taker(database)(OTHER)
-    listening = await told(database, keeping)
+    listening = await start_reading(database, keeping)
     changes = database.changes
 
     async def end(_position: str) -> None:

@@ -49,7 +49,7 @@ async def listen(app: Starlette) -> AsyncIterator[str]:
 
 
 async def wait_for_groups(app: Starlette, groups: int = 1) -> None:
-    """Wait until so many groups of subscribers listen, and have read what is there already."""
+    """Wait until so many groups of subscribers listen, and have read the present state."""
     changes: SharedChangeStream = app.state.database.changes
 
     def is_ready() -> bool:
@@ -63,9 +63,9 @@ async def wait_for_no_group(app: Starlette) -> None:
     await _wait_until(lambda: not app.state.database.changes._listeners)
 
 
-async def _wait_until(is_so: Callable[[], bool]) -> None:
+async def _wait_until(is_met: Callable[[], bool]) -> None:
     async with asyncio.timeout(SOON):
-        while not is_so():  # noqa: ASYNC110 - there is no event for it
+        while not is_met():  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
 
 
@@ -97,7 +97,7 @@ Take = Callable[..., AsyncGenerator[ExecutionResult, None]]
 
 
 def make_taker(database: Database, max_time_ms: int = 60_000) -> Take:
-    """What a subscription tells, to be taken when the test is ready for it."""
+    """The results of a subscription, read when the test is ready for them."""
     viewer = Viewer(user="somebody", company=COMPANY, role="admin")
     schema, subscriptions = build_schema(load()), SubscriptionRegistry(10)
 
@@ -159,7 +159,7 @@ class Subscription:
         return {"message": error["message"], **error["extensions"]}
 
     async def silent(self, seconds: float = 0.4) -> bool:
-        """Whether nothing is told for a while."""
+        """Whether nothing is delivered for a while."""
         try:
             await asyncio.wait_for(self.messages.get(), seconds)
         except TimeoutError:
@@ -184,7 +184,7 @@ async def open_socket(address: str, **options: Any) -> AsyncIterator[Socket]:
 
 @asynccontextmanager
 async def open_events(address: str, query: str, **variables: Any) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
-    """What an event stream tells: the names and data of its events."""
+    """Yield the names and data of the events of an event stream."""
     request = {"query": query, "variables": variables}
     accept = {"accept": "text/event-stream"}
     async with (
