@@ -19,6 +19,19 @@ from tests.support.client import Client
 from tests.support.commands import LISTENER, Commands
 from tests.support.database import NAME, delete_all
 
+PATIENT: dict[str, Any] = {"max_time_ms": 60_000}  # for a machine that is busy with other things
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run the tests marked slow, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave out the slow tests where neither --all nor a file asks for them."""
+    names_files = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
+    if not (config.option.all or names_files or config.option.markexpr):
+        config.option.markexpr = "not slow"
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
@@ -33,8 +46,7 @@ def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 async def app(mongodb_uri: str) -> AsyncIterator[Starlette]:
-    # time enough for a machine that is busy with other things
-    settings = Settings(mongodb_uri=SecretStr(mongodb_uri), mongodb_database=NAME, max_time_ms=60_000)
+    settings = Settings(mongodb_uri=SecretStr(mongodb_uri), mongodb_database=NAME, **PATIENT)
     created = create_app(settings)
     async with created.router.lifespan_context(created):
         yield created
@@ -67,7 +79,7 @@ async def beside(app: Starlette, mongodb_uri: str) -> AsyncIterator[Callable[...
     made = []
 
     def another(database: Database | None = None, **settings: Any) -> Client:
-        app_beside = application(mongodb_uri, **settings)
+        app_beside = application(mongodb_uri, **PATIENT | settings)
         app_beside.state.database = database or app.state.database
         made.append(httpx.AsyncClient(transport=httpx.ASGITransport(app_beside), base_url="http://localhost"))
         return Client(made[-1], app_beside.state.database.database)

@@ -11,7 +11,7 @@ import pytest
 
 from tests import conftest
 from tests.support import factories
-from tests.support.paths import ROOT
+from tests.support.paths import MODULES, ROOT
 
 # A room is a folder, or a module beside folders; within a room any import is allowed, without a circle.
 ARROWS: Mapping[str, str] = {
@@ -70,14 +70,6 @@ FOREIGN: Mapping[str, set[str]] = {
     "models": {"strawberry", "graphql", "starlette"},
     "resolvers": {"starlette", "os"},
 }
-PRODUCT = ("schema", "models", "resolvers", "api")
-
-
-def module_of(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-
-
-MODULES = {module_of(path): path for room in PRODUCT for path in (ROOT / room).rglob("*.py")}
 PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"}
 
 

@@ -20,7 +20,8 @@ from api.embedded_mongodb import run_embedded_mongodb
 from api.mongod import MongodError, find_mongod
 
 USER = """
-import pathlib, sys
+import pathlib, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background ignores it
 from api.embedded_mongodb import run_embedded_mongodb
 with run_embedded_mongodb(pathlib.Path(sys.argv[1])):
     print("in", flush=True)

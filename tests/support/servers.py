@@ -72,12 +72,12 @@ class Server:
 def serve(*options: object, **settings: object) -> Iterator[Server]:
     """`taskql serve`, ready; on a free port unless one is given."""
     command = [sys.executable, "-m", "api", "serve", *map(str, options)]
+    # a busy machine has time to answer
+    variables = build_env(**{"port": 0, "max_time_ms": 60_000, **settings})
     # a pipe that nobody reads would fill, and then stop the server
     with (
         tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(
-            command, env=build_env(**{"port": 0, **settings}), stdout=subprocess.PIPE, stderr=log, text=True
-        ) as process,
+        subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=log, text=True) as process,
     ):
         assert process.stdout
         line = process.stdout.readline()
