@@ -72,7 +72,7 @@ class Case(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What is expected of a case, or came of it: a code, or OK and the status afterwards; and what the payload says."""
+    """The result of a case: a code, or OK and the status afterwards; and the payload."""
 
     code: str
     status: str | None
@@ -98,7 +98,7 @@ def read_table(rules: str) -> dict[Case, tuple[str, str]]:
 
 
 def build_task(case: Case) -> Document:
-    """As the recorded tasks were: with a script and a project, and nothing that a run leaves behind."""
+    """Build a task like the recorded ones: with a script and a project, without the fields of a run."""
     bare = dict.fromkeys(
         ("started", "completed", "published", "active_duration", "last_worker", "last_worker_report"), ABSENT
     )
@@ -150,14 +150,14 @@ async def perform_call(client: Client, case: Case) -> Outcome:
     return Outcome(code, after["status"] if after else "gone", (answer.get("data") or {}).get(name) or {})
 
 
-async def test_each_mutation_does_with_each_status_what_the_table_says(ruled: Client, rules: str) -> None:
+async def test_each_mutation_treats_each_status_like_the_table(ruled: Client, rules: str) -> None:
     cases = read_table(rules)
     await insert_tasks(ruled, cases)
     outcomes = {case: await perform_call(ruled, case) for case in cases}
     assert {case: (outcome.code, outcome.status) for case, outcome in outcomes.items()} == cases
 
 
-async def test_available_transitions_tell_what_the_table_says(ruled: Client, rules: str) -> None:
+async def test_available_transitions_agree_with_the_table(ruled: Client, rules: str) -> None:
     cases = read_table(rules)
     await insert_tasks(ruled, cases)
     data = await ruled.data(
@@ -178,7 +178,7 @@ async def test_available_transitions_tell_what_the_table_says(ruled: Client, rul
             assert (row["target"] or "gone").lower() == cases[case][1]
 
 
-# -- against what a ClearML server was seen to do --------------------------------------------------
+# -- against the recorded calls of a ClearML server -------------------------------------------------
 
 RECORDED = json.loads((DATA / "transitions.json").read_text())
 CODES = {
@@ -263,7 +263,7 @@ DIFFERENCES = (
 
 
 @pytest.mark.parametrize("rules", [CLEARML])
-async def test_clearml_rules_do_what_a_clearml_server_was_seen_to_do(ruled: Client, rules: str) -> None:
+async def test_clearml_rules_do_the_same_as_a_recorded_clearml_server(ruled: Client, rules: str) -> None:
     """Each difference has a row in DIFFERENCES, and each row a difference."""
     cases = read_recorded()
     before = await insert_tasks(ruled, cases)

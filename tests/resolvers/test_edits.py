@@ -1,4 +1,4 @@
-"""Mutations that write what a caller gives: all of it is right, or nothing is written."""
+"""Mutations that write the values of an input: all of them are valid, or nothing is written."""
 
 import asyncio
 from pathlib import Path
@@ -95,7 +95,7 @@ FULL = {
 
 
 async def with_others(client: Client) -> None:
-    """What FULL refers to."""
+    """The documents that FULL refers to."""
     await insert(
         client,
         task=task(_id="finished", name="parent"),
@@ -105,7 +105,7 @@ async def with_others(client: Client) -> None:
     )
 
 
-async def test_a_created_task_is_what_was_asked_for_and_what_the_next_query_shows(client: Client) -> None:
+async def test_a_created_task_has_the_values_of_the_input_and_reads_the_same(client: Client) -> None:
     await with_others(client)
     payload = await change(client, "taskCreate", f"id replayed task {{ {TASK} }}", **FULL)
     made = payload["task"]
@@ -160,7 +160,7 @@ async def test_a_created_task_is_what_was_asked_for_and_what_the_next_query_show
     assert (made["execution"]["queueId"], made["execution"]["modelId"]) == ("line", "net")
 
 
-async def test_what_is_written_has_the_layout_of_a_2_3_server_alone(client: Client) -> None:
+async def test_a_task_is_stored_in_the_layout_of_a_2_3_server_only(client: Client) -> None:
     await with_others(client)
     made = await read_stored(client, (await change(client, "taskCreate", "id", **FULL))["id"])
     assert made["hyperparams"]["Args"].keys() == {"a%2Eb", "%24x", "pa%_%_ram1", "%_x", "100%%", "a%%2Eb", "é ü"}
@@ -171,10 +171,10 @@ async def test_what_is_written_has_the_layout_of_a_2_3_server_alone(client: Clie
     assert not {"parameters", "model"} & made["execution"].keys()
     assert "model" not in made["output"]
     [entry] = (await client.database["queue"].find_one({"_id": "line"}) or {"entries": [1]})["entries"] or [None]
-    assert entry is None  # execution.queue alone puts nothing into a queue
+    assert entry is None  # execution.queue does not enqueue a task
 
 
-async def test_the_least_task_has_the_defaults_of_the_schema(client: Client) -> None:
+async def test_a_minimal_task_has_the_defaults_of_the_schema(client: Client) -> None:
     made = await read_stored(client, (await change(client, "taskCreate", "id", name="abc", type="TRAINING"))["id"])
     expected = {
         "status": "created",
@@ -192,7 +192,7 @@ async def test_the_least_task_has_the_defaults_of_the_schema(client: Client) -> 
     assert not {"script", "project", "parent", "comment", "started", "status_changed", "revision_id"} & made.keys()
 
 
-async def test_null_is_as_good_as_nothing_in_a_new_task(client: Client) -> None:
+async def test_null_and_omitted_are_the_same_in_a_new_task(client: Client) -> None:
     nulls = dict.fromkeys(("comment", "tags", "systemTags", "parent", "project", "outputDest", "execution", "script"))
     task_with_nulls = (
         await change(client, "taskCreate", f"task {{ {TASK} }}", name="nulls", type="TRAINING", **nulls)
@@ -213,7 +213,7 @@ async def test_a_created_task_sets_the_last_update_of_its_project(client: Client
 # -- validate --------------------------------------------------------------------------------------
 
 
-async def test_what_can_be_created_is_valid_and_nothing_is_stored(client: Client) -> None:
+async def test_validation_accepts_a_task_and_stores_nothing(client: Client) -> None:
     await with_others(client)
     before = await read_documents(client.database)
     assert (await client.data(VALIDATE, input=FULL)) == {"taskValidate": True}
@@ -348,7 +348,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str | None]] = {
 
 
 async def with_strangers(client: Client) -> None:
-    """Documents that are not the viewer's, and a task that is."""
+    """Documents of other companies, and a task of the viewer."""
     for company, id_ in ((OTHER_COMPANY, "foreign"), (PUBLIC, "public")):
         fields = {"_id": id_, "company": company}
         await insert(
@@ -385,7 +385,7 @@ MORE_BAD = {
 
 
 @pytest.mark.parametrize("bad", [*BAD, *MORE_BAD])
-async def test_task_validate_gives_the_very_error_of_task_create(client: Client, bad: str) -> None:
+async def test_task_validate_has_the_same_error_as_task_create(client: Client, bad: str) -> None:
     values = MORE_BAD[bad] if bad in MORE_BAD else BAD[bad][0]
     await with_strangers(client)
     await insert(client, task=task(_id="running", company=PUBLIC, status="in_progress"))
@@ -403,7 +403,7 @@ async def test_task_validate_gives_the_very_error_of_task_create(client: Client,
         ("execution.model", "model", {"execution": {"model": "__DELETED__gone"}}),
     ],
 )
-async def test_a_reference_to_what_was_deleted_is_refused_as_such(
+async def test_a_reference_to_a_deleted_document_is_refused_with_its_own_message(
     client: Client, field: str, kind: str, values: dict[str, Any]
 ) -> None:
     """As a read task shows it: a delete marks the ids in its children."""
@@ -514,7 +514,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-async def test_a_task_of_another_company_reads_as_one_that_is_not_there(client: Client, name: str) -> None:
+async def test_a_task_of_another_company_reads_like_a_missing_one(client: Client, name: str) -> None:
     await with_strangers(client)
     foreign = await get_refusal(client, name, task="foreign", **CHANGES[name])
     missing = await get_refusal(client, name, task="missing", **CHANGES[name])
@@ -523,13 +523,13 @@ async def test_a_task_of_another_company_reads_as_one_that_is_not_there(client: 
 
 
 @pytest.mark.parametrize("name", [name for name in CHANGES if name != "taskClone"])
-async def test_a_public_task_is_not_changed_by_those_who_read_it(client: Client, name: str) -> None:
+async def test_a_public_task_is_read_only(client: Client, name: str) -> None:
     await with_strangers(client)
     error = await get_refusal(client, name, task="public", **CHANGES[name])
     assert error["code"] == "NO_WRITE_PERMISSION"
 
 
-async def test_a_number_without_end_is_refused(client: Client) -> None:
+async def test_an_infinite_number_is_refused(client: Client) -> None:
     await with_strangers(client)
     query = """mutation { taskSetRequirements(input: { task: "draft", requirements: { a: [1e999] } }) { updated } }"""
     assert (await client.error(query))["code"] == "VALIDATION_FAILED"
@@ -544,7 +544,7 @@ async def test_a_document_grows_to_16_megabytes_at_most(client: Client) -> None:
 # -- update ----------------------------------------------------------------------------------------
 
 
-async def test_an_update_changes_what_it_names_in_any_status(client: Client) -> None:
+async def test_an_update_changes_the_named_fields_in_any_status(client: Client) -> None:
     await insert(client, task=task(_id="t", status="published"), project=project(_id="p"))
     values = {
         "name": "  another ",
@@ -595,7 +595,7 @@ async def test_a_task_that_gets_another_project_sets_the_last_update_of_both(cli
     assert is_touched == {"old": name != "taskClone", "new": True, "else": False}
 
 
-async def test_null_clears_what_is_optional_and_nothing_else(client: Client) -> None:
+async def test_null_clears_optional_fields_only(client: Client) -> None:
     await insert(client, task=task(_id="t", project="p"), project=project(_id="p"))
     for name in ("name", "created"):
         error = await get_refusal(client, "taskUpdate", task="t", comment="x", **{name: None})
@@ -617,7 +617,7 @@ async def test_an_update_of_nothing_writes_nothing(client: Client) -> None:
     assert await read_documents(client.database) == before
 
 
-async def test_updates_edits_and_requirements_are_no_part_of_the_history(client: Client) -> None:
+async def test_updates_edits_and_requirements_are_not_in_the_history(client: Client) -> None:
     await insert(client, task=task(_id="t", status="created"))
     await change(client, "taskUpdate", "updated", task="t", comment="x")
     await change(client, "taskEdit", "updated", task="t", comment="y")
@@ -630,7 +630,7 @@ async def test_updates_edits_and_requirements_are_no_part_of_the_history(client:
 RESULTS = "updated replayed results { id succeeded updated fields task { id name } error { code message details } }"
 
 
-async def test_a_batch_answers_for_each_item_in_their_order(client: Client) -> None:
+async def test_a_batch_has_a_result_for_each_item_in_order(client: Client) -> None:
     await insert(client, task=[task(_id="a", name="first"), task(_id="b", name="second")])
     items = [{"task": "b", "name": "other"}, {"task": "a", "outputError": "boom"}, {"task": "a"}]
     payload = await change(client, "taskUpdateBatch", RESULTS, items=items)
@@ -654,7 +654,7 @@ async def test_one_refused_item_refuses_the_batch(client: Client) -> None:
         assert (error["code"], error["item"], error["task"]) == ("INVALID_TASK_ID", 1, "nobody")
 
 
-async def test_or_each_item_stands_for_itself(client: Client) -> None:
+async def test_without_all_or_nothing_a_refused_item_refuses_only_itself(client: Client) -> None:
     await insert(client, task=task(_id="a", name="first"))
     payload = await change(client, "taskUpdateBatch", RESULTS, items=BAD_ITEMS, allOrNothing=False)
     assert payload["updated"] == 1
@@ -687,7 +687,7 @@ async def test_a_batch_has_100_items_at_most(client: Client) -> None:
     }
 
 
-async def test_a_batch_given_again_with_its_key_answers_what_was_done(client: Client) -> None:
+async def test_a_batch_sent_again_with_its_key_has_the_same_answer(client: Client) -> None:
     await insert(client, task=task(_id="a"))
     again = {"items": [{"task": "a", "created": "2020-01-01T00:00:00Z"}], "idempotencyKey": "k"}
     first, second = [await change(client, "taskUpdateBatch", RESULTS, **again) for _ in range(2)]
@@ -698,7 +698,7 @@ async def test_a_batch_given_again_with_its_key_answers_what_was_done(client: Cl
 # -- edit ------------------------------------------------------------------------------------------
 
 
-async def test_an_edit_replaces_the_given_parts_as_a_whole_and_keeps_the_others(client: Client) -> None:
+async def test_an_edit_replaces_the_given_objects_and_keeps_the_others(client: Client) -> None:
     await insert(client, task=task(_id="t", status="created"), model=model(_id="net"))
     before = await read_task(client, "t")
     payload = await change(
@@ -731,7 +731,7 @@ async def test_an_edit_replaces_the_given_parts_as_a_whole_and_keeps_the_others(
     assert fields["output.destination"] == "/data"
 
 
-async def test_null_clears_parts_and_wholes(client: Client) -> None:
+async def test_null_clears_fields_and_whole_objects(client: Client) -> None:
     full = task(_id="t", status="created", models={"input": [{"name": "x", "model": "net"}], "output": []})
     await insert(client, task=full)
     payload = await change(client, "taskEdit", f"fields task {{ {TASK} }}", task="t", execution=None, script=None)
@@ -752,7 +752,7 @@ async def test_a_new_first_model_leaves_the_others(client: Client) -> None:
     assert [item["model"] for item in (await read_stored(client, "t"))["models"]["input"]] == ["net", "other"]
 
 
-async def test_an_edited_task_of_a_2019_server_is_written_as_servers_of_today_do(client: Client) -> None:
+async def test_an_edited_task_of_a_2019_server_is_stored_in_the_2_3_layout(client: Client) -> None:
     old = old_task(_id="t", status="created", name="an old one")
     await insert(client, task=put(old, "execution.model", "gone"), model=model(_id="net"))
     parts = {"parameters": [{"name": "x", "value": "1"}], "model": "net", "artifacts": [{"key": "k", "type": "t"}]}
@@ -764,7 +764,7 @@ async def test_an_edited_task_of_a_2019_server_is_written_as_servers_of_today_do
     assert payload["task"]["execution"]["modelId"] == "net"
 
 
-async def test_an_odd_part_of_a_document_gives_way_to_the_edit(client: Client) -> None:
+async def test_an_edit_replaces_an_odd_object_of_the_document(client: Client) -> None:
     await insert(client, task=task(_id="t", status="created", script="a text", execution=3, output=None))
     payload = await change(
         client,
@@ -811,7 +811,7 @@ async def test_a_task_without_a_script_needs_nothing(client: Client) -> None:
 # -- clones ----------------------------------------------------------------------------------------
 
 
-async def test_a_clone_has_what_the_original_was_run_with_and_none_of_its_results(client: Client) -> None:
+async def test_a_clone_has_the_inputs_of_its_source_and_none_of_its_results(client: Client) -> None:
     source = task(
         _id="t",
         status="published",
@@ -842,7 +842,7 @@ async def test_a_clone_has_what_the_original_was_run_with_and_none_of_its_result
     assert await read_task(client, "t") == before
 
 
-async def test_what_is_given_stands_in_place_of_the_originals(client: Client) -> None:
+async def test_the_input_of_a_clone_replaces_the_values_of_its_source(client: Client) -> None:
     await insert(client, task=[task(_id="t", status="failed"), task(_id="done", name="done")], project=project(_id="p"))
     payload = await change(
         client,
@@ -901,12 +901,12 @@ async def test_clones_without_a_name_are_numbered(client: Client) -> None:
 
 
 @pytest.mark.parametrize(("name", "expected"), [("  x ", "Clone of x"), (ABSENT, "Clone of t"), (3, "Clone of t")])
-async def test_a_clone_has_a_name_whatever_the_original_has(client: Client, name: Any, expected: str) -> None:
+async def test_a_clone_has_a_name_though_its_source_has_none(client: Client, name: Any, expected: str) -> None:
     await insert(client, task=task(_id="t", name=name))
     assert (await change(client, "taskClone", "task { name }", task="t"))["task"] == {"name": expected}
 
 
-async def test_a_clone_has_the_parent_of_the_original(client: Client) -> None:
+async def test_a_clone_has_the_parent_of_its_source(client: Client) -> None:
     parents = {"running": "running", None: "t", "": "t", "__DELETED__x": "t"}
     for given_parent, expected in parents.items():
         await insert(client, task=task(_id="t", parent=given_parent))
@@ -921,7 +921,7 @@ async def test_a_public_task_is_cloned_into_the_viewers_company(client: Client) 
     assert payload["task"] == {"companyId": COMPANY, "projectId": None, "parentId": "t", "userId": "taskql"}
 
 
-async def test_a_task_of_a_2019_server_is_cloned_into_the_layout_of_today(client: Client) -> None:
+async def test_a_task_of_a_2019_server_is_cloned_into_the_2_3_layout(client: Client) -> None:
     old = put(old_task(_id="t", name="old"), "execution.model", "net")
     old["execution"]["artifacts"].append(artifact("in", mode="input"))
     await insert(client, task=old)
@@ -966,7 +966,7 @@ ODD = ("odd", 3, ["x"], {"$gt": ""}, {"x": {"y": 3}}, True, None)
 
 
 @pytest.mark.parametrize("odd", ODD, ids=str)
-async def test_odd_documents_are_edited_tagged_and_archived_all_the_same(client: Client, odd: Any) -> None:
+async def test_odd_documents_can_be_edited_tagged_and_archived(client: Client, odd: Any) -> None:
     await insert(client, model=model(_id="net"))
     for field in PARTS:
         await client.database["task"].delete_many({})
@@ -1006,8 +1006,8 @@ NOT_CLONED = {"_id", "name", "taskql_name", "created", "last_update", "last_chan
 
 
 @pytest.mark.parametrize("odd", ODD, ids=str)
-async def test_an_odd_original_is_cloned_without_what_is_odd_or_refused(client: Client, odd: Any) -> None:
-    """All else is in the clone as in that of a whole original."""
+async def test_an_odd_source_is_cloned_without_its_odd_fields_or_refused(client: Client, odd: Any) -> None:
+    """All other fields are those of a clone of a regular task."""
     regular = await clone_of(client, task(_id="t"))
     for field in PARTS:
         clone = await clone_of(client, put(task(_id="t"), field, odd))
@@ -1019,7 +1019,7 @@ async def test_an_odd_original_is_cloned_without_what_is_odd_or_refused(client: 
 
 
 async def clone_of(client: Client, source: Document) -> Any:
-    """The stored clone, or the code of the error; none of them is left."""
+    """Return the stored clone, or the code of the error; delete all clones."""
     await insert(client, task=source)
     answer = await client.answer(mutation("taskClone", "id"), input={"task": "t"})
     clones = await client.database["task"].find({"_id": {"$ne": "t"}}).to_list()
@@ -1050,7 +1050,7 @@ async def test_a_clone_is_checked_as_a_new_task_is(client: Client, bad: dict[str
     assert (await get_refusal(client, "taskClone", task="t", **bad))["code"] == code
 
 
-# -- out of sight ----------------------------------------------------------------------------------
+# -- archive ---------------------------------------------------------------------------------------
 
 STATUSES = (
     "created",
@@ -1067,7 +1067,7 @@ STATUSES = (
 
 
 @pytest.mark.parametrize("status", STATUSES)
-async def test_an_archived_task_waits_and_runs_no_more(client: Client, status: str) -> None:
+async def test_an_archived_task_is_neither_queued_nor_in_progress(client: Client, status: str) -> None:
     waiting = [{"task": "t", "added": DAY}, {"task": "other", "added": DAY}]
     await insert(client, queue=queue(_id="line", entries=waiting))
     await insert(client, task=put(task(_id="t", status=status, completed=ABSENT), "execution.queue", "line"))
@@ -1100,7 +1100,7 @@ async def test_an_archived_task_waits_and_runs_no_more(client: Client, status: s
         assert archived["completed"] == archived["statusChanged"]
 
 
-async def test_archiving_twice_is_archiving_once_and_unarchiving_takes_the_tag_away(client: Client) -> None:
+async def test_archiving_twice_adds_one_tag_and_unarchiving_removes_it(client: Client) -> None:
     await insert(client, task=task(_id="t", system_tags=ABSENT))
     for _ in range(2):
         payload = await change(client, "taskArchive", "updated task { systemTags status }", task="t")
@@ -1109,7 +1109,7 @@ async def test_archiving_twice_is_archiving_once_and_unarchiving_takes_the_tag_a
     assert payload == {"updated": 1, "task": {"systemTags": [], "status": "COMPLETED"}}
 
 
-async def test_many_are_archived_each_by_itself(client: Client) -> None:
+async def test_a_batch_archives_each_task_in_its_own_transaction(client: Client) -> None:
     await insert(client, task=[task(_id="a", status="queued"), task(_id="b", status="published")])
     answer = await change(client, "taskArchiveMany", "results { id succeeded task { status } }", ids=["a", "no", "b"])
     assert [
@@ -1122,13 +1122,13 @@ async def test_many_are_archived_each_by_itself(client: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["taskArchive", "taskUnarchive"])
-async def test_archiving_minds_the_status_that_is_expected(client: Client, name: str) -> None:
+async def test_archiving_refuses_another_status_than_the_expected_one(client: Client, name: str) -> None:
     await insert(client, task=task(_id="t", status="queued"))
     error = await get_refusal(client, name, task="t", expectedStatus="CREATED")
     assert (error["code"], error["status"]) == ("FAILED_CHANGING_TASK_STATUS", "QUEUED")
 
 
-# -- once ------------------------------------------------------------------------------------------
+# -- idempotency -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -1141,7 +1141,7 @@ async def test_archiving_minds_the_status_that_is_expected(client: Client, name:
         ("modelCreate", {"name": "a model", "uri": "x"}),
     ],
 )
-async def test_what_is_asked_twice_with_one_key_is_made_once(client: Client, name: str, values: dict[str, Any]) -> None:
+async def test_requests_with_one_key_create_one_document(client: Client, name: str, values: dict[str, Any]) -> None:
     await insert(client, task=task(_id="t"))
     calls = [change(client, name, "id replayed", idempotencyKey="k", **values) for _ in range(5)]
     answers = await asyncio.gather(*calls)

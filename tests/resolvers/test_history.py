@@ -50,7 +50,9 @@ async def test_the_history_of_a_task_has_every_accepted_move_oldest_first(client
     assert history["nodes"][-1]["at"] == data["task"]["statusChanged"]
 
 
-async def test_a_live_worker_that_is_asked_to_stop_is_a_step_that_stays(client: Client, database: Database) -> None:
+async def test_asking_a_live_worker_to_stop_is_a_transition_to_the_same_status(
+    client: Client, database: Database
+) -> None:
     await database["task"].insert_one(task(_id="t", status="in_progress", system_tags=[]))
     await client.data('mutation { taskPing(input: {task: "t"}) { replayed } }')
     data = await client.data(
@@ -63,7 +65,7 @@ async def test_a_live_worker_that_is_asked_to_stop_is_a_step_that_stays(client: 
     assert {"mutation": "taskStop", "target": "IN_PROGRESS", "allowed": True} in stopping["availableTransitions"]
 
 
-async def test_a_deletion_stays_on_record(client: Client, database: Database) -> None:
+async def test_the_history_of_a_deleted_task_stays(client: Client, database: Database) -> None:
     await database["task"].insert_one(task(_id="t", status="created"))
     await client.data('mutation { taskDelete(input: {task: "t", statusReason: "old", force: true}) { deleted } }')
     [step] = await database[TRANSITIONS].find().to_list()
@@ -122,7 +124,7 @@ async def test_each_task_of_a_page_has_its_own_first_page_in_one_command(
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
-async def test_the_pages_of_a_history_are_the_whole(client: Client, database: Database, size: int) -> None:
+async def test_the_pages_of_a_history_have_every_transition_once(client: Client, database: Database, size: int) -> None:
     await database["task"].insert_one(task(_id="t"))
     await database[TRANSITIONS].insert_many([*build_steps("t", 7), *build_steps("other", 7)])
     mutations, after = [], None
@@ -158,13 +160,13 @@ async def test_a_cursor_belongs_to_one_task(client: Client, database: Database) 
 @pytest.mark.parametrize(
     ("first", "code"), [(0, "VALIDATION_ERROR"), (-1, "VALIDATION_ERROR"), (501, "LIMIT_EXCEEDED")]
 )
-async def test_a_page_that_can_not_be_given_is_refused(client: Client, first: int, code: str) -> None:
+async def test_an_invalid_page_is_refused(client: Client, first: int, code: str) -> None:
     for name in ("transitions", "children"):
         query = f'query($first: Int) {{ task(id: "t") {{ {name}(first: $first) {{ totalCount }} }} }}'
         assert (await client.error(query, first=first))["code"] == code
 
 
-async def test_the_history_of_another_company_is_not_seen(client: Client, database: Database) -> None:
+async def test_the_history_of_another_company_is_not_visible(client: Client, database: Database) -> None:
     await database["task"].insert_many([task(_id="t", company=PUBLIC), task(_id="own", parent="foreign")])
     await database["task"].insert_one(task(_id="foreign", company=OTHER_COMPANY))
     await database[TRANSITIONS].insert_many(
@@ -187,7 +189,7 @@ async def test_the_history_of_another_company_is_not_seen(client: Client, databa
     }
 
 
-async def test_a_step_that_is_damaged_spoils_no_other(client: Client, database: Database) -> None:
+async def test_a_damaged_transition_spoils_no_other(client: Client, database: Database) -> None:
     await database["task"].insert_one(task(_id="t"))
     regular, damaged = build_steps("t", 2)
     await database[TRANSITIONS].insert_many(
@@ -239,7 +241,7 @@ async def test_children_are_tasks_in_pages_the_newest_update_first(
     assert len(commands.seen) == 3
 
 
-# -- what may be done now --------------------------------------------------------------------------
+# -- available transitions --------------------------------------------------------------------------
 
 AVAILABLE = "availableTransitions { mutation target allowed requiresForce reasons }"
 
@@ -249,7 +251,7 @@ async def read_available(client: Client, id_: str) -> dict[str, Any]:
     return {row.pop("mutation"): row for row in data["task"]["availableTransitions"]}
 
 
-async def test_a_public_task_allows_nothing(client: Client, database: Database) -> None:
+async def test_a_public_task_allows_no_move(client: Client, database: Database) -> None:
     await database["task"].insert_one(task(_id="t", company=PUBLIC, status="stopped"))
     rows = await read_available(client, "t")
     assert {(row["allowed"], row["requiresForce"], *row["reasons"]) for row in rows.values()} == {
@@ -261,7 +263,7 @@ async def test_a_public_task_allows_nothing(client: Client, database: Database) 
 
 
 @pytest.mark.parametrize("count", [1, 60])
-async def test_a_page_of_any_size_costs_three_commands_more(
+async def test_available_transitions_of_any_page_cost_three_commands(
     client: Client, database: Database, commands: Commands, count: int
 ) -> None:
     await database["queue"].insert_one(queue(entries=[{"task": f"t{n}", "added": DAY} for n in range(count)]))
@@ -308,7 +310,7 @@ ODD: dict[str, tuple[dict[str, Any], str, bool, str]] = {
 
 
 @pytest.mark.parametrize(("fields", "name", "by_force", "reason"), ODD.values(), ids=ODD)
-async def test_what_is_against_a_move_is_told_and_then_so(
+async def test_available_transitions_name_the_reason_that_the_mutation_refuses_with(
     client: Client, database: Database, fields: dict[str, Any], name: str, by_force: bool, reason: str
 ) -> None:
     await database["queue"].insert_one(queue(entries=[{"task": "held", "added": DAY}, "odd", {"added": DAY}]))

@@ -1,4 +1,4 @@
-"""Mutations for many tasks: each all or nothing by itself."""
+"""Mutations for many tasks: each task is moved or refused by itself."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def list_codes(answer: dict[str, Any]) -> list[Any]:
     return [result["error"] and result["error"]["code"] for result in answer["taskStopMany"]["results"]]
 
 
-async def test_each_is_done_or_refused_by_itself(client: Client) -> None:
+async def test_each_task_is_moved_or_refused_by_itself(client: Client) -> None:
     good, bad, last = task(status="in_progress"), task(status="created"), task(status="failed")
     foreign, public = task(company=OTHER_COMPANY), task(company=PUBLIC)
     await client.database["task"].insert_many([good, bad, last, foreign, public])
@@ -53,7 +53,7 @@ async def test_each_is_done_or_refused_by_itself(client: Client) -> None:
     assert await client.database["task"].find_one({"_id": public["_id"]}) == public
 
 
-async def test_the_other_inputs_are_for_all_of_them(client: Client) -> None:
+async def test_the_other_arguments_hold_for_every_task(client: Client) -> None:
     tasks = [task(status="created"), task(status="published"), task(status="in_progress")]
     await client.database["task"].insert_many(tasks)
     arguments = {"ids": ids(tasks), "force": True, "statusReason": "enough", "expectedStatus": "PUBLISHED"}
@@ -73,11 +73,11 @@ async def test_an_id_given_twice_counts_once(client: Client) -> None:
     assert await client.database[TRANSITIONS].count_documents({}) == 1
 
 
-async def test_no_id_is_nothing_to_do(client: Client) -> None:
+async def test_an_empty_list_of_ids_has_no_results(client: Client) -> None:
     assert await client.data(STOP, input={"ids": []}) == {"taskStopMany": {"results": []}}
 
 
-async def test_a_hundred_are_done_and_one_more_is_refused(client: Client) -> None:
+async def test_a_hundred_tasks_are_accepted_and_one_more_is_refused(client: Client) -> None:
     tasks = [task(status="in_progress") for _ in range(101)]
     await client.database["task"].insert_many(tasks)
     error = await client.error(STOP, input={"ids": ids(tasks)})
@@ -94,7 +94,7 @@ async def test_a_hundred_are_done_and_one_more_is_refused(client: Client) -> Non
     assert await client.database["task"].count_documents({"status": "stopped"}) == 100
 
 
-async def test_the_tasks_of_all_results_are_read_at_once(client: Client, commands: Any) -> None:
+async def test_the_tasks_of_all_results_are_read_by_one_command(client: Client, commands: Any) -> None:
     tasks = [task(status="created") for _ in range(20)]
     await client.database["task"].insert_many(tasks)
     await client.data(STOP, input={"ids": ids(tasks)})
@@ -103,8 +103,8 @@ async def test_the_tasks_of_all_results_are_read_at_once(client: Client, command
 
 
 @pytest.mark.parametrize("name", MANY)
-async def test_every_form_for_many_does_what_the_single_one_does(client: Client, name: str) -> None:
-    """Once by the single mutation, once by the form for many: the same is left of two equal tasks."""
+async def test_every_batch_mutation_does_the_same_as_the_single_one(client: Client, name: str) -> None:
+    """The single mutation and the batch change two equal tasks in the same way."""
     script = {"repository": "r", "entry_point": "e"}
     first_task, second_task = task(status="created", script=script), task(status="created", script=script)
     await client.database["task"].insert_many([first_task, second_task])
@@ -136,7 +136,7 @@ async def _read_lasting(client: Client, id_: str) -> Any:
 LATER = {"last_update", "last_change", "started", "completed", "published"}
 
 
-async def test_what_a_single_delete_tells_is_told_of_each(client: Client) -> None:
+async def test_each_result_of_a_deletion_has_the_counts_of_a_single_one(client: Client) -> None:
     parent, child = task(status="created"), task()
     child["parent"] = parent["_id"]
     draft = model(task=parent["_id"], ready=False)
@@ -170,7 +170,7 @@ async def test_what_a_single_delete_tells_is_told_of_each(client: Client) -> Non
 # -- one idempotency key for all of them -----------------------------------------------------------
 
 
-async def test_the_same_call_again_does_nothing_and_tells_the_same(client: Client) -> None:
+async def test_the_same_call_again_does_nothing_and_has_the_same_answer(client: Client) -> None:
     tasks = [task(status="in_progress"), task(status="failed")]
     await client.database["task"].insert_many(tasks)
     arguments = {"ids": ids(tasks), "idempotencyKey": "k"}
@@ -181,7 +181,7 @@ async def test_the_same_call_again_does_nothing_and_tells_the_same(client: Clien
     assert await client.database[TRANSITIONS].count_documents({}) == 2
 
 
-async def test_a_call_that_broke_off_midway_goes_on_where_it_ended(client: Client) -> None:
+async def test_a_call_that_broke_off_continues_after_its_last_item(client: Client) -> None:
     done, refused = task(status="in_progress"), task(status="created")
     await client.database["task"].insert_many([done, refused])
     arguments = {"ids": ids([done, refused]), "idempotencyKey": "k"}
@@ -193,7 +193,7 @@ async def test_a_call_that_broke_off_midway_goes_on_where_it_ended(client: Clien
     assert await client.database[TRANSITIONS].count_documents({}) == 2
 
 
-async def test_a_key_is_for_the_whole_call(client: Client) -> None:
+async def test_a_key_belongs_to_the_whole_call(client: Client) -> None:
     tasks = [task(status="in_progress") for _ in range(3)]
     await client.database["task"].insert_many(tasks)
     await client.data(STOP, input={"ids": ids(tasks[:1]), "idempotencyKey": "k"})
@@ -205,7 +205,7 @@ async def test_a_key_is_for_the_whole_call(client: Client) -> None:
     assert await client.database["task"].count_documents({"status": "stopped"}) == 1
 
 
-async def test_a_call_of_which_all_is_refused_leaves_no_key(client: Client) -> None:
+async def test_a_call_with_every_task_refused_stores_no_key(client: Client) -> None:
     answer = await client.data(STOP, input={"ids": [new_id(), new_id()], "idempotencyKey": "k"})
     assert list_codes(answer) == ["INVALID_TASK_ID"] * 2
     assert await client.database[IDEMPOTENCY_KEYS].count_documents({}) == 0
@@ -226,10 +226,10 @@ async def test_a_call_of_which_all_is_refused_leaves_no_key(client: Client) -> N
         {"ids": ["a"], "force": "yes"},
     ],
 )
-async def test_what_does_not_fit_the_schema_is_refused(client: Client, arguments: dict[str, Any]) -> None:
+async def test_an_ill_typed_input_is_refused(client: Client, arguments: dict[str, Any]) -> None:
     assert (await client.error(STOP, input=arguments))["code"] == "VALIDATION_FAILED"
 
 
-async def test_a_status_that_is_no_input_is_refused(client: Client) -> None:
+async def test_the_status_unknown_is_refused_as_input(client: Client) -> None:
     error = await client.error(STOP, input={"ids": ["a"], "expectedStatus": "UNKNOWN"})
     assert error["code"] == "VALIDATION_ERROR"

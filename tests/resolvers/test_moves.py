@@ -27,7 +27,7 @@ TABLE = """
 """  # noqa: E501
 
 
-def test_the_table_says_who_may_go_where() -> None:
+def test_the_table_of_moves_is_this_one() -> None:
     _, *rows = [[cell.strip() for cell in line.strip(" |").split("|")] for line in TABLE.strip().splitlines()]
     assert {name: cells for name, *cells in rows} == {
         name: [
@@ -62,11 +62,11 @@ def test_a_move_has_force_when_its_endpoint_has() -> None:
     assert with_force == {name for name, move in MOVES.items() if move.has_force}
 
 
-def test_nothing_leaves_published_without_force() -> None:
+def test_no_move_starts_from_published_without_force() -> None:
     assert not [name for name, move in MOVES.items() if move.accepts("published", CLEARML)]
 
 
-def test_nothing_but_force_helps_a_task_whose_status_has_no_name() -> None:
+def test_no_move_starts_from_an_unknown_status_without_force() -> None:
     assert not [
         name for name, move in MOVES.items() for status in ("unknown", "weird") if move.accepts(status, CLEARML)
     ]
@@ -83,7 +83,7 @@ def test_the_diagram_of_the_docs_is_the_table() -> None:
     assert find_blocks("mutations", "mermaid") == [draw_diagram() + "\n"]
 
 
-def test_the_diagram_has_an_arrow_for_each_way_between_two_statuses() -> None:
+def test_the_diagram_has_an_arrow_for_each_move_between_two_statuses() -> None:
     arrows = re.findall(r"^    (\S+) --> (\S+): (.*)$", draw_diagram(), re.MULTILINE)
     drawn = {
         (start, end, label.removesuffix(" (clearml)")) for start, end, labels in arrows for label in labels.split(", ")

@@ -18,7 +18,7 @@ NEXT = "mutation($input: QueueNextTaskInput!) { queueNextTask(input: $input) { r
 
 
 def build_entries(*tasks: Any) -> list[dict[str, Any]]:
-    """In the order given; the times at which they were added say otherwise."""
+    """Build entries in this order, with times in the opposite order."""
     return [{"task": task, "added": DAY - timedelta(days=number)} for number, task in enumerate(tasks)]
 
 
@@ -33,7 +33,7 @@ async def read_waiting(client: Client, id_: str) -> list[str]:
     return [entry["task"] for entry in stored_queue["entries"]]
 
 
-async def test_tasks_leave_in_the_order_in_which_they_stand(client: Client) -> None:
+async def test_tasks_leave_the_queue_in_its_order(client: Client) -> None:
     tasks = [task(status="queued") for _ in range(3)]
     line = queue(entries=build_entries(*ids(tasks)))
     await client.database["task"].insert_many(tasks)
@@ -43,7 +43,7 @@ async def test_tasks_leave_in_the_order_in_which_they_stand(client: Client) -> N
     assert await read_waiting(client, line["_id"]) == []
 
 
-async def test_the_task_knows_its_worker_and_stays_queued(client: Client) -> None:
+async def test_a_taken_task_names_its_worker_and_stays_queued(client: Client) -> None:
     home = project(last_update=DAY)
     queued = task(status="queued", project=home["_id"], last_worker=None, execution={"queue": "q"})
     line = queue(_id="q", entries=build_entries(queued["_id"]), last_update=DAY)
@@ -72,7 +72,7 @@ async def test_the_task_knows_its_worker_and_stays_queued(client: Client) -> Non
     assert touched == home | {"last_update": reported}
 
 
-async def test_without_a_queue_it_is_the_default_one(client: Client) -> None:
+async def test_without_a_queue_the_default_one_is_used(client: Client) -> None:
     queued = task(status="queued")
     await client.database["task"].insert_one(queued)
     assert (await client.error(NEXT, input={"worker": "w"}))["code"] == "NO_DEFAULT_QUEUE"
@@ -82,7 +82,7 @@ async def test_without_a_queue_it_is_the_default_one(client: Client) -> None:
     assert (await client.error(NEXT, input={"worker": "w"}))["code"] == "MULTIPLE_DEFAULT_QUEUES"
 
 
-async def test_entries_of_tasks_that_do_not_wait_are_removed_on_the_way(client: Client) -> None:
+async def test_entries_of_tasks_that_are_not_queued_are_removed(client: Client) -> None:
     started, foreign, public = (
         task(status="in_progress"),
         task(status="queued", company=OTHER_COMPANY),
@@ -100,10 +100,10 @@ async def test_entries_of_tasks_that_do_not_wait_are_removed_on_the_way(client: 
 
 
 @pytest.mark.parametrize(("status", "rules"), [("queued", CLEARML), ("created", DOCUMENTED)])
-async def test_a_task_that_is_enqueued_leaves_the_queue_that_it_waits_in(
+async def test_an_enqueued_task_leaves_its_former_queue(
     beside: Callable[..., Client], database: Database, status: str, rules: str
 ) -> None:
-    """A draft that an odd document lists already leaves it, too, so that one worker gets the task."""
+    """A draft leaves a queue that lists it already, so that one worker gets the task."""
     await database.task.insert_one(task(_id="t", status=status, execution={"queue": "a"}))
     await database.queue.insert_many(
         [
@@ -123,7 +123,7 @@ async def test_a_task_that_is_enqueued_leaves_the_queue_that_it_waits_in(
     assert (moved["status"], moved["execution"]["queue"]) == ("queued", "b")
 
 
-async def test_the_first_that_waits_is_found_behind_a_thousand_that_do_not(client: Client) -> None:
+async def test_a_queued_task_is_found_after_a_thousand_stale_entries(client: Client) -> None:
     waits = task(status="queued")
     line = queue(entries=build_entries(*(f"gone {number}" for number in range(1234)), waits["_id"]))
     await client.database["task"].insert_one(waits)
@@ -145,7 +145,7 @@ async def test_a_task_in_two_queues_is_taken_once(client: Client) -> None:
     assert await take_next(client, queue=lines[1]["_id"]) is None
 
 
-async def test_an_odd_queue_is_no_obstacle(client: Client) -> None:
+async def test_odd_entries_of_a_queue_are_skipped(client: Client) -> None:
     waits = task(status="queued")
     odd = [None, 7, "text", {}, {"task": None}, {"task": 5}, {"task": {"a": 1}}]
     line = queue(entries=[*odd, {"task": waits["_id"], "added": "yesterday"}])
@@ -178,7 +178,7 @@ async def test_the_same_request_again_gives_the_same_task(client: Client) -> Non
         ({"worker": "w", "queue": "q", "idempotencyKey": ""}, "VALIDATION_ERROR"),
     ],
 )
-async def test_what_makes_no_sense_is_refused(client: Client, arguments: dict[str, Any], code: str) -> None:
+async def test_an_invalid_request_is_refused(client: Client, arguments: dict[str, Any], code: str) -> None:
     queued = task(status="queued")
     lines = [
         queue(_id=name, company=company, entries=build_entries(queued["_id"]))

@@ -1,4 +1,4 @@
-"""Reports of metrics: every point goes on its curve, and the task keeps what a ClearML server would."""
+"""Reports of metrics: every point is appended to its series; last metrics are those of a ClearML server."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ async def read_stored(client: Client, id_: str = "it") -> Document:
 
 @pytest.fixture
 async def running(client: Client) -> Client:
-    """A task that runs and has reported nothing."""
+    """A task in progress without any series."""
     await client.database["task"].insert_one(build_task())
     return client
 
@@ -78,10 +78,10 @@ def build_task(**fields: Any) -> Document:
     return task(**{"_id": "it", "status": "in_progress", "project": "home"} | none | fields)
 
 
-# -- what is stored --------------------------------------------------------------------------------
+# -- stored points ---------------------------------------------------------------------------------
 
 
-async def test_points_go_on_their_curves_and_into_what_the_task_keeps(running: Client) -> None:
+async def test_points_are_appended_to_their_series_and_to_the_last_metrics(running: Client) -> None:
     await running.database["project"].insert_one(project(_id="home"))
     since = now()
     [result] = await report(
@@ -125,7 +125,7 @@ async def test_points_go_on_their_curves_and_into_what_the_task_keeps(running: C
     assert await running.database[TRANSITIONS].count_documents({}) == 0
 
 
-async def test_what_has_no_value_is_a_gap_and_none_of_the_statistics(running: Client) -> None:
+async def test_a_point_without_a_value_is_a_gap_and_not_in_the_statistics(running: Client) -> None:
     await report(running, {"it": [build_point(None, 5), {"metric": "m", "variant": "v", "iteration": 9}]})
     series = await read_series(running, "it")
     assert [(curve["iterations"], curve["values"]) for curve in series.values()] == [([5], [None]), ([9], [None])]
@@ -137,7 +137,7 @@ async def test_what_has_no_value_is_a_gap_and_none_of_the_statistics(running: Cl
     assert (await read_series(running, "it"))["loss", "train"]["values"] == [2, None]
 
 
-async def test_what_counts_seconds_or_has_no_iteration_leaves_the_last_iteration(running: Client) -> None:
+async def test_monitors_and_points_without_an_iteration_leave_the_last_iteration(running: Client) -> None:
     await report(
         running,
         {
@@ -152,7 +152,7 @@ async def test_what_counts_seconds_or_has_no_iteration_leaves_the_last_iteration
     assert (await read_series(running, "it"))["single", "train"]["iterations"] == [-(2**31)]
 
 
-async def test_numbers_at_the_edge_are_kept_as_they_are(running: Client) -> None:
+async def test_extreme_numbers_are_stored_unchanged(running: Client) -> None:
     ends = [2**63 - 1, -(2**63)]
     await report(
         running,
@@ -168,7 +168,7 @@ async def test_numbers_at_the_edge_are_kept_as_they_are(running: Client) -> None
 
 
 @pytest.mark.parametrize("odd_value", [ABSENT, None, [], {"x": 5}, {md5("loss"): {md5("train"): "text", "other": {}}}])
-async def test_metrics_of_any_shape_are_put_in_order(client: Client, odd_value: Any) -> None:
+async def test_odd_last_metrics_are_replaced(client: Client, odd_value: Any) -> None:
     await client.database["task"].insert_one(
         build_task(last_metrics=odd_value, unique_metrics=odd_value, last_iteration="x")
     )
@@ -190,14 +190,14 @@ async def test_nothing_to_report_changes_nothing(running: Client) -> None:
 
 NAMES = st.sampled_from([("loss", "train"), ("loss", "a.b/c $d"), ("_x__y", "é %2E")])
 VALUES = st.none() | st.integers(-5, 5) | st.floats(-1e6, 1e6)
-NOW = DAY + timedelta(days=1)  # later than any that is given
+NOW = DAY + timedelta(days=1)  # later than all points
 TIMES = st.none() | st.sampled_from([DAY, DAY + timedelta(milliseconds=1)])
 BATCHES = st.lists(st.lists(st.tuples(NAMES, st.integers(-2, 9), VALUES, TIMES), max_size=12), min_size=1, max_size=4)
 Reported = tuple[tuple[str, str], int, float | None, datetime | None]
 
 
 def expect_statistics(batches: list[list[Reported]], pair: tuple[str, str]) -> Document | None:
-    """Of all values of a curve, worked out at once; the mean to the two decimals that each report rounds it to."""
+    """Compute the statistics of all values of a series at once; the mean has the two decimals of each report."""
     of_pair = [[point for point in batch if point[0] == pair and point[2] is not None] for batch in batches]
     points = [point for batch in of_pair for point in batch]
     if not points:
@@ -218,7 +218,7 @@ def expect_statistics(batches: list[list[Reported]], pair: tuple[str, str]) -> D
 
 @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(batches=BATCHES)
-async def test_after_any_reports_curves_and_statistics_are_what_was_reported(
+async def test_after_any_reports_series_and_statistics_are_those_of_the_points(
     client: Client, batches: list[list[Reported]]
 ) -> None:
     reporter = build_task(_id=new_id())
@@ -260,7 +260,7 @@ STREAM = """query($id: ID!, $from: Long, $to: Long, $method: Downsampling) { tas
 
 @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(batches=st.lists(st.lists(AGAIN, max_size=12), min_size=1, max_size=4), first=STEPS, filler=st.integers(0, 300))
-async def test_a_curve_is_a_dict_from_iteration_to_the_newest_point(
+async def test_a_series_has_the_newest_point_of_each_iteration(
     client: Client, batches: list[list[tuple[str, int, int | None, datetime | None]]], first: int, filler: int
 ) -> None:
     """Within a report, across reports, and across the blocks that other points fill meanwhile."""
@@ -360,10 +360,10 @@ EVENTS = st.tuples(NAMES, st.integers(-2, 9), st.integers(-5, 5), TIMES)
 
 @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(batches=st.lists(st.lists(EVENTS, min_size=1, max_size=8), min_size=1, max_size=4))
-async def test_a_session_gives_what_the_reports_that_it_holds_would(
+async def test_an_imported_session_equals_its_reports(
     client: Client, tmp_path_factory: pytest.TempPathFactory, batches: list[list[Reported]]
 ) -> None:
-    """Its curves and, but for the rounding of the mean after each report, all that the task keeps."""
+    """Series are equal, and last metrics up to the rounding of the mean after each report."""
     reporter, imported = build_task(_id=new_id()), new_id()
     await client.database["task"].insert_one(reporter)
     lines = []
@@ -418,7 +418,7 @@ async def test_a_session_gives_what_the_reports_that_it_holds_would(
 # -- blocks ----------------------------------------------------------------------------------------
 
 
-async def test_blocks_are_filled_up_one_after_the_other(running: Client) -> None:
+async def test_blocks_are_filled_one_after_the_other(running: Client) -> None:
     step = 0
     for number in (BLOCK_SIZE - 24, 23, 1, 1, 2 * BLOCK_SIZE, BLOCK_SIZE - 1):
         await report(running, {"it": [build_point(step / 7, step) for step in range(step, step + number)]})
@@ -432,7 +432,7 @@ async def test_blocks_are_filled_up_one_after_the_other(running: Client) -> None
     assert curve["values"] == [step / 7 for step in range(step)]
 
 
-async def test_a_report_of_many_curves_is_few_commands_and_reads_no_points(running: Client, commands: Commands) -> None:
+async def test_a_report_of_many_series_is_few_commands_and_reads_no_points(running: Client, commands: Commands) -> None:
     def points(step: int) -> list[Document]:
         return [build_point(0.5, step, metric=f"m{number % 20}", variant=f"v{number}") for number in range(600)]
 
@@ -445,7 +445,7 @@ async def test_a_report_of_many_curves_is_few_commands_and_reads_no_points(runni
     assert all("chunks" not in projection for projection in reads)
 
 
-async def test_a_change_event_shows_the_new_points_alone(running: Client) -> None:
+async def test_a_change_event_has_the_new_points_only(running: Client) -> None:
     await report(running, {"it": [build_point(1, 1)]})
     async with await running.database[SERIES].watch() as stream:
         await report(running, {"it": [build_point(2, 2), build_point(3, 3)]})
@@ -456,7 +456,7 @@ async def test_a_change_event_shows_the_new_points_alone(running: Client) -> Non
     assert np.frombuffer(updated["chunks.1"], POINT_TYPE)["values"].tolist() == [2, 3]
 
 
-async def test_the_curves_of_a_session_go_on(client: Client) -> None:
+async def test_reports_append_to_the_series_of_an_imported_session(client: Client) -> None:
     await import_files(client.database, SESSIONS[:1], company=COMPANY, user="test", shown={})
     [imported] = await client.database["task"].find().to_list()
     before = await read_series(client, imported["_id"])
@@ -468,10 +468,10 @@ async def test_the_curves_of_a_session_go_on(client: Client) -> None:
     assert (statistics["count"], statistics["value"]) == (len(curve["values"]) + 1, 0.5)
 
 
-# -- many at once ----------------------------------------------------------------------------------
+# -- concurrency -----------------------------------------------------------------------------------
 
 
-async def test_of_twenty_who_report_at_once_nothing_is_lost(running: Client) -> None:
+async def test_twenty_reports_at_once_lose_no_point(running: Client) -> None:
     await asyncio.gather(
         *(
             report(running, {"it": [build_point(number + step / 100, 60 * number + step) for step in range(60)]})
@@ -487,7 +487,7 @@ async def test_of_twenty_who_report_at_once_nothing_is_lost(running: Client) -> 
     assert [block["points"] for block in blocks] == [BLOCK_SIZE] * (1200 // BLOCK_SIZE) + [1200 % BLOCK_SIZE]
 
 
-async def test_a_report_and_a_move_at_once_both_hold(running: Client) -> None:
+async def test_a_report_and_a_move_at_once_are_both_stored(running: Client) -> None:
     stop = 'mutation { taskStopped(input: {task: "it"}) { updated } }'
     await asyncio.gather(running.data(stop), *(report(running, {"it": [build_point(1, step)]}) for step in range(5)))
     after = await read_stored(running)
@@ -495,10 +495,10 @@ async def test_a_report_and_a_move_at_once_both_hold(running: Client) -> None:
     assert len((await read_series(running, "it"))["loss", "train"]["values"]) == 5
 
 
-# -- a new start -----------------------------------------------------------------------------------
+# -- after reset -----------------------------------------------------------------------------------
 
 
-async def test_after_a_reset_everything_begins_anew(running: Client) -> None:
+async def test_after_a_reset_series_and_statistics_start_again(running: Client) -> None:
     await report(running, {"it": [build_point(9, 50), build_point(9, 50, variant="test")]})
     await change(running, "taskReset", "updated", task="it", force=True)
     assert await read_series(running, "it") == {}
@@ -510,17 +510,17 @@ async def test_after_a_reset_everything_begins_anew(running: Client) -> None:
     assert (after["last_iteration"], after["unique_metrics"]) == (2, ["loss/train"])
 
 
-async def test_a_deleted_task_leaves_no_curve(running: Client) -> None:
+async def test_a_deleted_task_leaves_no_series(running: Client) -> None:
     await running.database["task"].insert_one(build_task(_id="other"))
     await report(running, {"it": [build_point()], "other": [build_point()]})
     await change(running, "taskDelete", "deleted", task="it", force=True)
     assert await running.database[SERIES].distinct("task") == ["other"]
 
 
-# -- one by one ------------------------------------------------------------------------------------
+# -- each task -------------------------------------------------------------------------------------
 
 
-async def test_each_task_is_reported_or_refused_by_itself(running: Client) -> None:
+async def test_each_report_is_stored_or_refused_by_itself(running: Client) -> None:
     refused = [
         build_task(_id="published", status="published"),
         build_task(_id="publishing", status="publishing"),
@@ -558,7 +558,7 @@ async def test_each_task_is_reported_or_refused_by_itself(running: Client) -> No
 @pytest.mark.parametrize(
     "status", ["created", "queued", "stopped", "closed", "failed", "completed", "of a newer server"]
 )
-async def test_any_other_status_takes_reports_and_stays(client: Client, status: str) -> None:
+async def test_a_task_in_any_other_status_takes_reports_and_keeps_its_status(client: Client, status: str) -> None:
     await client.database["task"].insert_one(build_task(status=status, active_duration=7))
     [result] = await report(client, {"it": [build_point()]})
     assert result["succeeded"]
@@ -602,7 +602,7 @@ async def test_a_literal_beyond_all_doubles_is_refused_as_the_variable_is(runnin
     assert await read_documents(running.database) == before
 
 
-async def test_there_is_room_for_so_many_curves_and_no_more(client: Client) -> None:
+async def test_a_task_has_a_maximum_number_of_series(client: Client) -> None:
     pairs = [("m", str(number), 0.5) for number in range(MAX_SERIES - 2)]
     await client.database["task"].insert_one(build_task(last_metrics=last_metrics(*pairs)))
     stored_before, gap, full = (
@@ -620,7 +620,7 @@ async def test_there_is_room_for_so_many_curves_and_no_more(client: Client) -> N
     assert (await read_series(client, "it")).keys() == {("m", "0"), ("loss", "gap"), ("loss", "train")}
 
 
-async def test_curves_of_gaps_alone_need_room_as_well(running: Client) -> None:
+async def test_series_of_gaps_only_count_as_well(running: Client) -> None:
     [first] = await report(running, {"it": [build_point(None, variant=str(number)) for number in range(MAX_SERIES)]})
     [second] = await report(
         running, {"it": [build_point(1), build_point(None, variant="0"), build_point(1, variant="1")]}
@@ -629,7 +629,7 @@ async def test_curves_of_gaps_alone_need_room_as_well(running: Client) -> None:
     assert [row["index"] for row in second["badPoints"]] == [0]
 
 
-async def test_a_curve_of_gaps_whose_values_come_when_the_task_is_full_goes_on(client: Client) -> None:
+async def test_a_series_of_gaps_gets_values_though_the_task_is_full(client: Client) -> None:
     pairs = [("m", str(number), 0.5) for number in range(MAX_SERIES - 1)]
     await client.database["task"].insert_one(build_task(last_metrics=last_metrics(*pairs)))
     for accepted in (
@@ -645,7 +645,7 @@ async def test_a_curve_of_gaps_whose_values_come_when_the_task_is_full_goes_on(c
 # -- one idempotency key ---------------------------------------------------------------------------
 
 
-async def test_the_same_report_again_adds_nothing_and_tells_the_same(running: Client) -> None:
+async def test_the_same_report_again_adds_nothing_and_has_the_same_answer(running: Client) -> None:
     reports = {"it": [build_point(1, 1), build_point(metric="")]}
     [first] = await report(running, reports, idempotencyKey="k")
     before = await read_documents(running.database)
@@ -654,7 +654,7 @@ async def test_the_same_report_again_adds_nothing_and_tells_the_same(running: Cl
     assert await read_documents(running.database) == before
 
 
-async def test_a_report_that_broke_off_midway_goes_on_where_it_ended(running: Client) -> None:
+async def test_a_report_that_broke_off_continues_after_its_last_task(running: Client) -> None:
     reports = {"it": [build_point(1, 1)], "late": [build_point(2, 2)]}
     first = await report(running, reports, idempotencyKey="k")
     assert [result["succeeded"] for result in first] == [True, False]
@@ -667,10 +667,10 @@ async def test_a_report_that_broke_off_midway_goes_on_where_it_ended(running: Cl
     assert error["code"] == "IDEMPOTENCY_KEY_REUSED"
 
 
-# -- what is refused as a whole --------------------------------------------------------------------
+# -- refused requests ------------------------------------------------------------------------------
 
 
-async def test_ten_thousand_points_are_taken_and_one_more_is_refused_unseen(
+async def test_ten_thousand_points_are_accepted_and_one_more_is_refused_unread(
     running: Client, commands: Commands
 ) -> None:
     await running.database["task"].insert_one(build_task(_id="other"))
@@ -723,7 +723,7 @@ async def test_a_task_is_reported_once_in_a_request(running: Client) -> None:
     ],
     ids=" ".join,
 )
-async def test_what_is_not_of_its_type_refuses_the_request_and_says_where(running: Client, bad: Document) -> None:
+async def test_an_ill_typed_value_refuses_the_request_and_is_named(running: Client, bad: Document) -> None:
     wrong = {name: value for name, value in (build_point() | bad).items() if value is not ABSENT}
     error = await get_refusal(running, "metricsReport", reports=[{"task": "it", "points": [build_point(), wrong]}])
     assert error["code"] == "VALIDATION_FAILED"
@@ -731,7 +731,7 @@ async def test_what_is_not_of_its_type_refuses_the_request_and_says_where(runnin
 
 
 @pytest.mark.parametrize("value", ["1e400", "-1e400", "NaN", "Infinity"])
-async def test_json_with_what_is_no_number_is_refused(running: Client, value: str) -> None:
+async def test_json_with_an_invalid_number_is_refused(running: Client, value: str) -> None:
     before = await read_documents(running.database)
     body = json.dumps(
         {

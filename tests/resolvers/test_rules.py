@@ -1,4 +1,4 @@
-"""The documented rules, each in both positions of TASKQL_RULES; and names that only one may have."""
+"""The documented rules, each in both positions of TASKQL_RULES; and unique names."""
 
 import asyncio
 from collections.abc import Callable
@@ -127,7 +127,7 @@ WAYS_TO_A_NAME: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("way", WAYS_TO_A_NAME)
-async def test_no_two_tasks_that_this_api_wrote_have_one_name(client: Client, lax: Client, way: str) -> None:
+async def test_two_tasks_that_this_api_wrote_have_different_names(client: Client, lax: Client, way: str) -> None:
     await client.database["task"].insert_one(task(_id="draft", name="a draft", status="created"))
     first = await change(client, "taskCreate", "id", name="the one", type="TRAINING")
     error = await get_refusal(client, way, name="  the one ", **WAYS_TO_A_NAME[way])
@@ -144,14 +144,14 @@ async def test_a_taken_name_is_not_valid(client: Client, lax: Client) -> None:
     assert await lax.data(query) == {"taskValidate": True}
 
 
-async def test_a_batch_is_held_to_it_as_well(client: Client, lax: Client) -> None:
+async def test_the_names_of_a_batch_are_unique(client: Client, lax: Client) -> None:
     await client.database["task"].insert_many([task(_id="a"), task(_id="b")])
     items = [{"task": id_, "name": "the one"} for id_ in ("a", "b")]
     assert (await get_refusal(client, "taskUpdateBatch", items=items))["code"] == "EXPECTED_UNIQUE_DATA"
     assert (await change(lax, "taskUpdateBatch", "updated", items=items))["updated"] == 2
 
 
-async def test_names_that_this_api_did_not_write_bind_nobody(client: Client) -> None:
+async def test_names_of_imported_tasks_are_free(client: Client) -> None:
     await client.database["task"].insert_many([task(name="imported"), task(name="imported")])
     await change(client, "taskCreate", "id", name="imported", type="TRAINING")
     assert (await get_refusal(client, "taskCreate", name="imported", type="TRAINING"))["code"] == "EXPECTED_UNIQUE_DATA"
@@ -164,7 +164,7 @@ async def test_a_task_may_keep_its_name(client: Client) -> None:
 
 
 @pytest.mark.parametrize("freed", ["renamed", "deleted", "renamed by another program", "renamed under other rules"])
-async def test_a_name_is_free_when_its_task_has_it_no_longer(client: Client, lax: Client, freed: str) -> None:
+async def test_a_name_is_free_after_its_task_lost_it(client: Client, lax: Client, freed: str) -> None:
     id_ = (await change(client, "taskCreate", "id", name="the one", type="TRAINING"))["id"]
     if freed == "renamed":
         await change(client, "taskUpdate", "updated", task=id_, name="another")
@@ -177,7 +177,7 @@ async def test_a_name_is_free_when_its_task_has_it_no_longer(client: Client, lax
     assert await change(client, "taskCreate", "task { name }", name="the one", type="TRAINING")
 
 
-async def test_another_companys_names_are_no_matter(client: Client) -> None:
+async def test_names_of_other_companies_are_free(client: Client) -> None:
     foreign = task(name="the one", company=OTHER_COMPANY, taskql_name="the one")
     await client.database["task"].insert_one(foreign)
     assert await change(client, "taskCreate", "id", name="the one", type="TRAINING")

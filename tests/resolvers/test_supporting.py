@@ -1,4 +1,4 @@
-"""Projects, queues and models that a caller makes."""
+"""Mutations that create projects, queues and models."""
 
 import asyncio
 from typing import Any
@@ -23,7 +23,7 @@ async def read_by_name(client: Client, collection: str) -> dict[str, Document]:
 # -- projects --------------------------------------------------------------------------------------
 
 
-async def test_a_project_is_made_with_those_around_it(client: Client) -> None:
+async def test_a_project_is_created_with_the_projects_around_it(client: Client) -> None:
     values = {
         "name": " vision / digits/mnist ",
         "description": "Handwriting",
@@ -50,14 +50,14 @@ async def test_a_project_is_made_with_those_around_it(client: Client) -> None:
     }
 
 
-async def test_projects_that_are_there_are_used(client: Client) -> None:
+async def test_existing_projects_around_a_new_one_are_used(client: Client) -> None:
     await client.database["project"].insert_one(project(_id="v", name="vision"))
     payload = await change(client, "projectCreate", PROJECT, name="vision/digits")
     assert payload["project"]["path"] == ["v"]
     assert len(await read_by_name(client, "project")) == 2
 
 
-async def test_projects_of_another_company_are_none_of_the_viewers(client: Client) -> None:
+async def test_projects_of_another_company_are_not_used(client: Client) -> None:
     await client.database["project"].insert_one(project(_id="v", name="vision", company=OTHER_COMPANY))
     payload = await change(client, "projectCreate", PROJECT, name="vision/digits")
     assert payload["project"]["path"] != ["v"]
@@ -65,8 +65,8 @@ async def test_projects_of_another_company_are_none_of_the_viewers(client: Clien
 
 
 @pytest.mark.parametrize("name", ["vision", " vision ", "vision/digits", "vision/digits/mnist", "vision / digits"])
-async def test_neither_the_name_of_a_public_project_nor_a_place_inside_it_is_taken(client: Client, name: str) -> None:
-    """The list would else show two projects of the same full name."""
+async def test_a_project_can_not_have_the_name_of_a_public_one_or_lie_inside_one(client: Client, name: str) -> None:
+    """Otherwise lists would show two projects with the same full name."""
     await client.database["project"].insert_one(project(_id="v", name="vision", company=PUBLIC))
     error = await get_refusal(client, "projectCreate", name=name)
     assert (error["code"], error["field"]) == ("EXPECTED_UNIQUE_DATA", "name")
@@ -94,8 +94,8 @@ async def test_a_project_that_stood_beside_a_public_one_before_still_takes_proje
     assert payload["project"]["path"] == ["own"]
 
 
-async def test_names_of_queues_models_and_tasks_bind_within_the_company_alone(client: Client) -> None:
-    """A ClearML server refuses the name of something public for projects only."""
+async def test_names_of_queues_models_and_tasks_are_unique_within_the_company_only(client: Client) -> None:
+    """A ClearML server refuses names of public documents for projects only."""
     await client.database["queue"].insert_one(queue(name="same", company=PUBLIC))
     await client.database["model"].insert_one(model(name="same", company=PUBLIC))
     await client.database["task"].insert_one(task(name="same", company=PUBLIC, taskql_name="same"))
@@ -126,9 +126,7 @@ SHORT = "name: a name has at least 3 characters, not counting the blanks around 
         ("a/", SLASH),
     ],
 )
-async def test_a_name_that_no_project_can_have_is_refused_with_the_reason(
-    client: Client, name: str, message: str
-) -> None:
+async def test_an_invalid_project_name_is_refused_with_the_reason(client: Client, name: str, message: str) -> None:
     error = await get_refusal(client, "projectCreate", name=name)
     assert (error["code"], error["field"], error["message"]) == ("DATA_VALIDATION_ERROR", "name", message)
 
@@ -151,7 +149,7 @@ async def test_a_short_name_is_refused_in_the_same_words_everywhere(client: Clie
 
 @pytest.mark.parametrize("mutation", LEAST)
 @pytest.mark.parametrize("name", ["abc", "a b", "\0\0\0", "x" * 100_000, "🙂🙂🙂", "${x}", "a.b$c"])
-async def test_any_other_name_comes_back_as_it_is(client: Client, mutation: str, name: str) -> None:
+async def test_any_other_name_is_stored_unchanged(client: Client, mutation: str, name: str) -> None:
     kind = mutation.removesuffix("Create")
     payload = await change(client, mutation, f"{kind} {{ name }}", name=f" {name} ", **LEAST[mutation])
     assert payload[kind] == {"name": name}
@@ -172,7 +170,7 @@ async def test_a_project_has_a_name_of_its_own(client: Client) -> None:
         assert (error["code"], error["field"]) == ("EXPECTED_UNIQUE_DATA", "name")
 
 
-async def test_of_fifty_that_make_one_tree_all_share_its_top(client: Client) -> None:
+async def test_fifty_projects_created_at_once_share_the_projects_around_them(client: Client) -> None:
     made = [change(client, "projectCreate", "id", name=f"top/middle/leaf {number}") for number in range(20)]
     await asyncio.gather(*made)
     projects = await read_by_name(client, "project")
@@ -185,7 +183,7 @@ async def test_of_fifty_that_make_one_tree_all_share_its_top(client: Client) -> 
 # -- queues ----------------------------------------------------------------------------------------
 
 
-async def test_a_queue_is_made_empty(client: Client) -> None:
+async def test_a_new_queue_is_empty(client: Client) -> None:
     payload = await change(
         client,
         "queueCreate",
@@ -201,7 +199,7 @@ async def test_a_queue_is_made_empty(client: Client) -> None:
     }
 
 
-async def test_a_task_goes_into_a_queue_that_was_made(client: Client) -> None:
+async def test_a_task_is_enqueued_in_a_created_queue(client: Client) -> None:
     await client.database["task"].insert_one(task(_id="t", status="created"))
     made = await change(client, "queueCreate", "id", name="fast")
     payload = await change(
@@ -223,7 +221,7 @@ async def test_a_queue_has_a_name_of_its_own_and_of_three_letters(client: Client
 # -- models ----------------------------------------------------------------------------------------
 
 
-async def test_a_model_is_what_was_asked_for(client: Client) -> None:
+async def test_a_created_model_has_the_values_of_the_input(client: Client) -> None:
     await client.database["project"].insert_one(project(_id="p"))
     await client.database["model"].insert_one(model(_id="m"))
     await client.database["task"].insert_one(task(_id="t"))
@@ -253,7 +251,7 @@ async def test_a_model_is_what_was_asked_for(client: Client) -> None:
     )
 
 
-async def test_models_may_share_a_name_and_are_drafts_until_told_otherwise(client: Client) -> None:
+async def test_models_may_share_a_name_and_are_not_ready_by_default(client: Client) -> None:
     made = [await change(client, "modelCreate", "id model { ready }", name="net", uri="x") for _ in range(2)]
     assert [payload["model"]["ready"] for payload in made] == [False, False]
     assert made[0]["id"] != made[1]["id"]
@@ -279,7 +277,7 @@ async def test_models_may_share_a_name_and_are_drafts_until_told_otherwise(clien
         ({"ready": "yes"}, "VALIDATION_FAILED"),
     ],
 )
-async def test_a_model_that_can_not_be_is_not_stored(client: Client, bad: dict[str, Any], code: str) -> None:
+async def test_an_invalid_model_is_not_stored(client: Client, bad: dict[str, Any], code: str) -> None:
     for company, id_ in ((OTHER_COMPANY, "foreign"), (PUBLIC, "public")):
         fields = {"_id": id_, "company": company}
         await client.database["project"].insert_one(project(**fields))

@@ -1,4 +1,4 @@
-"""What a move does to the fields of a task beside its status, to its worker and to its models."""
+"""The changes of a move beside the status: the fields of the task, its worker and its models."""
 
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -113,12 +113,12 @@ async def test_a_task_without_a_worker_that_listens_stops_at_once(
     assert (await client.data(STOP))["taskStop"]["task"]["status"] == "STOPPED"
 
 
-# -- what others have ------------------------------------------------------------------------------
+# -- other companies -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("company", [PUBLIC, OTHER_COMPANY], ids=["public", "foreign"])
 @pytest.mark.parametrize(("mutation", "status"), [("taskDelete", "created"), ("taskReset", "stopped")])
-async def test_children_and_models_of_others_are_no_reason_to_refuse_a_move(
+async def test_children_and_models_of_other_companies_do_not_refuse_a_move(
     client: Client, database: Database, mutation: str, status: str, company: str
 ) -> None:
     await database.task.insert_many(
@@ -165,7 +165,7 @@ async def test_publishing_makes_the_last_model_ready_unless_publish_model_is_fal
 
 
 @pytest.mark.parametrize("company", [PUBLIC, COMPANY, None], ids=["public", "own", "missing"])
-async def test_a_model_that_is_not_published_is_no_reason_to_refuse_a_task(
+async def test_a_model_that_is_not_published_does_not_refuse_the_task(
     client: Client, database: Database, company: str | None
 ) -> None:
     """Neither a public draft nor a model that is missing; publishModel true refuses the public draft."""

@@ -1,4 +1,4 @@
-"""Who may change what: a company its own, nobody what is public, and nothing without transactions."""
+"""Tenants and transactions: a company changes its own documents, no public ones, and none without transactions."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ OWNERS = {OTHER_COMPANY: "foreign", PUBLIC: "public"}
 
 
 def build_documents(company: str, about: str) -> dict[str, list[Document]]:
-    """Documents of a company that name a task of somebody else wherever one can."""
+    """Build documents of a company that name a task of another company in every reference."""
     owner = OWNERS[company]
     item = [{"name": "m", "model": "model", "updated": DAY}]
     return {
@@ -74,7 +74,7 @@ async def select_foreign(client: Client) -> dict[str, list[Document]]:
 
 @pytest.fixture
 async def shared(client: Client) -> Client:
-    """A task of ours that is named, by others, wherever something can be named."""
+    """Insert a task of the viewer that documents of all companies name in every reference."""
     outputs = [{"name": "m", "model": f"{owner} draft", "updated": DAY} for owner in OWNERS.values()]
     await client.database["task"].insert_one(
         task(
@@ -96,7 +96,7 @@ async def shared(client: Client) -> Client:
 
 @pytest.mark.parametrize("status", ["created", "queued", "in_progress", "completed"])
 @pytest.mark.parametrize("mutation", MUTATIONS)
-async def test_no_mutation_changes_what_others_have(shared: Client, mutation: str, status: str) -> None:
+async def test_no_mutation_changes_documents_of_other_companies(shared: Client, mutation: str, status: str) -> None:
     await shared.database["task"].update_one({"_id": "it"}, {"$set": {"status": status}})
     before = await select_foreign(shared)
     assert sum(map(len, before.values())) >= 20
@@ -119,7 +119,7 @@ async def test_no_mutation_changes_what_others_have(shared: Client, mutation: st
         ("", "INVALID_TASK_ID"),
     ],
 )
-async def test_a_task_of_others_is_refused_and_a_foreign_one_is_as_none(
+async def test_a_public_task_is_refused_and_a_foreign_one_reads_like_a_missing_one(
     shared: Client, mutation: str, id_: str, code: str
 ) -> None:
     before = await select_foreign(shared)
@@ -130,7 +130,7 @@ async def test_a_task_of_others_is_refused_and_a_foreign_one_is_as_none(
     assert await select_foreign(shared) == before
 
 
-async def test_the_queue_of_others_is_none(shared: Client) -> None:
+async def test_a_queue_of_another_company_reads_like_a_missing_one(shared: Client) -> None:
     await shared.database["task"].update_one({"_id": "it"}, {"$set": {"status": "created"}})
     for owner in OWNERS.values():
         document, variables = build_minimal("task_enqueue", queue=f"{owner} line")

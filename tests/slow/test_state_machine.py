@@ -53,7 +53,7 @@ History = list[tuple[Any, Any, str, bool]]
 
 
 class Move(NamedTuple):
-    """A call of a mutation; `expected` is the status that the caller believes, or whether it is the right one."""
+    """A call of a mutation; `expected` is the status that the caller expects."""
 
     name: str
     task: str
@@ -135,7 +135,7 @@ class World:
         return task_shown
 
     async def read_stored(self) -> dict[str, list[Document]]:
-        """Everything that is stored, but empty collections."""
+        """Read all documents of all collections that are not empty."""
         return await aggregate(self.database, {"$sort": {"_id": 1}})
 
     async def move(self, step: Move) -> None:
