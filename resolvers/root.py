@@ -71,7 +71,7 @@ def build_schema(
     strawberry_types = StrawberryTypes(spec)
     schema = Schema(
         limits=limits,
-        sizes=find_usual_sizes(spec),
+        usual_sizes=find_usual_sizes(spec),
         introspection=introspection,
         query=strawberry_types.build_query(_build_queries(spec, about or {}, lambda: schema.hash)),
         mutation=strawberry_types.build_mutation(_build_mutations(spec)),

@@ -60,14 +60,14 @@ class Schema(strawberry.Schema):
     """
 
     def __init__(
-        self, *, limits: Limits, sizes: Mapping[tuple[str, str], int], introspection: bool, **options: Any
+        self, *, limits: Limits, usual_sizes: Mapping[tuple[str, str], int], introspection: bool, **options: Any
     ) -> None:
         super().__init__(**options, extensions=[lambda: RequestSteps(self)], execution_context_class=PlannedExecution)
         self._schema.type_map = dict(sorted(self._schema.type_map.items()))  # the order that introspection gives
         self.limits = limits
         self._has_introspection = introspection
         self._rules = build_rules(limits)
-        self._cost_model = CostModel(self._schema, sizes, limits.page)
+        self._cost_model = CostModel(self._schema, usual_sizes, limits.page)
         self._take_document_steps_cached = lru_cache(MAX_CACHED)(self._take_document_steps)
 
     # -- the steps ---------------------------------------------------------------------------------
@@ -79,13 +79,17 @@ class Schema(strawberry.Schema):
         return self._take_document_steps_cached(text) if is_cached else self._take_document_steps(text)
 
     def _take_document_steps(self, text: str) -> PreparedDocument:
+        # parse
         document = parse_document(text, self.limits)
         fragments = sort_fragments(document)
-        if fragments is None:  # they spread each other in a circle; validation names it
+        if fragments is None:  # they spread each other in a circle, which has no counts; validation names it
             return PreparedDocument(document, {}, self._validate(document))
+        # limits
         counts = count_document(document, fragments)
         refusal = self._check_introspection(counts) or check_counts(counts, self.limits)
+        # cost
         costs = self._cost_model.build_operation_costs(document, fragments)
+        # validate
         errors = [_to_graphql_error(refusal)] if refusal else self._validate(document)
         return PreparedDocument(document, costs, errors)
 

@@ -187,21 +187,21 @@ def _find_paths(selection: Selection, prefix: str) -> Iterator[str]:
         match field:
             case TypeName():
                 pass
-            case RelatedField(output_field=output_field):
+            case RelatedField():
                 yield OWNER
-                yield from output_field.stored_paths
-            case MapField(output_field=output_field):
-                map_path, *other_paths = output_field.stored_paths or (prefix + output_field.name,)
+                yield from field.output_field.stored_paths
+            case MapField():
+                map_path, *other_paths = _get_stored_paths(field, prefix)
                 yield from _find_map_paths(field, map_path)
                 yield from other_paths
-            case ObjectField(output_field=output_field, selection=below) if not output_field.stored_paths:
-                yield from _find_paths_below(below, prefix + output_field.name)
-            case (
-                PlainField(output_field=output_field)
-                | ObjectField(output_field=output_field)
-                | RelationField(output_field=output_field)
-            ):
-                yield from output_field.stored_paths or (prefix + output_field.name,)
+            case ObjectField() if not field.output_field.stored_paths:
+                yield from _find_paths_below(field.selection, prefix + field.name)
+            case PlainField() | ObjectField() | RelationField():
+                yield from _get_stored_paths(field, prefix)
+
+
+def _get_stored_paths(field: OutputField, prefix: str) -> tuple[str, ...]:
+    return field.output_field.stored_paths or (prefix + field.name,)
 
 
 def _find_paths_below(selection: Selection, path: str) -> list[str]:
@@ -211,7 +211,7 @@ def _find_paths_below(selection: Selection, path: str) -> list[str]:
 
 def _find_map_paths(field: MapField, path: str) -> Iterator[str]:
     """The path of a stored map, or the paths of those keys that the arguments name."""
-    levels = [None] if _needs_whole_map(field) else find_map_keys(field)
+    levels = [None] if _is_read_whole(field) else find_map_keys(field)
     keys_by_level = _take_named_levels(levels)
     if not keys_by_level or math.prod(map(len, keys_by_level)) > MAX_NARROWED:
         yield path
@@ -235,7 +235,7 @@ def _take_named_levels(levels: Iterable[list[str] | None]) -> list[list[str]]:
     return named_levels
 
 
-def _needs_whole_map(field: MapField) -> bool:
+def _is_read_whole(field: MapField) -> bool:
     """Whether one entry decides what another shows, as the image of a container does for the arguments."""
     return field.map_view.key_encoding not in KEYS_IN_PATHS or (
         field.map_view.is_key_value and field.output_field.layout_reader is not None

@@ -141,7 +141,7 @@ PICKY = strawberry.scalar(name="Picky", parse_value=unreadable, serialize=unread
 
 SMALL = Schema(
     limits=Limits(characters=1_000_000, tokens=1_000_000),  # so that the parser meets deep documents
-    sizes={},
+    usual_sizes={},
     introspection=True,
     query=Query,
     mutation=Mutation,
