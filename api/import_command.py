@@ -37,7 +37,7 @@ async def import_with_progress(settings: Settings, paths: Sequence[Path], screen
                 paths,
                 company=settings.company,
                 user=settings.user,
-                shown=list_shown_fields(load()),
+                shown_fields=list_shown_fields(load()),
                 progress=show_step,
             )
         await database.replace_placeholders(settings.company)
@@ -64,12 +64,12 @@ def print_report(report: Report, screen: Console) -> None:
         (report.not_visible, "documents belong to other companies and are not visible here"),
         (report.not_ours, "documents are stored for another company, and were left as they are"),
         (report.skipped_values, "reported values are not numbers and were left out"),
-        (report.values_beyond_cap, "reported values belong to more metrics than a task keeps and were left out"),
+        (report.values_beyond_maximum, "reported values belong to more metrics than a task keeps and were left out"),
     ):
         if count:
             say(screen, f"{count} {sentence}.")
-    if report.others:
-        names = ", ".join(str(Path(*path.parts[-2:])) for path in report.others)
+    if report.unknown_files:
+        names = ", ".join(str(Path(*path.parts[-2:])) for path in report.unknown_files)
         say(screen, f"Left out, because they are neither sessions nor dumps of the database backend: {names}")
     for problem in report.problems:
         say(screen, ("not imported", "red"), f" {problem.code.name}: {problem}")

@@ -1,6 +1,6 @@
-"""Paths → the files that can be imported, and the lines of a dump → documents that MongoDB will take.
+"""Paths → the files to import, and the lines of a dump → documents that MongoDB accepts.
 
-Files are read line by line and never written; each problem ends the reading of its file.
+Files are read line by line and never written; a problem ends the reading of its file.
 """
 
 import json
@@ -14,7 +14,7 @@ from gzip import GzipFile
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import bson
 from bson import json_util
@@ -24,13 +24,13 @@ from models.codecs import EXTENDED_JSON
 
 COLLECTIONS = ("company", "model", "project", "queue", "task", "user")
 BSON_FORMS = ("bson", "bson.gz")
-# A dump of a whole server holds these beside the backend; ClearML's auth has users, too, with their credentials.
+# A dump of a whole server has these beside the backend; ClearML's auth has users, too, with their credentials.
 OTHER_DATABASES = ("auth", "admin", "config", "local")
 ARCHIVE_START = b"\x6d\xe2\x99\x81"
 MIB = 1024 * 1024
-LONGEST_ID = 1000
-# What bson raises at a {"$date": …} or the like that is none.
-_NOT_EXTENDED_JSON = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, BSONError)
+MAX_ID_LENGTH = 1000
+# bson raises these at a malformed {"$date": …} or the like.
+_EXTENDED_JSON_ERRORS = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, BSONError)
 
 
 class ProblemCode(StrEnum):
@@ -78,7 +78,7 @@ class _BadKeyError(ValueError):
     pass
 
 
-class ImportProblem(Exception):  # noqa: N818 - it is of the file, and is reported beside others
+class ImportProblem(Exception):  # noqa: N818 - a problem of one file, reported beside others
     """One file was not imported. ``line`` counts from 1; with an ``offset`` in bytes it counts documents."""
 
     def __init__(
@@ -87,14 +87,14 @@ class ImportProblem(Exception):  # noqa: N818 - it is of the file, and is report
         self.code, self.file, self.line, self.detail, self.offset = code, file, line, detail, offset
         # The detail may quote the file, and a line can be long.
         self.message = f"{code.sentence}: {str(detail)[:200]}" if detail else code.sentence
-        place = f", line {line}" if line else ""
+        location = f", line {line}" if line else ""
         if offset is not None:
-            place = f", document {line} (at byte {offset})"
-        super().__init__(f"{file}{place}: {self.message}")
+            location = f", document {line} (at byte {offset})"
+        super().__init__(f"{file}{location}: {self.message}")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ImportLimits:
     """Sizes in bytes; those of zip members are counted while unpacking, whatever their headers say."""
 
     task: int = 64 * MIB  # a task.json
@@ -117,75 +117,84 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A checked document, also in BSON, and where it ends in its file."""
+    """A checked document, its BSON, and the position in the file after it."""
 
     document: dict[str, Any]
     raw: bytes
     position: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What there is at some paths. ``others`` are files in folders that are of no kind known here."""
+class ImportSources(NamedTuple):
+    """The sources at some paths. ``unknown_files`` are files in folders that can't be imported."""
 
     sources: list[Source]
-    others: list[Path]
+    unknown_files: list[Path]
     problems: list[ImportProblem]
 
 
-def find_sources(paths: Iterable[Path]) -> Found:
-    """Find what to import at files and in folders, leaving out hidden names; a file named twice is one.
+def find_sources(paths: Iterable[Path]) -> ImportSources:
+    """Find the sources at files and in folders, without hidden names; a file named twice is one.
 
-    Dumps come before sessions, so that a session finds the project which a dump brings.
+    Dumps come before sessions, so that a session finds the project of a dump.
     """
-    found = [item for path in paths for item in _find(path)]
-    sources = {item.file.resolve(): item for item in found if isinstance(item, Source)}
+    sources: dict[Path, Source] = {}
+    unknown_files: list[Path] = []
+    problems: list[ImportProblem] = []
+    for path in paths:
+        for item in _find_sources(path):
+            if isinstance(item, Source):
+                sources[item.file.resolve()] = item
+            elif isinstance(item, Path):
+                unknown_files.append(item)
+            else:
+                problems.append(item)
     ordered = sorted(sources.values(), key=lambda source: source.collection is None)
-    others = [item for item in found if isinstance(item, Path)]
-    return Found(ordered, others, [item for item in found if isinstance(item, ImportProblem)])
+    return ImportSources(ordered, unknown_files, problems)
 
 
-def read_dump(file: Path, limits: Limits) -> Iterator[Row]:
-    """Read one document a line, in extended JSON; a line that repeats an earlier one is left out.
+def read_dump(file: Path, limits: ImportLimits) -> Iterator[Row]:
+    """Read one document a line, in extended JSON, without lines that repeat an earlier one.
 
     :raises ImportProblem: at the first line that cannot be imported
     """
-    seen = Seen(file)
-    with readable(file), file.open("rb") as stream:
-        for number, line, position in lines(stream, file, limits):
-            document = parse(line, file, number, _extended)
-            row = Row(document, encode(document, file, number, limits), position)
+    seen = SeenDocuments(file)
+    with translate_os_errors(file), file.open("rb") as stream:
+        for number, line, position in read_lines(stream, file, limits):
+            document = parse_json(line, file, number, _decode_extended_json)
+            row = Row(document, encode_document(document, file, number, limits), position)
             if seen.is_new(row, number):
                 yield row
 
 
-class Seen:
-    """The documents that a dump has had so far, by digests of their ids and contents."""
+class SeenDocuments:
+    """The documents of a dump so far, as hashes of their ids and contents."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._contents: dict[bytes, bytes] = {}
 
     def is_new(self, row: Row, line: int) -> bool:
-        """Whether no earlier document has this id; raises ImportProblem when one has, with another content."""
-        identity, content = _digest(row.document["_id"].encode()), _digest(row.raw)
-        if identity not in self._contents:
-            self._contents[identity] = content
+        """Whether no earlier document has this id; raises ImportProblem when one has it with other content."""
+        id_hash, content = _hash(row.document["_id"].encode()), _hash(row.raw)
+        if id_hash not in self._contents:
+            self._contents[id_hash] = content
             return True
-        if self._contents[identity] != content:
+        if self._contents[id_hash] != content:
             raise ImportProblem(ProblemCode.DUPLICATE_ID, self._file, line, repr(row.document["_id"]))
         return False
 
 
 @contextmanager
-def readable(file: Path) -> Iterator[None]:
+def translate_os_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise ImportProblem(ProblemCode.UNREADABLE, file, detail=error.strerror) from error
 
 
-def lines(stream: BinaryIO, file: Path, limits: Limits, total: float = math.inf) -> Iterator[tuple[int, bytes, int]]:
+def read_lines(
+    stream: BinaryIO, file: Path, limits: ImportLimits, total: float = math.inf
+) -> Iterator[tuple[int, bytes, int]]:
     """Read the lines that are not blank: each with its number, from 1, and the bytes up to its end."""
     position = 0
     for number in count(1):
@@ -201,7 +210,7 @@ def lines(stream: BinaryIO, file: Path, limits: Limits, total: float = math.inf)
             yield number, line, position
 
 
-def parse(text: bytes, file: Path, line: int | None, hook: Callable[[list[tuple[str, Any]]], Any]) -> Any:
+def parse_json(text: bytes, file: Path, line: int | None, hook: Callable[[list[tuple[str, Any]]], Any]) -> Any:
     """Read JSON, with NaN and Infinity as Python and the SDK write them."""
     try:
         return json.loads(text.decode(), object_pairs_hook=hook)
@@ -213,21 +222,21 @@ def parse(text: bytes, file: Path, line: int | None, hook: Callable[[list[tuple[
         raise ImportProblem(ProblemCode.TOO_DEEP, file, line) from error
     except json.JSONDecodeError as error:
         raise ImportProblem(ProblemCode.INVALID_JSON, file, line, f"{error.msg} (character {error.pos + 1})") from error
-    except _NOT_EXTENDED_JSON as error:
+    except _EXTENDED_JSON_ERRORS as error:
         raise ImportProblem(ProblemCode.INVALID_JSON, file, line, error) from error
 
 
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a dict as JSON's reader does, but lose no value and take no key that BSON has no form for."""
-    found = dict(pairs)
-    if len(found) < len(pairs) or any("\0" in key for key in found):
+def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a dict, but refuse a repeated key, and a key that BSON has no form for."""
+    values = dict(pairs)
+    if len(values) < len(pairs) or any("\0" in key for key in values):
         raise _BadKeyError
-    return found
+    return values
 
 
-def encode(document: Any, file: Path, line: int | None, limits: Limits) -> bytes:
-    """Check a document for what MongoDB would refuse, and give its BSON."""
-    check(document, file, line, limits)
+def encode_document(document: Any, file: Path, line: int | None, limits: ImportLimits) -> bytes:
+    """Check a document and encode it as BSON; raises ImportProblem for one that MongoDB would refuse."""
+    check_document(document, file, line, limits)
     try:
         raw = bson.encode(document)
     except (BSONError, ValueError, OverflowError) as error:
@@ -237,30 +246,30 @@ def encode(document: Any, file: Path, line: int | None, limits: Limits) -> bytes
     return raw
 
 
-def check(document: Any, file: Path, line: int | None, limits: Limits) -> None:
-    """Raise ImportProblem where a document has no usable id, a key that MongoDB refuses, or too many levels."""
+def check_document(document: Any, file: Path, line: int | None, limits: ImportLimits) -> None:
+    """Raises ImportProblem for a document without a usable id, with a key that MongoDB refuses, or nested too deep."""
     if not isinstance(document, dict):
         raise ImportProblem(ProblemCode.NOT_AN_OBJECT, file, line)
-    if not isinstance(document.get("_id"), str) or not 0 < len(document["_id"]) <= LONGEST_ID:
+    if not isinstance(document.get("_id"), str) or not 0 < len(document["_id"]) <= MAX_ID_LENGTH:
         raise ImportProblem(ProblemCode.BAD_ID, file, line)
     if any(key.startswith("$") for key in document):
         raise ImportProblem(ProblemCode.BAD_KEY, file, line)
-    if _is_deeper(document, limits.depth):
+    if _is_nested_deeper(document, limits.depth):
         raise ImportProblem(ProblemCode.TOO_DEEP, file, line)
 
 
-def _find(path: Path) -> Iterator[Source | Path | ImportProblem]:
+def _find_sources(path: Path) -> Iterator[Source | Path | ImportProblem]:
     try:
         if path.is_dir():
-            found = [_source(file) or file for file in _walk(path) if not _describes_dump(file)]
-            archives = [item for item in found if isinstance(item, Path) and _is_archive(item)]
-            yield from (item for item in found if item not in archives)
+            items = [_read_source(file) or file for file in _walk(path) if not _is_dump_metadata(file)]
+            archives = [item for item in items if isinstance(item, Path) and _is_archive(item)]
+            yield from (item for item in items if item not in archives)
             yield from (ImportProblem(ProblemCode.ARCHIVE, file) for file in archives)
-            if not archives and not any(isinstance(item, Source) for item in found):
+            if not archives and not any(isinstance(item, Source) for item in items):
                 yield ImportProblem(ProblemCode.EMPTY_FOLDER, path)
         elif path.exists():
             code = ProblemCode.ARCHIVE if _is_archive(path) else ProblemCode.UNKNOWN_FILE
-            yield _source(path) or ImportProblem(code, path)
+            yield _read_source(path) or ImportProblem(code, path)
         else:
             yield ImportProblem(ProblemCode.PATH_NOT_FOUND, path)
     except OSError as error:
@@ -271,22 +280,23 @@ def _walk(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        # A linked folder could lead back to where we are.
+        # A linked folder could contain itself.
         if path.is_dir() and not path.is_symlink():
             yield from _walk(path)
         else:
             yield path
 
 
-def _source(file: Path) -> Source | None:
-    is_session, collection = file.suffix.lower() == ".zip", _dumped(file)
+def _read_source(file: Path) -> Source | None:
+    collection = _find_collection(file)
+    is_session = file.suffix.lower() == ".zip"
     if not file.is_file() or not (is_session or collection):
         return None
     return Source(file, collection, file.stat().st_size)
 
 
-def _dumped(file: Path) -> str | None:
-    """The collection whose dump this is by its name, and by its folder, which mongodump names after the database."""
+def _find_collection(file: Path) -> str | None:
+    """Find the collection of a dump by the names of its file and its folder, the database for mongodump."""
     name, _, form = file.name.partition(".")
     if name not in COLLECTIONS or form not in ("jsonl", *BSON_FORMS):
         return None
@@ -297,13 +307,13 @@ def is_bson(file: Path) -> bool:
     return file.name.partition(".")[2] in BSON_FORMS
 
 
-def _describes_dump(file: Path) -> bool:
-    """Whether mongodump put it beside the dump of a collection, whose options and indexes it holds."""
+def _is_dump_metadata(file: Path) -> bool:
+    """Whether the file has the options and indexes of a collection, which mongodump writes beside its dump."""
     return file.name.endswith((".metadata.json", ".metadata.json.gz"))
 
 
 def _is_archive(file: Path) -> bool:
-    """Whether a file begins as those of `mongodump --archive` do, compressed or not."""
+    """Whether a file, compressed or not, begins like an archive of `mongodump --archive`."""
     if not file.is_file():
         return False
     with suppress(OSError, EOFError, zlib.error), file.open("rb") as plain:
@@ -315,23 +325,25 @@ def _is_archive(file: Path) -> bool:
     return False
 
 
-def _extended(pairs: list[tuple[str, Any]]) -> Any:
-    found = unique_keys(pairs)
-    # bson would make up an id, another one each time.
-    if found.get("$oid", "") is None:
+def _decode_extended_json(pairs: list[tuple[str, Any]]) -> Any:
+    values = build_object(pairs)
+    # bson would create another id each time.
+    if values.get("$oid", "") is None:
         raise ValueError("$oid is null")
-    return json_util.object_hook(found, EXTENDED_JSON)
+    return json_util.object_hook(values, EXTENDED_JSON)
 
 
-def _is_deeper(document: dict[str, Any], depth: int) -> bool:
+def _is_nested_deeper(document: dict[str, Any], depth: int) -> bool:
     level: list[Any] = [document]
     for _ in range(depth):
-        children = (child for item in level for child in (item.values() if isinstance(item, dict) else item))
+        children: list[Any] = []
+        for item in level:
+            children += item.values() if isinstance(item, dict) else item
         level = [child for child in children if isinstance(child, dict | list)]
         if not level:
             return False
     return True
 
 
-def _digest(data: bytes) -> bytes:
+def _hash(data: bytes) -> bytes:
     return blake2b(data, digest_size=16).digest()

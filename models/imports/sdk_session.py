@@ -1,7 +1,7 @@
 """An offline session of the ClearML SDK → one task document in the 2.3 layout.
 
-A session is a zip with ``task.json`` at its root, beside it ``metrics.jsonl`` and ``log.jsonl``, of which each line is
-a list of events. Nothing else in it is read, and nothing is unpacked to disk.
+A session is a zip with ``task.json`` at its root, beside it ``metrics.jsonl`` and ``log.jsonl``, each line a list
+of events. No other member is read, and nothing is unpacked to disk.
 """
 
 import re
@@ -19,7 +19,15 @@ import orjson
 
 from models import layout
 from models.dates import EPOCH, LATEST_MS, build_date
-from models.imports.files import ImportProblem, Limits, ProblemCode, lines, parse, readable, unique_keys
+from models.imports.files import (
+    ImportLimits,
+    ImportProblem,
+    ProblemCode,
+    build_object,
+    parse_json,
+    read_lines,
+    translate_os_errors,
+)
 from models.metrics.blocks import SeriesCollector
 from models.metrics.last_metrics import LastMetrics
 from models.types import Viewer
@@ -48,10 +56,10 @@ _SHAPES: dict[str, type] = {
 }
 
 
-class Session:
-    """What a session zip says, once `read` has come to its end."""
+class OfflineSession:
+    """The content of a session zip, once `read` has ended."""
 
-    def __init__(self, file: Path, limits: Limits) -> None:
+    def __init__(self, file: Path, limits: ImportLimits) -> None:
         self.file = file
         self.limits = limits
         self.metrics = LastMetrics()
@@ -60,46 +68,52 @@ class Session:
         self.first = self.last = EPOCH
 
     def read(self) -> Iterator[int]:
-        """Read and check everything; tell now and then how many bytes of the zip are behind.
+        """Read and check everything; yields the position in the zip after each line.
 
-        :raises ImportProblem: at the first thing that cannot be imported
+        :raises ImportProblem: at the first problem
         """
-        with readable(self.file), self.file.open("rb") as handle, _zip_problems(self.file), ZipFile(handle) as archive:
-            members = _members(archive, self.file)
+        with (
+            translate_os_errors(self.file),
+            self.file.open("rb") as handle,
+            _translate_zip_errors(self.file),
+            ZipFile(handle) as archive,
+        ):
+            members = _find_members(archive, self.file)
             self.task = self._read_task(archive, members[TASK])
             times: set[int] = set()
             for name in EVENTS:
                 for events in self._read_events(archive, members.get(name)):
                     self.metrics.add_events(events)
                     self.series.add_events(events)
-                    times |= {time for event in events if (time := _time(event)) is not None}
-                    times = {min(times), max(times)} if times else times
+                    times |= {time for event in events if (time := _read_time(event)) is not None}
+                    if times:
+                        times = {min(times), max(times)}
                     yield handle.tell()
-            ends = [build_date(time) for time in times] or [_zipped(members[TASK])]
+            ends = [build_date(time) for time in times] or [_read_zip_date(members[TASK])]
             self.first, self.last = min(ends), max(ends)
 
-    def project_names(self) -> list[str]:
+    def list_project_names(self) -> list[str]:
         """List the full names of the project's ancestors and of the project itself, the root first."""
-        parts = [part.strip() for part in self.task.get("project_name", "").split("/") if part.strip()]
-        return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
+        basenames = [name.strip() for name in self.task.get("project_name", "").split("/") if name.strip()]
+        return ["/".join(basenames[: depth + 1]) for depth in range(len(basenames))]
 
-    def document(self, viewer: Viewer) -> dict[str, Any]:
-        """Build the task, all but its project. Fields that are not known here stay as they are.
+    def build_task(self, viewer: Viewer) -> dict[str, Any]:
+        """Build the task without its project. Unknown fields stay as they are.
 
-        :raises ImportProblem: what the session holds does not fit the layout
+        :raises ImportProblem: the session does not fit the layout
         """
-        kept = {name: value for name, value in self.task.items() if name not in ("id", "project_name")}
-        if not kept.get("offline_output_models"):
-            kept.pop("offline_output_models", None)
+        fields = {name: value for name, value in self.task.items() if name not in ("id", "project_name")}
+        if not fields.get("offline_output_models"):
+            fields.pop("offline_output_models", None)
         try:
-            layouts = _layouts(self.task)
+            layout_fields = _build_layout(self.task)
         except ValueError as error:
             raise ImportProblem(ProblemCode.BAD_TASK, self.file / TASK, detail=error) from error
         except (TypeError, KeyError, AttributeError) as error:
             raise ImportProblem(ProblemCode.BAD_TASK, self.file / TASK, detail="an inner field is off") from error
         return {
-            **kept,
-            **layouts,
+            **fields,
+            **layout_fields,
             "_id": self.task["id"].removeprefix(PREFIX),
             "company": viewer.company,
             "user": viewer.user,
@@ -120,7 +134,7 @@ class Session:
         }
 
     def build_blocks(self, task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Build the blocks of the task's curves."""
+        """Build the blocks of the task's series."""
         return self.series.build_blocks(task["_id"], task["company"], self.last, self.metrics.last_metrics)
 
     def _read_task(self, archive: ZipFile, member: ZipInfo) -> dict[str, Any]:
@@ -129,7 +143,7 @@ class Session:
             text = stream.read(self.limits.task + 1)
         if len(text) > self.limits.task:
             raise ImportProblem(ProblemCode.FILE_TOO_LARGE, file)
-        task = parse(text, file, None, unique_keys)
+        task = parse_json(text, file, None, build_object)
         if not isinstance(task, dict):
             raise ImportProblem(ProblemCode.BAD_TASK, file, detail="not an object")
         task = {name: value for name, value in task.items() if value is not None}
@@ -147,23 +161,23 @@ class Session:
             return
         file = self.file / member.filename
         with BufferedReader(cast("RawIOBase", archive.open(member))) as stream:
-            for number, line, _ in lines(stream, file, self.limits, self.limits.events):
+            for number, line, _ in read_lines(stream, file, self.limits, self.limits.events):
                 yield _parse_events(line, file, number)
 
 
 @contextmanager
-def _zip_problems(file: Path) -> Iterator[None]:
+def _translate_zip_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except (BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError, OSError) as error:
         raise ImportProblem(ProblemCode.BAD_ZIP, file, detail=error) from error
 
 
-def _members(archive: ZipFile, file: Path) -> dict[str, ZipInfo]:
-    """Find the members that are read, having looked at all of them."""
+def _find_members(archive: ZipFile, file: Path) -> dict[str, ZipInfo]:
+    """Find the members to read; raises ImportProblem when any member is unsafe or encrypted."""
     members: dict[str, ZipInfo] = {}
     for member in archive.infolist():
-        if _leads_out(member):
+        if _is_unsafe(member):
             raise ImportProblem(ProblemCode.UNSAFE_ZIP, file, detail=repr(member.orig_filename))
         if member.flag_bits & 1:
             raise ImportProblem(ProblemCode.ENCRYPTED_ZIP, file)
@@ -177,7 +191,7 @@ def _members(archive: ZipFile, file: Path) -> dict[str, ZipInfo]:
     return members
 
 
-def _leads_out(member: ZipInfo) -> bool:
+def _is_unsafe(member: ZipInfo) -> bool:
     name = member.orig_filename
     outside = name.startswith("/") or ".." in name.split("/") or "\\" in name or "\0" in name
     return outside or bool(_DRIVE.match(name)) or stat.S_ISLNK(member.external_attr >> 16)
@@ -187,27 +201,27 @@ def _parse_events(line: bytes, file: Path, number: int) -> list[dict[str, Any]]:
     try:
         events = orjson.loads(line)
     except orjson.JSONDecodeError:
-        # The SDK writes NaN and Infinity, which are no JSON.
-        events = parse(line, file, number, dict)
+        # The SDK writes NaN and Infinity, which JSON does not have.
+        events = parse_json(line, file, number, dict)
     if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
         raise ImportProblem(ProblemCode.BAD_EVENTS, file, number)
     return events
 
 
-def _time(event: dict[str, Any]) -> int | None:
+def _read_time(event: dict[str, Any]) -> int | None:
     """Read the milliseconds since 1970."""
     time = event.get("timestamp")
     return int(time) if isinstance(time, int | float) and 0 <= time <= LATEST_MS else None
 
 
-def _zipped(member: ZipInfo) -> datetime:
+def _read_zip_date(member: ZipInfo) -> datetime:
     try:
-        return datetime(*member.date_time)  # noqa: DTZ001 - a zip names no zone
+        return datetime(*member.date_time)  # noqa: DTZ001 - a zip has no time zones
     except ValueError:
         return EPOCH
 
 
-def _layouts(task: dict[str, Any]) -> dict[str, Any]:
+def _build_layout(task: dict[str, Any]) -> dict[str, Any]:
     execution = {name: value for name, value in task.get("execution", {}).items() if value not in (None, "")}
     parameters, model = execution.pop("parameters", None), execution.pop("model", None)
     texts, command = execution.pop("model_desc", None), execution.pop("docker_cmd", None)

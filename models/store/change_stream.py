@@ -117,7 +117,7 @@ class ChangeStream:
         opening = database.with_options(codec_options=TOLERANT).watch(
             list(PIPELINE), start_at_operation_time=time, max_await_time_ms=WINDOW_MS
         )
-        with _translate_errors():
+        with _translate_stream_errors():
             return cls(await opening, after)
 
     async def close(self) -> None:
@@ -130,7 +130,7 @@ class ChangeStream:
         """
         if not self._stream.alive:  # the database was dropped, and had no tasks
             raise OplogPositionError(LOST)
-        with _translate_errors():
+        with _translate_stream_errors():
             event = await self._stream.try_next()
         if event is None:
             self.position = max(self.position, self._read_position())
@@ -151,7 +151,7 @@ class ChangeStream:
 
 
 @contextlib.contextmanager
-def _translate_errors() -> Iterator[None]:
+def _translate_stream_errors() -> Iterator[None]:
     try:
         yield
     except OperationFailure as error:

@@ -111,7 +111,7 @@ async def read_pages(client: Client, selected: str, arguments: str = "") -> list
 async def test_an_export_of_real_tasks_is_what_the_pages_of_the_list_come_to(
     client: Client, database: Database, arguments: str
 ) -> None:
-    await import_files(database, [DATA], company=Settings().company, user="test", shown={})
+    await import_files(database, [DATA], company=Settings().company, user="test", shown_fields={})
     expected = await read_pages(client, TASK, arguments)
     argument_list = f"({arguments.removeprefix(', ')})" if arguments else ""
     query = f"{{ tasks{argument_list} {{ nodes {{ {TASK} }} }} }}"

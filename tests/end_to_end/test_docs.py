@@ -165,5 +165,5 @@ def _count_tasks(connection: dict[str, Any]) -> int:
 
 
 async def _import_sample(client: Client) -> None:
-    report = await import_files(client.database, [SAMPLE], company=Settings().company, user="test", shown={})
+    report = await import_files(client.database, [SAMPLE], company=Settings().company, user="test", shown_fields={})
     assert report.problems == []

@@ -18,8 +18,8 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.database import AsyncDatabase
 from starlette.applications import Starlette
 
-from models.imports.files import ImportProblem, Limits, ProblemCode, Row
-from models.imports.importer import Progress, Report, Tally, _operations, import_files
+from models.imports.files import ImportLimits, ImportProblem, ProblemCode, Row
+from models.imports.importer import Progress, Report, Tally, _build_operations, import_files
 from models.layout import build_artifact_key, hash_name
 from models.metrics.last_metrics import LastMetrics
 from tests.support.database import delete_all
@@ -39,7 +39,7 @@ TASK = {"id": f"offline-{ID}", "name": "a task", "type": "training"}
 
 
 async def imported(database: Database, *paths: Path, **options: Any) -> Report:
-    return await import_files(database, paths, **{"company": COMPANY, "user": "me", "shown": {}, **options})
+    return await import_files(database, paths, **{"company": COMPANY, "user": "me", "shown_fields": {}, **options})
 
 
 async def everything(database: Database) -> dict[str, list[bytes]]:
@@ -260,7 +260,7 @@ async def test_metrics_beyond_the_cap_are_counted(database: Database, tmp_path: 
 
     report = await imported(database, session(tmp_path, metrics=metrics))
 
-    assert report.values_beyond_cap == 5
+    assert report.values_beyond_maximum == 5
     assert len((await stored(database, "task", ID))["unique_metrics"]) == 2000
 
 
@@ -377,7 +377,7 @@ async def test_a_change_at_the_same_moment_wins(database: Database) -> None:
     await database["task"].insert_one({"_id": "x", **times({"last_change": 1})})
     document = {"_id": "x", "a": 1, **times({"last_change": 2})}
 
-    operations, _ = await _operations(tasks, [Row(document, bson.encode(document))])
+    operations, _ = await _build_operations(tasks, [Row(document, bson.encode(document))])
     await database["task"].update_one({"_id": "x"}, {"$set": times({"last_change": 3})})
     result = await tasks.bulk_write(operations, ordered=False)
 
@@ -418,7 +418,7 @@ async def test_fields_that_are_not_shown_are_stored_and_reported(database: Datab
     """The report counts the documents of each field that the API does not know."""
     documents = [{"_id": "x", "name": "a", "odd": 1}, {"_id": "y", "odd": 2, "rare": 3}]
 
-    report = await imported(database, dump(tmp_path, *documents), shown={"task": ["name"]})
+    report = await imported(database, dump(tmp_path, *documents), shown_fields={"task": ["name"]})
 
     assert report.not_mapped == {("task", "odd"): 2, ("task", "rare"): 1}
     assert [document async for document in database["task"].find().sort("_id")] == documents
@@ -464,7 +464,7 @@ async def test_a_linked_folder_is_not_followed(database: Database, tmp_path: Pat
     report = await imported(database, tmp_path)
 
     assert report.problems == []
-    assert report.others == [tmp_path / "loop"]
+    assert report.unknown_files == [tmp_path / "loop"]
     assert report.collections["task"] == Tally(imported=1)
 
 
@@ -644,7 +644,7 @@ async def test_a_bomb_is_stopped_while_it_unpacks(database: Database, tmp_path: 
     """More than a member may hold is not read, and empty lines count."""
     file = zipped(tmp_path, MEMBER | {name: b"\n" * 100_000})
 
-    report = await imported(database, file, limits=Limits(task=50_000, events=50_000))
+    report = await imported(database, file, limits=ImportLimits(task=50_000, events=50_000))
 
     assert codes(report) == [ProblemCode.FILE_TOO_LARGE]
     assert await everything(database) == {}
@@ -730,7 +730,7 @@ async def test_paths_with_nothing_to_import(database: Database, tmp_path: Path) 
         ProblemCode.UNKNOWN_FILE,
         ProblemCode.PATH_NOT_FOUND,
     ]
-    assert [path.name for path in report.others] == ["Task.jsonl", "task.bson.zst", "versions.jsonl"]
+    assert [path.name for path in report.unknown_files] == ["Task.jsonl", "task.bson.zst", "versions.jsonl"]
     assert await everything(database) == {}
 
 
@@ -774,7 +774,7 @@ async def test_a_task_of_another_company_is_left_alone(database: Database) -> No
     """Importing the same session for another company takes nothing away from the first."""
     first = await imported(database, SESSIONS)
     before = await everything(database)
-    second = await import_files(database, [SESSIONS], company="another", user="u", shown={})
+    second = await import_files(database, [SESSIONS], company="another", user="u", shown_fields={})
     assert first.collections["task"].imported == 3
     assert (second.not_ours, second.collections["task"]) == (3, Tally())
     assert (await everything(database))["task"] == before["task"]

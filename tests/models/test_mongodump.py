@@ -14,7 +14,7 @@ from bson import Binary, Code, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectI
 from bson.raw_bson import RawBSONDocument
 from pymongo.asynchronous.database import AsyncDatabase
 
-from models.imports.files import Limits, ProblemCode
+from models.imports.files import ImportLimits, ProblemCode
 from models.imports.importer import Report, Tally, import_files
 from tests.support.paths import DATA
 from tests.support.servers import NAIVE_DATES, run, serve
@@ -53,7 +53,7 @@ def whole_dump(folder: Path, *, packed: bool = False) -> dict[str, list[dict[str
 
 
 async def imported(database: Database, *paths: Path, **options: Any) -> Report:
-    return await import_files(database, paths, **{"company": COMPANY, "user": "me", "shown": {}, **options})
+    return await import_files(database, paths, **{"company": COMPANY, "user": "me", "shown_fields": {}, **options})
 
 
 async def everything(database: Database) -> dict[str, list[bytes]]:
@@ -76,7 +76,7 @@ async def test_the_dump_of_a_server_is_stored_byte_for_byte(database: Database, 
         for name, found in documents.items()
     }
     ending = ".bson.gz" if packed else ".bson"
-    assert sorted(path.name for path in report.others) == sorted(
+    assert sorted(path.name for path in report.unknown_files) == sorted(
         name + ending for name in ("settings", "task__trash", "user", "system.version")
     )
     again = await imported(database, tmp_path / "dump" / "backend")
@@ -175,7 +175,7 @@ async def test_a_damaged_gzip_imports_nothing(database: Database, tmp_path: Path
 
 async def test_a_gzip_that_unpacks_to_a_thousand_times_its_size_is_refused(database: Database, tmp_path: Path) -> None:
     (tmp_path / "task.bson.gz").write_bytes(gzip.compress(bson.encode({"_id": "a", "text": "x" * 50_000}) * 400))
-    [problem] = (await imported(database, tmp_path, limits=Limits(unpacked=1_000_000))).problems
+    [problem] = (await imported(database, tmp_path, limits=ImportLimits(unpacked=1_000_000))).problems
     assert problem.code is ProblemCode.FILE_TOO_LARGE
     assert await everything(database) == {}
 
@@ -191,7 +191,7 @@ async def test_an_archive_says_what_to_do_instead(database: Database, tmp_path: 
         report = await imported(database, path)
         [problem] = report.problems
         assert "without --archive" in str(problem)
-        assert report.others == []
+        assert report.unknown_files == []
     assert await everything(database) == {}
 
 
@@ -208,9 +208,9 @@ import resource
 import sys
 from pathlib import Path
 from models.imports.mongodump import read_bson
-from models.imports.files import Limits
+from models.imports.files import ImportLimits
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-count = sum(1 for _ in read_bson(Path(sys.argv[1]), Limits()))
+count = sum(1 for _ in read_bson(Path(sys.argv[1]), ImportLimits()))
 print(count, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 

@@ -232,7 +232,7 @@ def name_change(baseline: str | None, value: str | None) -> str:
 
 
 async def test_the_sessions_differ_in_what_they_were_run_with(client: Client, database: Database) -> None:
-    await import_files(database, [SAMPLE], company=Settings().company, user="test", shown={})
+    await import_files(database, [SAMPLE], company=Settings().company, user="test", shown_fields={})
     with_alpha = database.task.find({"hyperparams.General.alpha": {"$ne": None}})
     stored = {row["_id"]: row["hyperparams"] async for row in with_alpha}
     ids = sorted(stored)

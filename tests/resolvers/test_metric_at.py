@@ -118,7 +118,7 @@ async def test_a_page_of_tasks_costs_one_command_for_each_pair_of_arguments(
 
 
 async def test_real_series_agree_with_the_lowest_value_in_last_metrics(client: Client, database: Database) -> None:
-    await import_files(database, [DATA / "offline-sessions"], company=Settings().company, user="test", shown={})
+    await import_files(database, [DATA / "offline-sessions"], company=Settings().company, user="test", shown_fields={})
     names = "{ tasks { nodes { id lastMetrics { metric variant minValue minValueIteration } } } }"
     compared_count = 0
     for row in (await client.data(names))["tasks"]["nodes"]:

@@ -108,7 +108,7 @@ async def test_pages_of_names_equal_those_that_python_counts(
 
 
 async def test_the_names_of_real_tasks_are_those_they_list_as_last_metrics(client: Client, database: Database) -> None:
-    await import_files(database, [DATA], company=Settings().company, user="test", shown={})
+    await import_files(database, [DATA], company=Settings().company, user="test", shown_fields={})
     for filter_ in (
         {},
         {"tags": ["sgd"]},

@@ -393,7 +393,7 @@ async def test_an_imported_session_equals_its_reports(
     with ZipFile(file, "w") as archive:
         archive.writestr("task.json", json.dumps({"id": f"offline-{imported}", "name": "x", "type": "training"}))
         archive.writestr("metrics.jsonl", "\n".join(lines))
-    result = await import_files(client.database, [file], company=COMPANY, user="test", shown={})
+    result = await import_files(client.database, [file], company=COMPANY, user="test", shown_fields={})
     assert not result.problems
     for id_, other_id in ((reporter["_id"], imported), (imported, reporter["_id"])):
         series, other_series = await read_series(client, id_), await read_series(client, other_id)
@@ -457,7 +457,7 @@ async def test_a_change_event_has_the_new_points_only(running: Client) -> None:
 
 
 async def test_reports_append_to_the_series_of_an_imported_session(client: Client) -> None:
-    await import_files(client.database, SESSIONS[:1], company=COMPANY, user="test", shown={})
+    await import_files(client.database, SESSIONS[:1], company=COMPANY, user="test", shown_fields={})
     [imported] = await client.database["task"].find().to_list()
     before = await read_series(client, imported["_id"])
     (metric, variant), curve = next(iter(before.items()))

@@ -63,7 +63,7 @@ async def read_series(client: Client, id_: str, **arguments: Any) -> list[Docume
 async def test_the_series_of_a_session_are_its_events_point_for_point(
     client: Client, database: Database, session: Path
 ) -> None:
-    await import_files(database, [session], company=Settings().company, user="test", shown={})
+    await import_files(database, [session], company=Settings().company, user="test", shown_fields={})
     expected: dict[tuple[str, str], list[tuple[int, float, int]]] = defaultdict(list)
     for event in read_events(session):
         expected[event["metric"], event["variant"]].append((event["iter"], event["value"], event["timestamp"]))
@@ -80,7 +80,7 @@ async def test_the_series_of_a_session_are_its_events_point_for_point(
 
 async def test_importing_twice_stores_series_once(database: Database) -> None:
     for changes in (True, False):
-        report = await import_files(database, SESSIONS, company=Settings().company, user="test", shown={})
+        report = await import_files(database, SESSIONS, company=Settings().company, user="test", shown_fields={})
         tally = report.collections[SERIES]
         assert (tally.imported > 0, tally.updated, tally.skipped > 0) == (changes, 0, not changes)
 

@@ -345,7 +345,7 @@ async def test_dumps_of_either_age_are_read_alike(client: Client, tmp_path: Path
         "execution": {"docker_cmd": "python:3.9 --ipc=host", "model_desc": {"design": "old"}},
     }
     (tmp_path / "task.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in (new, old)))
-    await import_files(client.database, [tmp_path], company=COMPANY, user="test", shown={})
+    await import_files(client.database, [tmp_path], company=COMPANY, user="test", shown_fields={})
     for id_ in ("new", "old"):
         assert_views(await read_task(client, id_), "python:3.9 --ipc=host", {"design": "old"})
         execution = {"dockerCmd": "python:3.12", "modelDesc": {"design": "new"}}
