@@ -1,7 +1,7 @@
-"""The stored layout of a task: escaped names, metric hashes, and old documents shown in the new shape.
+"""The stored layout of a task: escaped names, hashes of names, and old documents read in the new shape.
 
 Documents are written in the layout of a ClearML 2.3 server; those of a 2019 server (API 2.4) are still read. The
-readers take raw stored values: whatever is missing or of a wrong type is passed over, never an error.
+readers take raw stored values: a value that is missing or of a wrong type is passed over, never an error.
 """
 
 import hashlib
@@ -60,8 +60,8 @@ def escape(name: str) -> str:
 
 
 def unescape(key: str) -> str:
-    """Give back the name behind a key; a key that was never escaped stays as it is."""
-    return _ESCAPE.sub(lambda found: _ESCAPES[found[0]], key)
+    """Restore the name of a key; a key that was never escaped stays as it is."""
+    return _ESCAPE.sub(lambda match: _ESCAPES[match[0]], key)
 
 
 def escape_keys(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,34 +75,34 @@ def escape_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     return escaped
 
 
-def write_first_model(model: str | None, at: datetime, items: Any, legacy: Any) -> StoredValues:
-    """Put a model in the first place of ``models.input``; the name is the one that ClearML's own servers give it."""
+def write_first_model(model: str | None, now: datetime, items: Any, legacy: Any) -> StoredValues:
+    """Write a model as the first of ``models.input``, with the name that ClearML's own servers give it."""
     if model is None:
         return {"models.input": None}
-    _, *others = read_model_items(items, legacy) or [{}]
-    first = {"name": "Input Model", "model": model, "updated": at}
-    return {"models.input": [first, *(item for item in others if _id(item.get("model")))]}
+    first = {"name": "Input Model", "model": model, "updated": now}
+    rest = read_model_items(items, legacy)[1:]
+    return {"models.input": [first, *(item for item in rest if _read_model_id(item.get("model")))]}
 
 
-def write_docker_cmd(command: str | None, _at: datetime, _container: Any, _legacy: Any) -> StoredValues:
+def write_docker_cmd(command: str | None, _now: datetime, _container: Any, _legacy: Any) -> StoredValues:
     """Write a command as the image and the arguments of the container, whose other settings stay."""
-    parts = _command_parts(command) or dict.fromkeys(("image", "arguments"))
+    parts = _split_command(command) or dict.fromkeys(("image", "arguments"))
     return {f"container.{name}": text for name, text in parts.items()}
 
 
-def write_model_desc(texts: Mapping[str, Any] | None, _at: datetime, items: Any, _legacy: Any) -> StoredValues:
+def write_model_desc(texts: Mapping[str, Any] | None, _now: datetime, items: Any, _legacy: Any) -> StoredValues:
     """Write texts as the configurations of the type legacy; those of other types stay.
 
-    :raises ValueError: a name is empty, two names are the same without the blanks around them, or a value is no text
+    :raises ValueError: a name is empty, two names are the same without the blanks around them, or a value is not text
     """
     if not all(isinstance(text, str) for text in (texts or {}).values()):
         raise ValueError("all its values are texts")
-    gone = [key for key, item in read_configurations(items, None).items() if item.get("type") == LEGACY_TYPE]
+    removed = [key for key, item in read_configurations(items, None).items() if item.get("type") == LEGACY_TYPE]
     new = {
         key: {"name": unescape(key), "value": text, "type": LEGACY_TYPE}
         for key, text in escape_keys(texts or {}).items()
     }
-    return {f"configuration.{key}": item for key, item in (dict.fromkeys(gone) | new).items()}
+    return {f"configuration.{key}": item for key, item in (dict.fromkeys(removed) | new).items()}
 
 
 def build_artifact_map(artifacts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -110,64 +110,67 @@ def build_artifact_map(artifacts: Iterable[Mapping[str, Any]]) -> dict[str, dict
 
     :raises KeyError: an artifact has no key
     """
-    moded: list[dict[str, Any]] = [{"mode": "output", **item} for item in artifacts]
-    return {build_artifact_key(item["key"], item["mode"]): item for item in moded}
+    stored: list[dict[str, Any]] = [{"mode": "output", **item} for item in artifacts]
+    return {build_artifact_key(item["key"], item["mode"]): item for item in stored}
 
 
 def read_hyperparams(new: Any, legacy: Any) -> dict[str, dict[str, Any]]:
-    """Show the hyperparameters as section → name → item, sections and names escaped.
+    """Read the hyperparameters as section → name → item, sections and names escaped.
 
-    :param new: ``hyperparams``; what is in it wins
+    :param new: ``hyperparams``; its items win
     :param legacy: ``execution.parameters``, a flat map of name → value
     """
-    shown = _legacy_hyperparams(legacy) if isinstance(legacy, dict) else {}
+    sections = _convert_legacy_hyperparams(legacy) if isinstance(legacy, dict) else {}
     if isinstance(new, dict):
         for section, items in new.items():
             if isinstance(items, dict):
-                shown[section] = shown.get(section, {}) | _items(items)
-    return shown
+                sections[section] = sections.get(section, {}) | _select_objects(items)
+    return sections
 
 
 def read_container(new: Any, legacy: Any) -> dict[str, Any]:
-    """Show the settings of the container, keys escaped.
+    """Read the settings of the container, keys escaped.
 
     :param new: ``container``; when it names an image, only it counts
     :param legacy: ``execution.docker_cmd``, the image and its arguments on one line
     """
-    shown = new if isinstance(new, dict) else {}
-    return shown if _text(shown.get("image")) else shown | _command_parts(legacy)
+    settings = new if isinstance(new, dict) else {}
+    if _read_nonempty_text(settings.get("image")):
+        return settings
+    return settings | _split_command(legacy)
 
 
 def read_docker_cmd(new: Any, legacy: Any) -> str | None:
-    """Show the image of the container and its arguments on one line; None without an image."""
-    shown = read_container(new, legacy)
-    image, arguments = _text(shown.get("image")), _text(shown.get("arguments"))
+    """Read the image of the container and its arguments on one line; None without an image."""
+    settings = read_container(new, legacy)
+    image, arguments = _read_nonempty_text(settings.get("image")), _read_nonempty_text(settings.get("arguments"))
     return f"{image} {arguments}" if image and arguments else image
 
 
 def read_configurations(new: Any, legacy: Any) -> dict[str, dict[str, Any]]:
-    """Show the configurations as name → item, names escaped.
+    """Read the configurations as name → item, names escaped.
 
     :param new: ``configuration``; its items win
     :param legacy: ``execution.model_desc``, a flat map of name → text
     """
-    shown = {
-        escape(name): {"name": name, "value": _legacy_text(value), "type": LEGACY_TYPE}
-        for name, value in (legacy.items() if isinstance(legacy, dict) else ())
+    texts = legacy if isinstance(legacy, dict) else {}
+    items = {
+        escape(name): {"name": name, "value": _convert_legacy_text(text), "type": LEGACY_TYPE}
+        for name, text in texts.items()
         if name.strip()
     }
-    return shown | (_items(new) if isinstance(new, dict) else {})
+    return items | _select_objects(new)
 
 
 def read_model_desc(new: Any, legacy: Any) -> dict[str, str | None] | None:
-    """Show the texts of the configurations of the type legacy, by name; None when there are none."""
+    """Read the texts of the configurations of the type legacy, by name; None when there are none."""
     items = [(unescape(key), item) for key, item in read_configurations(new, legacy).items()]
     texts = {name: item.get("value") for name, item in items if item.get("type") == LEGACY_TYPE}
     return {name: text if type(text) is str else None for name, text in texts.items()} or None
 
 
 def find_legacy_name(section: str, name: str) -> str | None:
-    """Find the name of a hyperparameter in the flat map of an older server; None where it can have none."""
+    """Find the name of a hyperparameter in the flat map of an older server; None where it has none there."""
     if section.strip() == TF_DEFINE:
         return f"{TF_DEFINE}/{name.strip()}"
     is_old = section.strip() == LEGACY_SECTION and not name.startswith(f"{TF_DEFINE}/")
@@ -175,67 +178,70 @@ def find_legacy_name(section: str, name: str) -> str | None:
 
 
 def read_model_items(items: Any, legacy: Any) -> list[dict[str, Any]]:
-    """Show ``models.input`` or ``models.output`` as stored, else one item made of the older model id."""
+    """Read ``models.input`` or ``models.output`` as stored, else one item built of the older model id."""
     stored = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-    if stored or not (model := _id(legacy)):
+    if stored or not (model := _read_model_id(legacy)):
         return stored
     return [{"model": model}]
 
 
 def number_items(items: Any) -> list[dict[str, Any]] | None:
-    """Show the items of a list with the ``position`` of each, counted from 1."""
+    """Add to each item of a list its ``position``, counted from 1."""
     if not isinstance(items, list):
         return None
     return [item | {"position": number} for number, item in enumerate(items, 1) if isinstance(item, dict)]
 
 
 def read_first_model(inputs: Any, legacy: Any) -> str | None:
-    """Find the id of the first input model, else ``execution.model``."""
-    return next(iter(_model_ids(inputs)), _id(legacy))
+    """Read the id of the first input model, else ``execution.model``."""
+    return next(iter(_list_model_ids(inputs)), _read_model_id(legacy))
 
 
 def read_last_model(outputs: Any, legacy: Any) -> str | None:
-    """Find the id of the last output model, else ``output.model``."""
-    return next(reversed(_model_ids(outputs)), _id(legacy))
+    """Read the id of the last output model, else ``output.model``."""
+    return next(reversed(_list_model_ids(outputs)), _read_model_id(legacy))
 
 
-def _items(items: dict[str, Any]) -> dict[str, Any]:
+def _select_objects(items: Any) -> dict[str, Any]:
+    if not isinstance(items, dict):
+        return {}
     return {name: item for name, item in items.items() if isinstance(item, dict)}
 
 
-def _legacy_hyperparams(parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    shown: dict[str, dict[str, Any]] = {}
+def _convert_legacy_hyperparams(parameters: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    sections: dict[str, dict[str, Any]] = {}
     for path, value in parameters.items():
-        prefixed = path.startswith(f"{TF_DEFINE}/")
-        section, name = (TF_DEFINE, path.removeprefix(f"{TF_DEFINE}/")) if prefixed else (LEGACY_SECTION, path)
+        section, name = LEGACY_SECTION, path
+        if path.startswith(f"{TF_DEFINE}/"):
+            section, name = TF_DEFINE, path.removeprefix(f"{TF_DEFINE}/")
         if name.strip():
-            item = {"section": section, "name": name, "value": _legacy_text(value), "type": LEGACY_TYPE}
-            shown.setdefault(escape(section), {})[escape(name)] = item
-    return shown
+            item = {"section": section, "name": name, "value": _convert_legacy_text(value), "type": LEGACY_TYPE}
+            sections.setdefault(escape(section), {})[escape(name)] = item
+    return sections
 
 
-def _legacy_text(value: Any) -> str | None:
-    """Show a value of an older server as the text that newer ones store."""
-    is_shown = isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
-    return str(value) if is_shown else None
+def _convert_legacy_text(value: Any) -> str | None:
+    """Convert a value of an older server to the text that newer ones store."""
+    is_text = isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    return str(value) if is_text else None
 
 
-def _command_parts(command: Any) -> dict[str, str]:
+def _split_command(command: Any) -> dict[str, str]:
     """Split a command into the image, which ends at the first blank, and the arguments; empty without an image."""
-    image, _, arguments = (_text(command) or "").strip(BLANKS).partition(" ")
+    image, _, arguments = (_read_nonempty_text(command) or "").strip(BLANKS).partition(" ")
     return {"image": image, "arguments": arguments} if image else {}
 
 
-def _text(value: Any) -> str | None:
-    """Read a text that is not empty; the driver's Code is a str as well, and none."""
+def _read_nonempty_text(value: Any) -> str | None:
+    """Read a text that is not empty; the driver's Code, a str as well, is not text."""
     return value if type(value) is str and value else None
 
 
-def _model_ids(items: Any) -> list[str]:
-    return [model for item in read_model_items(items, None) if (model := _id(item.get("model")))]
+def _list_model_ids(items: Any) -> list[str]:
+    return [model for item in read_model_items(items, None) if (model := _read_model_id(item.get("model")))]
 
 
-def _id(value: Any) -> str | None:
+def _read_model_id(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 

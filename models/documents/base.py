@@ -1,4 +1,4 @@
-"""What all stored documents have in common."""
+"""The common base of all stored documents."""
 
 import math
 from datetime import datetime
@@ -16,7 +16,7 @@ MIN_NAME = 3  # characters
 NAME_TOO_SHORT = f"a name has at least {MIN_NAME} characters, not counting the blanks around it"
 
 
-def new_id() -> str:
+def create_id() -> str:
     return uuid4().hex
 
 
@@ -30,24 +30,28 @@ def trim_name(name: str) -> str:
     return name
 
 
-def _named(value: Any) -> Any:
-    """FreeObject data in which every key is a name and every number one. Dots and dollars are kept as they are."""
+def _check_keys_and_numbers(value: Any) -> Any:
+    """Refuse empty keys and infinite numbers at any depth. Dots and dollars in keys stay as they are."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("a number is too large")
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        if isinstance(key, str) and not key.strip():
-            raise ValueError("a key is empty")
-        _named(inner)
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if isinstance(key, str) and not key.strip():
+                raise ValueError("a key is empty")
+            _check_keys_and_numbers(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_keys_and_numbers(inner)
     return value
 
 
-def _opened(value: Any) -> Any:
-    """The driver takes an object with the keys $ref and $id for a reference."""
+def _restore_reference(value: Any) -> Any:
+    """Restore the object that the driver decoded as a reference because it has the keys $ref and $id."""
     return value.as_doc() if isinstance(value, DBRef) else value
 
 
 Name = Annotated[str, AfterValidator(trim_name)]
-FreeObject = Annotated[dict[str, Any], BeforeValidator(_opened), AfterValidator(_named)]
+FreeObject = Annotated[dict[str, Any], BeforeValidator(_restore_reference), AfterValidator(_check_keys_and_numbers)]
 
 
 class SubDocument(BaseModel):
@@ -61,10 +65,10 @@ class StoredDocument(Document):
 
     model_config = KEEP_UNKNOWN_FIELDS
 
-    id: str = Field(default_factory=new_id, alias="_id")  # type: ignore[assignment]
+    id: str = Field(default_factory=create_id, alias="_id")  # type: ignore[assignment]
 
-    def stored(self) -> dict[str, Any]:
-        """The raw document; what has no value is not stored."""
+    def to_raw(self) -> dict[str, Any]:
+        """Build the raw document, without fields that have no value."""
         document: dict[str, Any] = self.model_dump(by_alias=True, exclude_none=True, exclude={"revision_id"})
         return document
 

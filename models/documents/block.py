@@ -1,4 +1,4 @@
-"""Blocks of points of the curves of tasks, in a collection of our own."""
+"""Blocks of points of the series of tasks, in a collection of our own."""
 
 from datetime import datetime
 from typing import ClassVar
@@ -7,14 +7,14 @@ from beanie import Document as BeanieDocument
 from pydantic import Field
 from pymongo import IndexModel
 
-SERIES = "taskql_series"  # ours: ClearML has no collection of this name
+SERIES = "taskql_series"  # a collection that ClearML does not have
 
 
 class Block(BeanieDocument):
-    """Up to 256 points of one curve, in the order in which they came; a gap is NaN.
+    """Up to 256 points of one series, in the order in which they were reported; a gap is NaN.
 
-    Each report is a chunk of its own behind the others, so that it is written without reading them, and a change event
-    shows it alone. Only the last block of a curve takes more.
+    Each report appends a chunk of its own, so that it is written without reading the others, and a change event has it
+    alone. Only the last block of a series takes more points.
     """
 
     id: str = Field(alias="_id")  # type: ignore[assignment]

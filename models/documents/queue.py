@@ -14,7 +14,7 @@ class QueueEntry(SubDocument):
 
 
 class Queue(OwnedDocument):
-    """Tasks that wait, first in first out. The default one of a company has the system tag `default`."""
+    """Tasks that wait, first in first out. A company's default queue has the system tag `default`."""
 
     name: Name
     entries: list[QueueEntry] = []

@@ -9,6 +9,34 @@ from pymongo import TEXT, IndexModel
 from models.dates import now
 from models.documents.base import FreeObject, Name, OwnedDocument, SubDocument
 
+# Filters whose matches are listed newest first. Tags are not among them: an index takes one list of a document at most.
+NEWEST_FIRST_BY = ("status", "project", "user", "type", "parent")
+SORTED_BY = (
+    "name",
+    "status",
+    "project",
+    "user",
+    "type",
+    "parent",
+    "tags",
+    "system_tags",
+    "created",
+    "started",
+    "completed",
+    "status_changed",
+    "active_duration",
+)
+SEARCHED = (
+    "name",
+    "_id",
+    "comment",
+    "report",
+    "models.input.model",
+    "models.output.model",
+    "script.repository",
+    "script.entry_point",
+)
+
 
 class ArtifactTypeData(SubDocument):
     preview: str | None = None
@@ -29,7 +57,7 @@ class Artifact(SubDocument):
 
 
 class Execution(SubDocument):
-    """Older servers keep here what now is in other places.
+    """Older servers store fields here that now are elsewhere.
 
     `model` is in `models.input`, `parameters` in `hyperparams`, `model_desc` in `configuration` and `docker_cmd` in
     `container`.
@@ -46,7 +74,7 @@ class Execution(SubDocument):
 
     @field_validator("model_labels")
     @classmethod
-    def _different(cls, value: dict[str, int | None]) -> dict[str, int | None]:
+    def _refuse_equal_numbers(cls, value: dict[str, int | None]) -> dict[str, int | None]:
         numbers = [number for number in value.values() if number is not None]
         if len(set(numbers)) < len(numbers):
             raise ValueError("two labels have the same number")
@@ -66,13 +94,13 @@ class Script(SubDocument):
 
     @field_validator("*")
     @classmethod
-    def _trimmed(cls, value: Any, info: ValidationInfo) -> Any:
-        """All but the patch, in which every blank counts."""
+    def _trim(cls, value: Any, info: ValidationInfo) -> Any:
+        """Trim every text but the patch, in which every blank counts."""
         return value.strip() if isinstance(value, str) and info.field_name != "diff" else value
 
 
 class Output(SubDocument):
-    """`model` is where older servers keep what now is in `models.output`."""
+    """Older servers store in `model` the model that now is in `models.output`."""
 
     destination: str | None = None
     model: str | None = None
@@ -81,7 +109,7 @@ class Output(SubDocument):
 
     @field_validator("destination")
     @classmethod
-    def _trimmed(cls, value: str | None) -> str | None:
+    def _trim(cls, value: str | None) -> str | None:
         return value.strip() if value else value
 
 
@@ -166,29 +194,17 @@ class Task(OwnedDocument):
 
     class Settings:
         name = "task"
-        # the company leads, because every read carries it; the id ends what serves an order
+        # The company leads, because every read carries it; the id ends an index that serves an order.
         indexes: ClassVar[list[IndexModel]] = [
             IndexModel([("company", 1), ("last_update", -1), ("_id", -1)]),
-            *(  # the newest of what is filtered; tags are no part, as an index takes one list of a document at most
-                IndexModel([("company", 1), (field, 1), ("last_update", -1), ("_id", -1)])
-                for field in ("status", "project", "user", "type", "parent")
-            ),
+            *(IndexModel([("company", 1), (field, 1), ("last_update", -1), ("_id", -1)]) for field in NEWEST_FIRST_BY),
             IndexModel([("company", 1), ("project", 1), ("status", 1)]),  # counts without reading a document
-            *(
-                IndexModel([("company", 1), (field, 1), ("_id", 1)])
-                for field in (
-                    "name", "status", "project", "user", "type", "parent", "tags", "system_tags", "created", "started",
-                    "completed", "status_changed", "active_duration",
-                )
-            ),
+            *(IndexModel([("company", 1), (field, 1), ("_id", 1)]) for field in SORTED_BY),
             IndexModel(
-                [(field, TEXT) for field in (
-                    "name", "_id", "comment", "report", "models.input.model", "models.output.model",
-                    "script.repository", "script.entry_point",
-                )],
+                [(field, TEXT) for field in SEARCHED],
                 name="taskql_text",
                 weights={"name": 10, "_id": 10, "comment": 10, "models.input.model": 2, "models.output.model": 2},
                 default_language="english",
-                language_override="taskql_language",  # a field named language, at any depth, is no setting of the index
+                language_override="taskql_language",  # else a field named language, at any depth, sets the language
             ),
-        ]  # fmt: skip
+        ]

@@ -9,11 +9,11 @@ from pymongo import IndexModel
 
 from models.documents.base import KEEP_UNKNOWN_FIELDS
 
-TRANSITIONS = "taskql_transition"  # a name that ClearML does not use
+TRANSITIONS = "taskql_transition"  # a collection that ClearML does not have
 
 
 class Transition(Document):
-    """Numbered from 1 within its task; the id is made of both, so that ids are in the order of time."""
+    """Numbered from 1 within its task; the id is made of both, so that ids sort in the order of time."""
 
     model_config = KEEP_UNKNOWN_FIELDS
 

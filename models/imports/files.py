@@ -254,7 +254,7 @@ def check_document(document: Any, file: Path, line: int | None, limits: ImportLi
         raise ImportProblem(ProblemCode.BAD_ID, file, line)
     if any(key.startswith("$") for key in document):
         raise ImportProblem(ProblemCode.BAD_KEY, file, line)
-    if _is_nested_deeper(document, limits.depth):
+    if _is_document_deeper(document, limits.depth):
         raise ImportProblem(ProblemCode.TOO_DEEP, file, line)
 
 
@@ -333,7 +333,7 @@ def _decode_extended_json(pairs: list[tuple[str, Any]]) -> Any:
     return json_util.object_hook(values, EXTENDED_JSON)
 
 
-def _is_nested_deeper(document: dict[str, Any], depth: int) -> bool:
+def _is_document_deeper(document: dict[str, Any], depth: int) -> bool:
     level: list[Any] = [document]
     for _ in range(depth):
         children: list[Any] = []

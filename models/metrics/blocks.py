@@ -58,8 +58,8 @@ def is_readable(block: Document) -> bool:
 def read_series(blocks: Sequence[Document]) -> SeriesColumns:
     """Read the series of some blocks: in the order of iterations, of each iteration the point that was reported last.
 
-    Replaced points stay stored, so that a report never reads a series. Passing over them takes 26 ms of a million
-    points of which a quarter are replaced. A series that came in order, the usual one, is not even sorted: 9 ms instead
+    Replaced points stay stored, so that a report never reads a series. Passing over them takes 26 ms when a quarter of
+    a million points are replaced. A series that came in order, the usual one, is not even sorted: 9 ms instead
     of 41.
     """
     reported = read_reported_points(blocks)

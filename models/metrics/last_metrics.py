@@ -56,7 +56,7 @@ class LastMetrics:
             if not is_scalar(event):
                 continue
             value, iteration = _read_number(event.get("value")), _read_integer(event.get("iter"), default=0)
-            metric, variant = _read_name(event.get("metric")), _read_name(event.get("variant"))
+            metric, variant = _read_metric_name(event.get("metric")), _read_metric_name(event.get("variant"))
             if value is None or iteration is None or metric is None or variant is None:
                 self.skipped += 1
                 continue
@@ -127,7 +127,7 @@ def is_scalar(event: Mapping[str, Any]) -> bool:
 
 def read_point(event: Mapping[str, Any]) -> Point | None:
     """Read a scalar event; None when its names or numbers can't be used. A value that is not finite is a gap."""
-    metric, variant = _read_name(event.get("metric")), _read_name(event.get("variant"))
+    metric, variant = _read_metric_name(event.get("metric")), _read_metric_name(event.get("variant"))
     iteration, timestamp = _read_integer(event.get("iter"), default=0), _read_integer(event.get("timestamp"), default=0)
     if metric is None or variant is None or iteration is None or timestamp is None:
         return None
@@ -176,7 +176,7 @@ def _read_integer(value: Any, default: int | None = None) -> int | None:
     return number if number is not None and -INT64 <= number < INT64 else None
 
 
-def _read_name(value: Any) -> str | None:
+def _read_metric_name(value: Any) -> str | None:
     """Read a metric or variant: a missing one is "", one that can't be stored as text is None."""
     if value is None:
         return ""

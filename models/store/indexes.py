@@ -1,7 +1,8 @@
 """The index that MongoDB should use for a query, where one is clearly right.
 
 Without a hint MongoDB tries every index that begins with the company side by side, each with a sort of its own: about
-twenty for a task. A hint costs one plan. Where two indexes may be right, only a trial can tell, and there is no hint.
+twenty for a task. A hint costs one plan. Where two indexes may be right, only a trial can decide, and the query
+gets no hint.
 """
 
 import asyncio

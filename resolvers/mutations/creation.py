@@ -61,7 +61,7 @@ async def _build_task(call: MutationCall, definition: str) -> Task:
 
 async def _store_task(call: MutationCall, task: Task) -> Payload:
     held_name = await hold_name(call, "task", task.name)
-    await call.tx.insert("task", task.stored() | held_name)
+    await call.tx.insert("task", task.to_raw() | held_name)
     call.touch(task.project)
     return {"id": task.id, "task": task.id}
 
@@ -188,7 +188,7 @@ async def _add_project(call: MutationCall, name: str, path: list[str], values: d
     }
     project = build_document(Project, [], **fields)
     held_name = await hold_name(call, "project", project.name)
-    await call.tx.insert("project", project.stored() | held_name)
+    await call.tx.insert("project", project.to_raw() | held_name)
     return project.id
 
 
@@ -196,7 +196,7 @@ async def create_queue(call: MutationCall) -> Payload:
     values = read_input_values(call, "queue_create_input", {})
     queue = build_document(Queue, values, company=call.viewer.company, created=call.now, last_update=call.now)
     held_name = await hold_name(call, "queue", queue.name)
-    await call.tx.insert("queue", queue.stored() | held_name)
+    await call.tx.insert("queue", queue.to_raw() | held_name)
     return {"id": queue.id, "queue": queue.id}
 
 
@@ -204,6 +204,6 @@ async def create_model(call: MutationCall) -> Payload:
     values = read_input_values(call, "model_create_input", {})
     await refuse_unfit_values(call, values)
     model = build_document(Model, values, **build_owner_fields(call))
-    await call.tx.insert("model", model.stored())
+    await call.tx.insert("model", model.to_raw())
     call.touch(model.project)
     return {"id": model.id, "model": model.id}

@@ -164,7 +164,7 @@ def split_changes(values: list[InputValue]) -> tuple[dict[str, Any], tuple[str, 
         if value.value is None and field and (field.is_required() or field.default_factory):
             raise _invalid_value(value.name, "null can't clear it, because a task always has one")
     # valid values stand for the required fields that the call does not change
-    valid = build_document(Task, values, company="", name="---", type="").stored()
+    valid = build_document(Task, values, company="", name="---", type="").to_raw()
     return {value.path: layout.read_path(valid, value.path) for value in values if value.value is not None}, unset
 
 
