@@ -60,7 +60,7 @@ def read_cursor(cursor: str, order: Order, signature: bytes) -> CursorValues:
     except (ValueError, KeyError, TypeError, RecursionError, BSONError):
         is_valid = False
     if not is_valid:
-        message = "This cursor is damaged, or belongs to another filter, order or viewer."
+        message = "The cursor is damaged, or belongs to another filter, order or viewer. Leave it out to start again."
         raise InputError(ErrorCode.BAD_CURSOR, message)
     return values
 

@@ -115,7 +115,7 @@ def _parse_key(fields: Mapping[str, FieldSpec], item: Mapping[str, Any], has_sea
         case ["text_score"]:
             message = "textScore needs searchText in the filter."
             raise InputError(ErrorCode.FIELDS_VALUE_ERROR, message, field="orderBy")
-    message = "An item of orderBy has exactly one of field, metric, hyperparam and textScore."
+    message = "An item of orderBy needs exactly one of field, metric, hyperparam and textScore."
     raise InputError(ErrorCode.VALIDATION_ERROR, message, field="orderBy")
 
 

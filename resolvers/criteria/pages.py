@@ -56,7 +56,7 @@ def _parse_numbered_page(arguments: Mapping[str, Any], present: set[str], max_pa
     size = _read_size(arguments, "page_size", max_page)
     number = arguments.get("page") or 0
     if number < 0:
-        raise InputError(ErrorCode.VALIDATION_ERROR, "page counts from 0.", field="page")
+        raise InputError(ErrorCode.VALIDATION_ERROR, "page must be at least 0; the first page is 0.", field="page")
     return Page(size, skip=number * size)
 
 

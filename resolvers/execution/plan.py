@@ -32,9 +32,9 @@ ReportError = Callable[[Exception, str], None]
 
 
 class Plan(ABC):
-    """The work of a field with a derived type. `patterned` are the arguments that only the database can read."""
+    """The work of a field with a derived type. Only the database can read the patterns of `pattern_fields`."""
 
-    patterned: Collection[str] = ()
+    pattern_fields: Collection[str] = ()
 
     @abstractmethod
     async def answer(self, context: Context, selection: Selection, report: ReportError) -> Any:
@@ -67,19 +67,19 @@ class PlannedExecution(StrawberryGraphQLCoreExecutionContext):
             self.handle_field_error(error, nullable_type, field_details, path.add_key(key, None))
 
         selection = read_selection(self, context.spec, context.max_page, return_type, field_details)
-        return _name_pattern(plan.patterned, context.execute_plan(plan, selection, report))
+        return _name_pattern(plan.pattern_fields, context.execute_plan(plan, selection, report))
 
 
-async def _name_pattern(patterned: Collection[str], work: Awaitable[Any]) -> Any:
+async def _name_pattern(pattern_fields: Collection[str], work: Awaitable[Any]) -> Any:
     """Await the work; an error about a regular expression names the argument if there is only one."""
     try:
         return await work
     except PyMongoError as error:
         api_error = find_api_error(error)
         is_pattern_error = api_error is not None and api_error.code is ErrorCode.INVALID_REGEX_ERROR
-        if api_error is None or not is_pattern_error or len(patterned) != 1:
+        if api_error is None or not is_pattern_error or len(pattern_fields) != 1:
             raise
-        raise InputError(api_error.code, str(api_error), field=next(iter(patterned))) from error
+        raise InputError(api_error.code, str(api_error), field=next(iter(pattern_fields))) from error
 
 
 async def read_or_null(

@@ -24,7 +24,7 @@ class Listing(Plan):
 
     def __init__(self, collection: str, list_query: ListQuery, order: Order, page: Page) -> None:
         self.collection = collection
-        self._query, self._identity, self.patterned = list_query
+        self._query, self._identity, self.pattern_fields = list_query
         self._order = order
         self._page = page
 

@@ -60,7 +60,7 @@ class MetricNames(Plan):
     """The metric names of the tasks of a query, and the page of them that is requested."""
 
     def __init__(self, list_query: ListQuery, page: Page) -> None:
-        self._query, self._identity, self.patterned = list_query
+        self._query, self._identity, self.pattern_fields = list_query
         self._page = page
 
     async def answer(self, context: Context, selection: Selection, report: ReportError) -> Any:

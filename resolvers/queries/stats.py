@@ -47,7 +47,7 @@ class Stats(Plan):
         metrics: Sequence[Mapping[str, Any]],
         metric_keys: Sequence[SortKey],
     ) -> None:
-        self._query, _, self.patterned = list_query
+        self._query, _, self.pattern_fields = list_query
         self._group_keys = group_keys
         self._metrics = metrics
         self._metric_keys = metric_keys
