@@ -1,4 +1,4 @@
-"""Which answer a client gets by its Accept and Accept-Encoding: one matcher behind every door."""
+"""The answer that a client gets by its Accept and Accept-Encoding; all routes share one matcher."""
 
 import json
 import time
@@ -188,7 +188,7 @@ async def address(app: Starlette, database: AsyncDatabase[dict[str, Any]]) -> As
 @pytest.mark.parametrize(
     "accept", ["text/event-stream", "application/json, text/event-stream;q=0.1", URQL, "*/*, text/event-stream;q=0.1"]
 )
-async def test_a_subscription_is_sent_as_events_to_who_takes_them(address: str, accept: str) -> None:
+async def test_a_subscription_is_sent_as_events_to_clients_that_accept_them(address: str, accept: str) -> None:
     request = {"query": "query Q { __typename } " + SUBSCRIPTION.replace("on {", "on S {"), "operationName": "S"}
     headers = {"accept": accept}
     async with (
@@ -200,7 +200,7 @@ async def test_a_subscription_is_sent_as_events_to_who_takes_them(address: str, 
 
 
 @pytest.mark.parametrize("accept", ["application/json", "*/*", "text/event-stream;q=0, */*"])
-async def test_a_subscription_is_refused_in_words_to_who_does_not_take_events(address: str, accept: str) -> None:
+async def test_a_subscription_is_refused_in_json_to_clients_that_accept_no_events(address: str, accept: str) -> None:
     async with httpx.AsyncClient() as http:
         response = await http.post(
             f"http://{address}/graphql", json={"query": SUBSCRIPTION}, headers={"accept": accept}
@@ -244,7 +244,7 @@ async def test_a_page_of_another_origin_gets_no_events_that_it_ranks_lower(addre
         ([], False),
     ],
 )
-def test_an_answer_is_compressed_only_for_who_allows_gzip(lines: list[str], is_allowed: bool) -> None:
+def test_an_answer_is_compressed_only_for_clients_that_allow_gzip(lines: list[str], is_allowed: bool) -> None:
     assert is_gzip_allowed(Headers(raw=[(b"accept-encoding", line.encode()) for line in lines])) is is_allowed
 
 

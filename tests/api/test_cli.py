@@ -1,4 +1,4 @@
-"""taskql as a person runs it: real processes."""
+"""The command `taskql` in real processes."""
 
 import os
 import signal
@@ -181,7 +181,7 @@ def test_a_bad_file_is_named_and_makes_the_exit_status_1(tmp_path: Path) -> None
     assert "task       │ 3 " in report.stdout
 
 
-def test_importing_nothing_says_what_to_import(tmp_path: Path) -> None:
+def test_an_import_without_a_source_names_the_sources(tmp_path: Path) -> None:
     refused = run("import", data_dir=tmp_path)
     assert refused.returncode == 1
     assert "--sample" in refused.stderr

@@ -1,4 +1,4 @@
-"""An export is what the pages of the same list come to, as a stream that takes no more memory when it is longer."""
+"""An export has the rows of all pages of the same list, as a stream whose memory does not grow with it."""
 
 import asyncio
 import csv
@@ -85,7 +85,7 @@ async def read_table(client: Client, query: str, **variables: Any) -> tuple[list
 
 
 async def read_pages(client: Client, selected: str, arguments: str = "") -> list[Document]:
-    """All that `tasks` lists, in pages of three."""
+    """Read all that `tasks` lists, in pages of three."""
     nodes: list[Document] = []
     query = f"query($after: String) {{ tasks(first: 3, after: $after{arguments}) {{ nodes {{ {selected} }}"
     query += " pageInfo { hasNextPage endCursor } } }"
@@ -108,7 +108,7 @@ async def read_pages(client: Client, selected: str, arguments: str = "") -> list
     ', orderBy: [{hyperparam: {section: "General", name: "alpha"}, nulls: FIRST}]',
     ', filter: {searchText: "digits"}, orderBy: [{textScore: true}]', ', filter: {id: ["nobody"]}',
 ])  # fmt: skip
-async def test_an_export_of_real_tasks_is_what_the_pages_of_the_list_come_to(
+async def test_an_export_of_real_tasks_has_the_rows_of_all_pages(
     client: Client, database: Database, arguments: str
 ) -> None:
     await import_files(database, [DATA], company=Settings().company, user="test", shown_fields={})
@@ -123,7 +123,7 @@ async def test_an_export_of_real_tasks_is_what_the_pages_of_the_list_come_to(
 
 
 def flatten(row: Document, names: list[str]) -> dict[str, str]:
-    """What the cells of a row hold, by the README."""
+    """Return the cells of a row, by the documentation of exports."""
     cells = {}
     for name in names:
         value: Any = row
@@ -294,7 +294,7 @@ async def test_a_cell_is_the_text_and_never_a_formula(
     assert cells == [expected, '[{"name":"=n","value":"=v"}]', "a"]
 
 
-async def test_numbers_are_numbers_and_what_is_none_is_empty(client: Client, database: Database) -> None:
+async def test_numbers_are_written_as_such_and_null_is_empty(client: Client, database: Database) -> None:
     await database.task.insert_one(task(
         _id="a", last_iteration=-5, active_duration=None, started=DAY, project=None, runtime={"=a": -1.5, "b": None},
         tags=["=x"], last_metrics=last_metrics(("m", "v", -1e-7), ("m", "w", float("nan"))),
@@ -347,14 +347,14 @@ async def test_numbers_are_numbers_and_what_is_none_is_empty(client: Client, dat
      400, "LIMIT_EXCEEDED"),
     ({"query": "{ tasks { nodes { series(maxPoints: 10001) { metric } } } }"}, 400, "LIMIT_EXCEEDED"),
 ])  # fmt: skip
-async def test_what_can_not_be_exported_is_refused_before_the_first_byte(
+async def test_a_query_that_cannot_be_exported_is_refused_before_the_first_byte(
     client: Client, database: Database, params: dict[str, str], status: int, code: str
 ) -> None:
     await database.task.insert_one(task(_id="a"))
     assert_refused(await client.http.get("/export", params=params), status, code)
 
 
-async def test_an_error_names_what_is_wrong_and_where(client: Client) -> None:
+async def test_an_error_names_the_argument_and_its_place(client: Client) -> None:
     response = await client.http.get("/export", params={"query": "{ tasks(first: 5) { nodes { id } } }"})
     [error] = response.json()["errors"]
     assert (error["path"], error["extensions"]["field"]) == (["tasks"], "first")
@@ -367,7 +367,7 @@ async def test_an_error_names_what_is_wrong_and_where(client: Client) -> None:
     ("subscription { taskChanged { kind } }", "Only a query can be exported."),
     ("{ metricNames { nodes { metric } } }", "one list of tasks, projects, queues, models or users"),
 ])  # fmt: skip
-async def test_what_can_be_exported_is_told_by_the_refusal(client: Client, query: str, message: str) -> None:
+async def test_a_refusal_names_the_operations_that_can_be_exported(client: Client, query: str, message: str) -> None:
     for response in (
         await client.http.get("/export", params={"query": query}),
         await client.http.post("/export", json={"query": query}),
@@ -388,7 +388,7 @@ async def test_other_methods_are_not_served(client: Client, method: str) -> None
     assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
 
 
-async def test_one_more_operation_of_another_sort_is_no_leave_to_change(client: Client, database: Database) -> None:
+async def test_a_mutation_beside_the_exported_query_is_refused(client: Client, database: Database) -> None:
     await database.task.insert_one(task(_id="a", status="created"))
     params = {"query": 'mutation M { taskDelete(input: {task: "a"}) { deleted } } query Q { tasks { nodes { id } } }'}
     assert_refused(await client.http.get("/export", params=params | {"operationName": "M"}), 400, "BAD_REQUEST")
@@ -491,7 +491,7 @@ def test_a_standalone_server_is_exported_as_well(tmp_path: Path) -> None:
 
 
 def test_a_long_export_takes_no_more_memory_than_a_short_one(mongodb_uri: str) -> None:
-    """Of some 10 KB a task; all of it at once would be seen."""
+    """Tasks have some 10 KB each; an export that is held in memory would be seen."""
     with serve(mongodb_uri=mongodb_uri, mongodb_database="taskql_export") as server:
         address, query = server.address.replace("/graphql", "/export"), "{ tasks { nodes { id comment name tags } } }"
 
@@ -521,7 +521,7 @@ def test_a_long_export_takes_no_more_memory_than_a_short_one(mongodb_uri: str) -
 # -- on the command line ---------------------------------------------------------------------------
 
 
-def test_the_command_writes_what_the_server_sends_with_and_without_one(tmp_path: Path) -> None:
+def test_the_command_writes_the_bytes_that_the_server_sends(tmp_path: Path) -> None:
     query, data = "{ tasks(filter: {status: [COMPLETED]}) { nodes { id name project { name } } } }", tmp_path / "data"
     (tmp_path / "query.graphql").write_text(query)
     with serve(data_dir=data) as server:
@@ -557,7 +557,7 @@ def test_a_refused_export_is_one_paragraph_and_leaves_the_file_as_it_was(mongodb
     assert (refused.returncode, "does not exist" in refused.stderr) == (1, True)
 
 
-def test_a_file_gets_the_format_of_its_name_unless_told(mongodb_uri: str, tmp_path: Path) -> None:
+def test_a_file_gets_the_format_of_its_name_unless_an_option_names_one(mongodb_uri: str, tmp_path: Path) -> None:
     options = {"mongodb_uri": mongodb_uri, "mongodb_database": NAME + "_empty"}
     for name, form, written in (("a.jsonl", [], ""), ("a.csv", [], "id\n"), ("b.jsonl", ["--format", "csv"], "id\n")):
         completed = run("export", "{ tasks { nodes { id } } }", "--output", tmp_path / name, *form, **options)

@@ -65,7 +65,7 @@ def find_files(page: str) -> list[str]:
         ("text/html;q=much", False),
     ],
 )
-def test_a_page_is_for_those_who_rank_it_above_json(accept: str, expected: bool) -> None:
+def test_a_page_is_for_clients_that_rank_it_above_json(accept: str, expected: bool) -> None:
     assert Accept(accept).prefers("text/html", "application/json") is expected
 
 
@@ -125,7 +125,7 @@ def test_it_can_be_turned_off(tmp_path: Path) -> None:
         assert HTTP.get(server.address.removesuffix("graphql"), headers=BROWSER).status_code == 404
 
 
-async def test_without_its_files_the_page_says_what_is_missing_and_how_to_get_it() -> None:
+async def test_without_its_files_the_page_says_how_to_get_them() -> None:
     bare = Starlette(routes=build_graphiql_routes(find_built_files("no_such_package")))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(bare), base_url="http://test") as client:
         page = (await client.get("/graphql", headers=BROWSER)).text
@@ -175,7 +175,7 @@ def test_every_line_of_the_example_of_errors_is_an_error(server: Server) -> None
         assert HTTP.post(server.address, json={"query": f"{{ {line} }}"}).json()["errors"][0]["extensions"]["code"]
 
 
-def test_the_example_of_reports_does_what_it_says_when_it_is_run_twice(server: Server) -> None:
+def test_the_example_of_reports_runs_twice_as_its_comment_says(server: Server) -> None:
     """The curve keeps its three points, and the last metrics count both reports."""
     query = next(example.query for example in EXAMPLES if example.title == "Report metrics")
     counts = []
@@ -215,7 +215,7 @@ PUT_CURSOR = """(name) => {
 
 
 def is_answer_to(query: str) -> Callable[[Response], bool]:
-    """Whether a response answers a request with this text in its query."""
+    """Return whether a response answers a request with this text in its query."""
     return lambda response: query in (response.request.post_data_json or {}).get("query", "")
 
 
@@ -399,7 +399,7 @@ KILL = 'mutation Kill { taskPing(input: {task: "b"}) { task { id } } }'
     ],
 )
 def test_the_chosen_operation_is_the_one_that_is_sent(dark: Visit, server: Server, query: str, chosen: str) -> None:
-    """Whatever stands on its line, in its strings and in its comments; Ctrl-Enter takes the one at the cursor."""
+    """Text on its line, in strings and in comments changes nothing; Ctrl-Enter takes the one at the cursor."""
     dark.page.goto(f"{server.address}?query={quote(query)}")
     expect(dark.page.locator(".graphiql-query-editor")).to_contain_text(query.rsplit("\n", maxsplit=1)[-1].strip())
     dark.page.locator(MENU_OF_OPERATIONS).click()
@@ -435,7 +435,7 @@ def test_a_chosen_subscription_beside_a_query_on_its_line_goes_on(dark: Visit, s
     ],
 )
 def test_a_document_without_a_choice_is_sent_as_it_is(dark: Visit, server: Server, query: str, answer: str) -> None:
-    """An anonymous operation has no name, and the server says what is wrong with a text that is no document."""
+    """An anonymous operation has no name, and the server explains the mistake in a text that does not parse."""
     dark.page.goto(f"{server.address}?query={quote(query)}")
     expect(dark.page.locator(".graphiql-query-editor")).to_contain_text(query)
     dark.page.locator(".graphiql-query-editor textarea").first.focus()
@@ -457,7 +457,7 @@ def test_a_query_that_is_changed_and_run_at_once_is_sent_with_its_own_name(dark:
     assert waited.value.json() == {"data": {"__typename": "Query"}}
 
 
-def test_a_subscription_shows_what_a_mutation_does(visit: Visit, server: Server) -> None:
+def test_a_subscription_shows_the_change_of_a_mutation(visit: Visit, server: Server) -> None:
     """And nothing more once it was stopped."""
     visit.choose(LIVE)
     visit.page.get_by_role("button", name="Execute query").click()

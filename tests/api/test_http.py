@@ -1,4 +1,4 @@
-"""The HTTP front: what it takes, what it refuses, and what no answer ever says."""
+"""GraphQL over HTTP: accepted requests, refusals, and secrets that no answer contains."""
 
 import asyncio
 import contextlib
@@ -67,7 +67,7 @@ DATABASE_ERRORS = {
 
 
 class Sent:
-    """What the resolvers of the small schema saw happen."""
+    """The calls that the resolvers of the small schema saw."""
 
     def __init__(self) -> None:
         self.mutations = 0
@@ -214,7 +214,7 @@ def assert_one_shape(response: httpx.Response, code: str = "BAD_REQUEST") -> str
         ("APPLICATION/GraphQL-Response+JSON", RESPONSE_TYPE),
     ],
 )
-def test_the_accepted_media_type_is_what_the_client_likes_best(accept: str | None, expected: str) -> None:
+def test_the_chosen_media_type_is_the_one_that_the_client_ranks_highest(accept: str | None, expected: str) -> None:
     assert choose_json_type(Accept(accept or "")) == expected
 
 
@@ -382,7 +382,7 @@ async def test_a_malformed_request_is_400(http: httpx.AsyncClient, body: bytes) 
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-async def test_what_is_no_number_in_json_is_told_with_what_to_send(http: httpx.AsyncClient, number: str) -> None:
+async def test_the_refusal_of_nan_and_infinity_says_to_send_null(http: httpx.AsyncClient, number: str) -> None:
     for space in ("", " "):
         body = '{"query": "{ hello }", "variables": {"a": [1,' + space + number + "]}}"
         response = await http.post("/graphql", content=body, headers=POST)
@@ -616,7 +616,7 @@ async def test_a_fault_is_a_number_that_finds_it_in_the_log(
 
 
 @pytest.mark.parametrize("how", DATABASE_ERRORS)
-async def test_the_address_of_a_database_that_fails_is_not_told(http: httpx.AsyncClient, how: str) -> None:
+async def test_an_answer_hides_the_address_of_a_database_that_fails(http: httpx.AsyncClient, how: str) -> None:
     response = await http.post("/graphql", json={"query": f'{{ failing(how: "{how}") }}'})
     assert CANARY not in response.text
     assert "127.0.0.1" not in response.text
@@ -725,7 +725,7 @@ async def test_a_page_of_an_allowed_origin_uses_no_other_method(http: httpx.Asyn
     assert response.status_code == 400
 
 
-async def test_a_page_of_an_allowed_origin_reads_what_an_answer_says_beside_its_body(http: httpx.AsyncClient) -> None:
+async def test_a_page_of_an_allowed_origin_reads_the_exposed_headers(http: httpx.AsyncClient) -> None:
     response = await http.put("/graphql", headers={"origin": FRONT})
     assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
     exposed = response.headers["access-control-expose-headers"].lower().split(", ")
@@ -762,7 +762,7 @@ def test_lists_of_hosts_and_origins_are_read_with_commas(monkeypatch: pytest.Mon
         {"allowed_origins": "https://*.example.org"},
     ],
 )  # fmt: skip
-def test_what_could_never_match_or_would_match_all_is_refused(wrong: dict[str, Any]) -> None:
+def test_hosts_and_origins_that_match_nothing_or_everything_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="is not a"):
         Settings(**wrong)
 
@@ -929,7 +929,7 @@ def test_a_head_without_end_is_431_and_the_connection_ends(patient: Server) -> N
         assert refused(connection) == expected
 
 
-def test_what_is_no_http_is_400(patient: Server) -> None:
+def test_bytes_that_are_not_http_are_400(patient: Server) -> None:
     with speak(patient, b"{ tasks { totalCount } }\r\n\r\n") as connection:
         assert refused(connection) == (b"HTTP/1.1 400 Bad Request", {"code": "BAD_REQUEST"})
 

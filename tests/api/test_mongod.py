@@ -79,7 +79,7 @@ def count_documents(uri: str) -> int:
 
 
 def has_started(folder: Path) -> bool:
-    """Whether mongod has written its pid; asking for the lock could come before mongod's own lock and end it."""
+    """Return whether mongod has written its pid; a test of the lock could come before mongod's own lock and end it."""
     lock = folder / "db" / "mongod.lock"
     return lock.exists() and lock.read_text() != ""
 
@@ -183,7 +183,7 @@ def test_path_first(put_mongod: PutMongod) -> None:
 
 @pytest.mark.parametrize("script", ['echo "db version v4.4.29"', "exit 3", "kill -SEGV $$"])
 def test_bundled_instead(put_mongod: PutMongod, script: str) -> None:
-    """The bundled mongod is used, without a word, if the one on PATH is too old or does not run."""
+    """The bundled mongod is used silently if the one on PATH is too old or does not run."""
     path = put_mongod(script)
     bundled = find_mongod()
     assert bundled != path
@@ -234,7 +234,7 @@ def test_hollow_package(tmp_path: Path, put_mongod: PutMongod, monkeypatch: pyte
     ],
 )
 def test_problems(put_mongod: PutMongod, script: str, problem: str) -> None:
-    """What is wrong with the only mongod is said, with its path."""
+    """The error names the only mongod and its problem."""
     path = put_mongod(script)
     with pytest.raises(MongodError, match=f"{path} {problem}"):
         find_mongod()
@@ -242,7 +242,7 @@ def test_problems(put_mongod: PutMongod, script: str, problem: str) -> None:
 
 @pytest.mark.usefixtures("_no_bundled")
 def test_no_executable(put_mongod: PutMongod) -> None:
-    """A file that the system can't execute is told from a mongod."""
+    """A file that the system can't execute is a problem, not a mongod."""
     path = put_mongod("")
     path.write_bytes(b"\x7fELF")
     with pytest.raises(MongodError, match=f"{path} does not run"):
@@ -262,7 +262,7 @@ def test_private(running: Path) -> None:
 
 
 def test_kept(stopped: Path) -> None:
-    """What was written is there at the next start."""
+    """Written documents are there at the next start."""
     with run_embedded_mongodb(stopped) as uri:
         assert count_documents(uri) == 1
 
@@ -295,7 +295,7 @@ def test_starter_leaves_first(folder: Path) -> None:
 
 
 def test_all_at_once(folder: Path) -> None:
-    """Of many that come at the same moment one starts it, and of many that go the last one stops it."""
+    """One of many simultaneous users starts it, and the last one stops it."""
     with ExitStack() as stack:
         users = [stack.enter_context(run_user(folder)) for _ in range(3)]
         assert all(has_entered(process) for process in users)
@@ -447,7 +447,7 @@ def crc32c(data: bytes) -> int:
 
 
 def test_newer_files(copied: Path) -> None:
-    """Data files of a format from the future are told from damaged ones."""
+    """Data files of a newer format have another message than damaged ones."""
     path = copied / "db" / "_mdb_catalog.wt"
     head = bytearray(path.read_bytes()[:4096])
     struct.pack_into("<HHI", head, 4, 2, 0, 0)  # the version of the file format is 2.0
@@ -472,7 +472,7 @@ def test_newer_files(copied: Path) -> None:
     ],
 )
 def test_death(put_mongod: PutMongod, folder: Path, script: str, reason: str) -> None:
-    """What mongod says at its end decides what its user is told."""
+    """The log of a mongod that ended decides the message."""
     put_mongod(build_start_script(script))
     assert re.match(
         f"mongod can't start on {folder}: .*{reason}.* The log is {folder}/mongod.log.$", read_error(folder)

@@ -1,4 +1,4 @@
-"""The front door of subscriptions: who may come in, what is said in which form, and how it ends."""
+"""Subscriptions over WebSockets and events: allowed clients, the form of messages, and the ends of streams."""
 
 import asyncio
 import json
@@ -83,7 +83,9 @@ def subscribe(id_: Any = "1", query: Any = QUERY, **more: Any) -> str:
         ((INIT, subscribe("ü" * 60), subscribe("ü" * 60)), 4409),
     ],
 )
-async def test_what_breaks_the_protocol_closes_the_socket(address: str, messages: tuple[str, ...], code: int) -> None:
+async def test_a_message_that_breaks_the_protocol_closes_the_socket(
+    address: str, messages: tuple[str, ...], code: int
+) -> None:
     assert await read_close_code(address, *messages) == code
 
 
@@ -95,7 +97,7 @@ async def test_what_breaks_the_protocol_closes_the_socket(address: str, messages
         {"query": QUERY, "operationName": "none"}, {"query": QUERY, "extensions": [1]},
     ],
 )  # fmt: skip
-async def test_what_is_no_request_is_refused_and_the_socket_goes_on(address: str, payload: dict[str, Any]) -> None:
+async def test_a_malformed_request_is_refused_and_the_socket_stays_open(address: str, payload: dict[str, Any]) -> None:
     async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as connection:
         await connection.send(INIT)
         await connection.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
@@ -107,7 +109,7 @@ async def test_what_is_no_request_is_refused_and_the_socket_goes_on(address: str
 
 
 async def read_answers(address: str, *messages: str) -> list[dict[str, Any]]:
-    """What a socket sends after these messages, up to the end of an operation."""
+    """Read the messages of a socket after these, up to the end of an operation."""
     received = []
     async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as connection:
         for message in messages:
@@ -117,7 +119,7 @@ async def read_answers(address: str, *messages: str) -> list[dict[str, Any]]:
     return received
 
 
-async def test_null_is_as_good_as_absent_wherever_the_protocol_allows_it(address: str) -> None:
+async def test_null_counts_as_absent_wherever_the_protocol_allows_it(address: str) -> None:
     nulls = {"variables": None, "operationName": None, "extensions": None}
     received = await read_answers(
         address,
@@ -135,7 +137,7 @@ async def test_null_is_as_good_as_absent_wherever_the_protocol_allows_it(address
 
 
 async def test_an_id_can_be_used_again_once_its_operation_is_over(address: str) -> None:
-    """Whoever ended it; the end of an operation that nobody knows is no misuse."""
+    """Client or server ended it; the end of an unknown operation is allowed."""
     async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as connection:
         await connection.send(INIT)
         assert json.loads(await connection.recv()) == {"type": "connection_ack"}
@@ -154,7 +156,7 @@ async def test_an_id_can_be_used_again_once_its_operation_is_over(address: str) 
     "query",
     ["{ tasks(first: 7) { nodes { id } } }", 'mutation { taskPing(input: {task: "none"}) { __typename } }'],
 )
-async def test_a_socket_says_what_an_operation_costs(address: str, query: str) -> None:
+async def test_a_socket_reports_the_cost_of_an_operation(address: str, query: str) -> None:
     """As over HTTP."""
     request = {"query": query, "extensions": {"cost": True}}
     async with httpx.AsyncClient() as http:
@@ -164,7 +166,7 @@ async def test_a_socket_says_what_an_operation_costs(address: str, query: str) -
     assert by_http["extensions"]["cost"]["requested"] > 0
 
 
-async def test_the_first_result_of_a_subscription_says_what_it_costs(
+async def test_the_first_result_of_a_subscription_reports_its_cost(
     app: Starlette, address: str, database: Database
 ) -> None:
     async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as connection:
@@ -198,7 +200,7 @@ async def test_nobody_speaks_the_old_protocol(address: str) -> None:
     ],
 )
 async def test_pages_of_other_origins_stay_outside(address: str, headers: dict[str, str], is_let_in: bool) -> None:
-    """Over either way; a name that the server does not have is no way round it."""
+    """Over either way; an unknown name does not get around it."""
     headers = {name: value.format(address=address) for name, value in headers.items()}
     host, port = address.split(":")
     try:
@@ -239,7 +241,7 @@ async def test_events_answer_queries_as_well_and_get_does_not_mutate(address: st
     assert answer.text.endswith("event: complete\ndata:\n\n")
 
 
-async def test_a_subscription_by_plain_http_is_told_where_to_go(client: Client) -> None:
+async def test_the_refusal_of_a_subscription_by_plain_http_names_the_transports(client: Client) -> None:
     error = await client.error(QUERY)
     assert error["code"] == "BAD_REQUEST"
     assert "text/event-stream" in error["message"]
@@ -280,8 +282,8 @@ def other_mongod(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield uri
 
 
-async def test_a_server_that_stops_lets_go_of_all_who_listen(other_mongod: str) -> None:
-    """A socket is told to come again, and a stream of events just ends: `complete` would mean that there is no more."""
+async def test_a_server_that_stops_ends_all_subscriptions(other_mongod: str) -> None:
+    """A socket gets the code to connect again, and a stream of events just ends: `complete` would mean the end."""
     with serve(mongodb_uri=other_mongod) as server:
         address = server.address.removeprefix("http://").removesuffix("/graphql")
         async with open_socket(address) as live, open_events(address, QUERY) as stream:
@@ -313,7 +315,7 @@ MISUSE: list[tuple[str | bytes, ...]] = [
 
 
 async def test_misuse_of_the_protocol_writes_nothing_to_the_log(other_mongod: str) -> None:
-    """Whether the client waits for the socket to be closed or is gone by then."""
+    """The client waits for the socket to be closed, or has left before."""
     with serve(mongodb_uri=other_mongod) as server:
         address = server.address.removeprefix("http://").removesuffix("/graphql")
         for messages in MISUSE:
@@ -327,7 +329,7 @@ async def test_misuse_of_the_protocol_writes_nothing_to_the_log(other_mongod: st
         assert server.stop() == (0, "")
 
 
-async def test_a_standalone_server_says_what_it_takes(tmp_path: Path) -> None:
+async def test_a_standalone_server_refuses_subscriptions_with_advice(tmp_path: Path) -> None:
     with standalone(tmp_path) as uri:
         restore(uri, DATA / "clearml-backend")
         with serve(mongodb_uri=uri) as server:
@@ -337,7 +339,7 @@ async def test_a_standalone_server_says_what_it_takes(tmp_path: Path) -> None:
                 assert (await subscription.error())["code"] == "REPLICA_SET_REQUIRED"
 
 
-async def test_a_database_that_was_away_is_told_of_without_a_gap(
+async def test_a_database_that_was_away_leaves_no_gap_in_the_events(
     app: Starlette, address: str, database: Database, commands: Commands
 ) -> None:
     """Killed cursors are what a subscriber sees of a primary that steps down: nothing."""
@@ -357,5 +359,5 @@ async def test_a_database_that_was_away_is_told_of_without_a_gap(
 
 
 def is_opened_again(commands: Commands) -> bool:
-    """Whether the change stream, which is of the whole database, was opened by one of the commands."""
+    """Return whether one of the commands opened the change stream, which covers the whole database."""
     return any(command.get("aggregate") == 1 for command in commands.seen)

@@ -1,4 +1,4 @@
-"""What commands print, where foreign text is in it: read from real processes, with and without a terminal."""
+"""The output of commands with foreign text in it, of real processes, with and without a terminal."""
 
 import json
 import os
@@ -135,7 +135,7 @@ def test_an_import_without_a_terminal_shows_odd_names_as_they_are(tmp_path: Path
 @pytest.mark.parametrize(
     "command", [["serve"], ["import", "--sample"], ["export", "{ tasks { nodes { id } } }"], ["init"]]
 )
-def test_a_start_names_variables_that_are_no_settings(command: list[str]) -> None:
+def test_a_start_names_variables_that_are_not_settings(command: list[str]) -> None:
     """With the nearest setting, on lines of their own; neither their values nor other programs' variables are shown."""
     started = run(*command, port=70000, maxpage=1, mongo_uri="s3cret", **{"colour\x1b[2J": 1, "zzz": 1, "Max_Page": 5})
     assert started.stderr.splitlines()[:4] == [
@@ -169,7 +169,7 @@ def test_every_setting_is_an_option_of_serve_with_its_meaning_and_its_default() 
     assert headings == sorted(headings)
 
 
-def test_an_option_of_serve_does_what_its_variable_does(tmp_path: Path) -> None:
+def test_an_option_of_serve_has_the_effect_of_its_variable(tmp_path: Path) -> None:
     """For limits of every kind, and the option wins."""
     options = ("--max-page", 3, "--max-depth", 9, "--max-body-seconds", 2.5, "--no-graphiql", "--rules", "clearml")
     with serve(*options, data_dir=tmp_path, max_page=7, max_aliases=8) as server:

@@ -1,4 +1,4 @@
-"""What clients do below HTTP's meaning: wishes for another protocol, and bodies that nobody reads to the end."""
+"""Connections below HTTP's meaning: requested upgrades, and bodies that the server does not read to the end."""
 
 import base64
 import http.client
@@ -133,7 +133,7 @@ def test_events_are_answered_whatever_protocol_their_client_wishes_for(server: S
     assert content == b'event: next\ndata: {"data":{"__typename":"Query"}}\n\nevent: complete\ndata:\n\n'
 
 
-def test_a_client_that_waits_to_continue_is_told_so_beside_a_wish(server: Server) -> None:
+def test_a_client_that_waits_to_continue_gets_100_although_it_asks_for_an_upgrade(server: Server) -> None:
     framing, body = whole()
     with connected(server) as connection:
         connection.sendall(head(*H2C, "Content-Type: application/json", "Expect: 100-continue", framing))
@@ -199,7 +199,7 @@ HEAD_WITHOUT_END = b"GET / HTTP/1.1\r\nX: "
     ids=["no HTTP", "a head without end", "both"],
 )
 def test_a_refusal_is_the_last_answer_of_its_connection(server: Server, earlier: int, parts: tuple[bytes, ...]) -> None:
-    """Failed before: what was still worked on wrote to the closed connection, with a traceback in the log."""
+    """Failed before: a running request wrote to the closed connection, with a traceback in the log."""
     framing, body = whole()
     request = head("Content-Type: application/json", framing) + body
     with connected(server) as connection:
@@ -323,7 +323,7 @@ def test_a_body_that_is_there_already_leaves_the_connection_open(server: Server)
 
 
 @pytest.mark.parametrize("first", [b"no request at all\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "])
-def test_what_is_no_http_is_refused_in_a_way_that_its_client_sees(server: Server, first: bytes) -> None:
+def test_bytes_that_are_not_http_are_refused_so_that_the_client_sees_it(server: Server, first: bytes) -> None:
     """Also when it goes on to send; fifteen times of fifteen."""
     for _ in range(15):
         with connected(server) as connection:

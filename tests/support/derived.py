@@ -1,4 +1,4 @@
-"""What the definitions say of derived types."""
+"""Facts that the definitions in HOCON state about derived types."""
 
 from schema.load import load
 from schema.spec import ObjectSpec

@@ -1,4 +1,4 @@
-"""The least that a mutation may be asked: what its input requires, and nothing else."""
+"""The smallest valid request of a mutation: the required fields of its input."""
 
 from typing import Any
 

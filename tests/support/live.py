@@ -159,7 +159,7 @@ class Subscription:
         return {"message": error["message"], **error["extensions"]}
 
     async def silent(self, seconds: float = 0.4) -> bool:
-        """Whether nothing is delivered for a while."""
+        """Return whether nothing is delivered for a while."""
         try:
             await asyncio.wait_for(self.messages.get(), seconds)
         except TimeoutError:

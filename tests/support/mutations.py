@@ -1,4 +1,4 @@
-"""How tests ask for changes, and look at all that is stored."""
+"""Mutations of tests, and the documents before and after them."""
 
 from typing import Any
 

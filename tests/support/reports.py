@@ -12,7 +12,7 @@ Database = AsyncDatabase[Document]
 async def add_report(
     database: Database, id_: str, company: str = COMPANY, **curves: list[tuple[int, float | None]]
 ) -> None:
-    """A task with curves of the metric m, by variant."""
+    """Insert a task with curves of the metric m, by variant."""
     made = SeriesCollector()
     made.add_events(
         {"type": "training_stats_scalar", "metric": "m", "variant": name, "iter": iteration, "value": value,

@@ -1,4 +1,4 @@
-"""Real processes for tests: a served taskql, a mongod of somebody else."""
+"""Real processes for tests: a taskql server, a mongod of another program."""
 
 import contextlib
 import os
@@ -18,13 +18,13 @@ from bson import json_util
 
 from api.mongod import find_mongod
 
-# A client for all: to make one takes longer than to ask. Who asks a busy machine waits.
+# One client for all tests: to make one takes longer than a request. Answers of a busy machine take long.
 HTTP = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
 NAIVE_DATES = json_util.JSONOptions(tz_aware=False)
 
 
 def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
-    """Wait for it; whether it came in time."""
+    """Wait for it; return whether it came in time."""
     deadline = time.monotonic() + seconds
     while not (held := holds()) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -32,13 +32,13 @@ def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
 
 
 def build_env(**settings: object) -> dict[str, str]:
-    """The environment of a process with only these settings."""
+    """Return the environment of a process with only these settings."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TASKQL_")}
     return clean | {f"TASKQL_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def run(*arguments: object, **settings: object) -> subprocess.CompletedProcess[str]:
-    """A finished `taskql` command."""
+    """Run a `taskql` command to its end."""
     command = [sys.executable, "-m", "api", *map(str, arguments)]
     return subprocess.run(command, env=build_env(**settings), capture_output=True, text=True, timeout=120, check=False)
 
@@ -58,19 +58,19 @@ class Server:
         return data
 
     def stop(self, ending: signal.Signals = signal.SIGINT) -> tuple[int, str]:
-        """Send a signal; the exit status and what was said on standard error."""
+        """Send a signal; return the exit status and all of standard error."""
         self.process.send_signal(ending)
         return self.process.wait(timeout=60), self.read_stderr()
 
     def read_stderr(self) -> str:
-        """What it has said on standard error."""
+        """Return all of its standard error."""
         self._log.seek(0)
         return self._log.read()
 
 
 @contextlib.contextmanager
 def serve(*options: object, **settings: object) -> Iterator[Server]:
-    """`taskql serve`, ready; on a free port unless one is given."""
+    """Run `taskql serve` until it is ready; on a free port unless the settings name one."""
     command = [sys.executable, "-m", "api", "serve", *map(str, options)]
     # a busy machine has time to answer
     variables = build_env(**{"port": 0, "max_time_ms": 60_000, **settings})
@@ -93,7 +93,7 @@ def serve(*options: object, **settings: object) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def standalone(folder: Path, *options: str) -> Iterator[str]:
-    """A mongod as ClearML runs it: no replica set."""
+    """Run a mongod as ClearML does: not a replica set."""
     (folder / "db").mkdir()
     socket = folder / "m.sock"
     command = [
@@ -113,7 +113,7 @@ def standalone(folder: Path, *options: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def replica_set(folder: Path) -> Iterator[str]:
-    """A mongod of somebody else that has transactions, and fails on command."""
+    """Run a mongod of another program that has transactions, and fails on command."""
     with standalone(folder, "--replSet", "rs0", "--setParameter", "enableTestCommands=1") as uri:
         with pymongo.MongoClient[dict[str, Any]](uri) as client:
             members = [{"_id": 0, "host": str(folder / "m.sock")}]
@@ -124,7 +124,7 @@ def replica_set(folder: Path) -> Iterator[str]:
 
 
 def restore(uri: str, dump: Path, database: str = "backend") -> None:
-    """A dump folder as it is, without an index."""
+    """Insert a dump folder unchanged, without an index."""
     with pymongo.MongoClient[dict[str, Any]](uri) as client:
         for file in sorted(dump.glob("*.jsonl")):
             documents = [json_util.loads(line, json_options=NAIVE_DATES) for line in file.read_text().splitlines()]
@@ -133,7 +133,7 @@ def restore(uri: str, dump: Path, database: str = "backend") -> None:
 
 
 def read_all(uri: str) -> dict[str, Any]:
-    """All that a server holds, but its own bookkeeping: documents and indexes of every collection."""
+    """Read documents and indexes of every collection, except those of the server itself."""
     contents = {}
     with pymongo.MongoClient[dict[str, Any]](uri) as client:
         for database in set(client.list_database_names()) - {"local", "config", "admin"}:
