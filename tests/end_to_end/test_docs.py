@@ -158,7 +158,7 @@ def test_every_file_that_contributing_names_is_there() -> None:
 
 def test_every_name_that_contributing_places_in_a_file_is_there() -> None:
     pairs = re.findall(r"`(\w+)`\s+in\s+`([\w./]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text())
-    assert len(pairs) > 8
+    assert len(pairs) > 5
     assert [pair for pair in pairs if not re.search(rf"\b{pair[0]}\b", (ROOT / pair[1]).read_text())] == []
 
 
