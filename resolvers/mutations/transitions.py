@@ -23,11 +23,10 @@ def build_move(name: str) -> Callable[[MutationCall], Awaitable[Payload]]:
         if situation.target is None:
             # A subscriber reads the deletion as the last change of the task, so its history is written before.
             await call.append_transition(task, None, *_read_reason(call))
-        if move.effect:
             await move.effect(situation, call.tx, outcome)
-        if situation.target is None:
             call.touch(task.get("project"))
             return outcome.answer
+        await move.effect(situation, call.tx, outcome)
         return await _write_move(call, task, situation.target, outcome)
 
     return perform_move

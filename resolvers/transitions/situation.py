@@ -35,6 +35,10 @@ Guard = Callable[["Situation"], ApiError | None]
 Effect = Callable[["Situation", Transaction, Outcome], Awaitable[None]]
 
 
+async def change_nothing(_situation: "Situation", _tx: Transaction, _outcome: Outcome) -> None:
+    """The effect of a move that changes the fields of its row only."""
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """One row: a mutation, the statuses from which it starts, the status to which it leads, and its consequences.
@@ -51,7 +55,7 @@ class Move:
     needs: frozenset[str] = frozenset()  # the preconditions that guards and effect read
     now: tuple[str, ...] = ()  # fields that are set to the present
     cleared: tuple[str, ...] = ()
-    effect: Effect | None = None
+    effect: Effect = change_nothing
     can_leave_to_worker: bool = False
 
     def accepts(self, status: str, rules: str) -> bool:
