@@ -10,7 +10,16 @@ BANNED = re.compile(
     r"\b(told|anew|is no|is to be|all the same|by those who|comes to|for ever|of which|what is given|what was)\b",
     re.IGNORECASE,
 )
-TEXTS = ("*.md", "docs/*.md", "api/**/*.py", "api/graphiql/*.*", "api/graphiql/examples/*")
+TEXTS = (
+    "*.md",
+    "docs/*.md",
+    "api/**/*.py",
+    "api/graphiql/*.*",
+    "api/graphiql/examples/*",
+    "resolvers/**/*.py",
+    "models/**/*.py",
+    "schema/*.py",
+)
 
 
 @pytest.mark.parametrize("pattern", TEXTS)
