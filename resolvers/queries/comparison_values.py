@@ -81,14 +81,20 @@ def _collect_configurations(tasks: Sequence[Document], budget: Budget) -> list[C
         for of_task, texts in zip(collected, texts_of_tasks, strict=True):
             if name in texts:
                 text, _ = texts[name]
-                leaves = read_texts[text]
-                if has_unread or leaves is None:
-                    leaves = {(): _build_whole_text(text, leaves)}
-                for path, leaf in leaves.items():
-                    full_path = (name, *path)
-                    value = ComparisonValue(leaf.key, leaf.text, full_path)
-                    of_task[ValuePath("configuration", full_path)] = value
+                of_task.update(_build_configuration_values(name, text, read_texts[text], is_whole=has_unread))
     return collected
+
+
+def _build_configuration_values(
+    name: str, text: str, leaves: Mapping[NamePath, ScalarValue] | None, *, is_whole: bool
+) -> ComparisonValues:
+    if is_whole or leaves is None:
+        leaves = {(): _build_whole_text(text, leaves)}
+    built: ComparisonValues = {}
+    for path, leaf in leaves.items():
+        full_path = (name, *path)
+        built[ValuePath("configuration", full_path)] = ComparisonValue(leaf.key, leaf.text, full_path)
+    return built
 
 
 def _read_configuration_texts(task: Document) -> dict[str, tuple[str, str]]:
