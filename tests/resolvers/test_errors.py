@@ -1,7 +1,14 @@
 """A client can meet every error code, each by a request that shows what it is for."""
 
 import pytest
-from pymongo.errors import AutoReconnect, ExecutionTimeout, PyMongoError
+from pymongo.errors import (
+    AutoReconnect,
+    DocumentTooLarge,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WriteError,
+)
 
 from api.errors import format_error
 from models.store.writer import StandaloneError
@@ -109,6 +116,34 @@ def test_an_exception_has_the_code_wherever_it_is_a_cause(code: ErrorCode) -> No
         assert api_error is not None
         assert api_error.code is code
         assert format_error(error)["extensions"] == {"code": code.name}
+
+
+def test_the_cause_of_a_timeout_says_more_than_the_timeout() -> None:
+    """A transaction that is tried again until its time is up ends with a timeout."""
+    timeout = ExecutionTimeout("operation exceeded time limit", 50)
+    timeout.__cause__ = AutoReconnect("connection closed")
+    api_error = find_api_error(timeout)
+    assert api_error is not None
+    assert api_error.code is ErrorCode.DATABASE_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("error", "is_too_large"),
+    [
+        (DocumentTooLarge("19 MB"), True),
+        (OperationFailure("", 10334, {"code": 10334}), True),
+        (WriteError("", 17419, {"writeErrors": [{"code": 11000}, {"code": 17419}]}), True),
+        (OperationFailure("", 2, {"code": 2, "errmsg": "BSONObjSize: 17 MB"}), True),
+        (OperationFailure("", 2, {"code": 2, "errmsg": "unknown operator"}), False),
+        (OperationFailure("", 9, {"code": 9, "errmsg": "too large"}), False),
+        (OperationFailure("", 9), False),
+    ],
+    ids=str,
+)
+def test_an_excess_of_the_size_of_documents_is_a_limit(error: Exception, is_too_large: bool) -> None:
+    api_error = find_api_error(error)
+    assert (api_error is not None) is is_too_large
+    assert api_error is None or api_error.extensions == {"code": "LIMIT_EXCEEDED", "limit": "document"}
 
 
 def test_a_fault_of_the_server_is_an_internal_error_without_its_words() -> None:

@@ -819,6 +819,19 @@ async def test_projects_with_odd_paths_have_no_sub_projects(client: Client, data
     assert outside == ["in 0", "in 1", "in 2", "in 3", "in 4", "in 5", "in 777"]
 
 
+async def test_sub_projects_have_a_maximum(client: Client, database: Database) -> None:
+    """Each filter that includes them counts them again, since each writes them into the query."""
+    inner = [{"_id": f"{number}", "company": COMPANY, "path": ["top"]} for number in range(10_000)]
+    await database.project.insert_many(inner)
+    await database.task.insert_one(task(_id="it", project="9999"))
+    wide = {"project": ["top"], "includeSubprojects": True}
+    refused = {"field": "includeSubprojects", "limit": "subprojects", "maximum": 10_000}
+    assert await find_ids(client, wide) == ["it"]
+    assert (await client.error(FIND, filter={"or": [wide, wide]})).items() >= refused.items()
+    await database.project.insert_one({"_id": "one more", "company": COMPANY, "path": ["top"]})
+    assert (await client.error(FIND, filter=wide)).items() >= refused.items()
+
+
 # -- parameters of older servers -------------------------------------------------------------------
 
 
