@@ -76,9 +76,12 @@ async def test_a_batch_names_the_item_that_does_not_fit_and_stores_the_others(
 
 
 async def test_many_tasks_and_reports_name_the_one_that_does_not_fit(client: Client, database: Database) -> None:
-    await database.task.insert_many([
-        nearly_full(status="in_progress", last_metrics={}, unique_metrics=[]), task(_id="small", status="in_progress"),
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [
+            nearly_full(status="in_progress", last_metrics={}, unique_metrics=[]),
+            task(_id="small", status="in_progress"),
+        ]
+    )
     points = [POINT | {"variant": f"v{number}"} for number in range(20)]
     report = {"reports": [{"task": id_, "points": points} for id_ in ("big", "small")]}
     selected = "results { id succeeded error { code } }"

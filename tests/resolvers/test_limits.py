@@ -32,9 +32,15 @@ FULL_INTROSPECTION = get_introspection_query(
     specified_by_url=True, directive_is_repeatable=True, schema_description=True, input_value_deprecation=True
 )
 LOOSE = Limits(
-    characters=10**7, tokens=10**6,
-    depth=10**6, aliases=10**6, root_fields=10**6, directives=10**6, nesting=150, cost=10**12
-)  # fmt: skip
+    characters=10**7,
+    tokens=10**6,
+    depth=10**6,
+    aliases=10**6,
+    root_fields=10**6,
+    directives=10**6,
+    nesting=150,
+    cost=10**12,
+)
 
 
 @cache
@@ -443,17 +449,34 @@ SMALL = build_schema("""
 SIZES = {("T", "named"): 40, ("T", "sized"): 6}
 VARIABLES: Mapping[str, Any] = {"n": 5, "keys": ["a", "b"], "yes": True, "no": False}
 PAGE_ARGUMENTS = {
-    "": 3, "(first: 4)": 4, "(first: $n)": 5, "(first: null, pageSize: null)": 50, "(pageSize: 7)": 7, "(first: -1)": 3,
-    "(first: 9999)": 500, "(first: $gone)": 3, "(first: $gone, pageSize: null)": 50, "(first: $eight)": 8,
-}  # fmt: skip
+    "": 3,
+    "(first: 4)": 4,
+    "(first: $n)": 5,
+    "(first: null, pageSize: null)": 50,
+    "(pageSize: 7)": 7,
+    "(first: -1)": 3,
+    "(first: 9999)": 500,
+    "(first: $gone)": 3,
+    "(first: $gone, pageSize: null)": 50,
+    "(first: $eight)": 8,
+}
 NAMED_ARGUMENTS = {
-    "": 40, '(key: ["a"])': 10, '(key: "a", other: $keys)': 2, "(key: $keys, other: $keys)": 4, "(key: [])": 0,
-    '(key: ["a", "b", "c", "d", "e"])': 40, "(key: $gone, other: $keys)": 20,
-}  # fmt: skip
+    "": 40,
+    '(key: ["a"])': 10,
+    '(key: "a", other: $keys)': 2,
+    "(key: $keys, other: $keys)": 4,
+    "(key: [])": 0,
+    '(key: ["a", "b", "c", "d", "e"])': 40,
+    "(key: $gone, other: $keys)": 20,
+}
 DIRECTIVES = {
-    "": (0, True), " @include(if: $yes)": (1, True), " @include(if: $no)": (1, False), " @skip(if: true)": (1, False),
-    " @skip(if: $no) @include(if: true)": (2, True), " @odd(x: [[1]])": (1, True),
-}  # fmt: skip
+    "": (0, True),
+    " @include(if: $yes)": (1, True),
+    " @include(if: $no)": (1, False),
+    " @skip(if: true)": (1, False),
+    " @skip(if: $no) @include(if: true)": (2, True),
+    " @odd(x: [[1]])": (1, True),
+}
 HEAD = "query ($n: Int, $keys: [String!], $yes: Boolean!, $no: Boolean!, $gone: Int, $eight: Int = 8)"
 
 
@@ -464,10 +487,15 @@ def selections(draw: st.DrawFn, spreads: tuple[int, ...], depth: int = 3) -> lis
     for kind in draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3)):
         arguments = {"page": PAGE_ARGUMENTS, "named": NAMED_ARGUMENTS}.get(str(kind), {"": 0})
         inner = [] if kind == "leaf" or isinstance(kind, int) else draw(selections(spreads, depth - 1))
-        made.append((
-            kind, draw(st.sampled_from(sorted(arguments))), draw(st.sampled_from(sorted(DIRECTIVES))),
-            draw(st.booleans()), inner,
-        ))  # fmt: skip
+        made.append(
+            (
+                kind,
+                draw(st.sampled_from(sorted(arguments))),
+                draw(st.sampled_from(sorted(DIRECTIVES))),
+                draw(st.booleans()),
+                inner,
+            )
+        )
     return made
 
 
@@ -495,10 +523,11 @@ def written(selection: list[tuple[Any, ...]]) -> str:
 def expanded(selection: list[tuple[Any, ...]], fragments: list[list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
     """Every fragment written out where it is spread, as one inline."""
     return [
-        ("inline", "", directive, False, expanded(fragments[kind], fragments)) if isinstance(kind, int)
+        ("inline", "", directive, False, expanded(fragments[kind], fragments))
+        if isinstance(kind, int)
         else (kind, arguments, directive, has_alias, expanded(inner, fragments))
         for kind, arguments, directive, has_alias, inner in selection
-    ]  # fmt: skip
+    ]
 
 
 def naive_counts(selection: list[tuple[Any, ...]]) -> Counts:
@@ -637,10 +666,11 @@ MISSPELT: Mapping[str, tuple[str, dict[str, Any]]] = {
     "type condition": ("{ ... on Querry { __typename } }", {}),
     "directive argument": ("{ __typename @include(iff: true) }", {}),
     "enum value in a variable": (
-        "query ($f: TaskFilter) { tasks(filter: $f) { totalCount } }", {"f": {"status": ["COMPLETE"]}},
+        "query ($f: TaskFilter) { tasks(filter: $f) { totalCount } }",
+        {"f": {"status": ["COMPLETE"]}},
     ),
     "input field in a variable": ("query ($f: TaskFilter) { tasks(filter: $f) { totalCount } }", {"f": {"nam": "x"}}),
-}  # fmt: skip
+}
 
 
 @pytest.fixture

@@ -115,63 +115,147 @@ async def test_every_kind_of_document_is_read_by_its_id(client: Client, database
       user(id: "u") { id name givenName familyName avatar created }
     }""")
     assert data == {
-        "task": {"id": "t", "name": "train digits", "status": "COMPLETED", "type": "TRAINING", "created": NOW,
-                 "lastIteration": 1000},
-        "project": {"id": "p", "name": "vision/digits", "basename": "digits", "description": "Handwriting", "path": [],
-                    "defaultOutputDestination": "s3://bucket", "tags": ["a"], "user": {"givenName": "Ada"}},
-        "queue": {"id": "q", "name": "gpu queue", "systemTags": ["default"],
-                  "entries": [{"added": NOW, "taskId": "t", "task": {"name": "train digits"}}]},
-        "model": {"id": "m", "name": "digits net", "uri": "s3://bucket/net.pt", "framework": "PyTorch",
-                  "design": {"layers": 3}, "labels": [{"key": "cat", "value": 1}, {"key": "dog", "value": 2}],
-                  "ready": True, "task": {"id": "t"}, "lastUpdate": NOW},
-        "user": {"id": "u", "name": "Ada Lovelace", "givenName": "Ada", "familyName": "Lovelace",
-                 "avatar": "https://example.org/ada.png", "created": NOW},
-    }  # fmt: skip
+        "task": {
+            "id": "t",
+            "name": "train digits",
+            "status": "COMPLETED",
+            "type": "TRAINING",
+            "created": NOW,
+            "lastIteration": 1000,
+        },
+        "project": {
+            "id": "p",
+            "name": "vision/digits",
+            "basename": "digits",
+            "description": "Handwriting",
+            "path": [],
+            "defaultOutputDestination": "s3://bucket",
+            "tags": ["a"],
+            "user": {"givenName": "Ada"},
+        },
+        "queue": {
+            "id": "q",
+            "name": "gpu queue",
+            "systemTags": ["default"],
+            "entries": [{"added": NOW, "taskId": "t", "task": {"name": "train digits"}}],
+        },
+        "model": {
+            "id": "m",
+            "name": "digits net",
+            "uri": "s3://bucket/net.pt",
+            "framework": "PyTorch",
+            "design": {"layers": 3},
+            "labels": [{"key": "cat", "value": 1}, {"key": "dog", "value": 2}],
+            "ready": True,
+            "task": {"id": "t"},
+            "lastUpdate": NOW,
+        },
+        "user": {
+            "id": "u",
+            "name": "Ada Lovelace",
+            "givenName": "Ada",
+            "familyName": "Lovelace",
+            "avatar": "https://example.org/ada.png",
+            "created": NOW,
+        },
+    }
 
 
 async def test_a_task_answers_with_everything_that_it_holds(client: Client, database: Database) -> None:
     await database.task.insert_one(task(_id="t"))
     found = await one(client, everything("Task"))
     assert found | {"execution": ..., "lastMetrics": ..., "hyperparams": ..., "models": ...} == {
-        "id": "t", "name": "train digits", "userId": None, "companyId": COMPANY, "type": "TRAINING",
+        "id": "t",
+        "name": "train digits",
+        "userId": None,
+        "companyId": COMPANY,
+        "type": "TRAINING",
         "rawType": "training",
-        "status": "COMPLETED", "rawStatus": "completed", "comment": "a comment", "report": "# A report", "created": NOW,
-        "started": NOW, "completed": NOW, "published": NOW, "lastUpdate": NOW, "lastChange": NOW, "statusChanged": NOW,
-        "lastWorkerReport": NOW, "parentId": None, "projectId": None, "lastChangedById": None, "lastWorker": "worker:0",
-        "tags": ["best", "mnist"], "systemTags": ["development"], "statusMessage": "all epochs", "statusReason": "done",
-        "lastIteration": 1000, "activeDuration": 3600,
+        "status": "COMPLETED",
+        "rawStatus": "completed",
+        "comment": "a comment",
+        "report": "# A report",
+        "created": NOW,
+        "started": NOW,
+        "completed": NOW,
+        "published": NOW,
+        "lastUpdate": NOW,
+        "lastChange": NOW,
+        "statusChanged": NOW,
+        "lastWorkerReport": NOW,
+        "parentId": None,
+        "projectId": None,
+        "lastChangedById": None,
+        "lastWorker": "worker:0",
+        "tags": ["best", "mnist"],
+        "systemTags": ["development"],
+        "statusMessage": "all epochs",
+        "statusReason": "done",
+        "lastIteration": 1000,
+        "activeDuration": 3600,
         "output": {"destination": "s3://bucket/out", "modelId": None, "result": "success", "error": ""},
-        "script": {"binary": "python3.11", "repository": "https://example.org/digits.git", "tag": "v1",
-        "branch": "main",
-                   "versionNum": "0a1b2c", "entryPoint": "train.py", "workingDir": "src", "diff": "+ x",
-                   "requirements": {"pip": "numpy\n"}},
-        "configuration": [{"name": "design", "value": "resnet", "type": "legacy", "description": None},
-                          {"name": "model.yaml", "value": "a: 1", "type": "yaml", "description": "d"}],
+        "script": {
+            "binary": "python3.11",
+            "repository": "https://example.org/digits.git",
+            "tag": "v1",
+            "branch": "main",
+            "versionNum": "0a1b2c",
+            "entryPoint": "train.py",
+            "workingDir": "src",
+            "diff": "+ x",
+            "requirements": {"pip": "numpy\n"},
+        },
+        "configuration": [
+            {"name": "design", "value": "resnet", "type": "legacy", "description": None},
+            {"name": "model.yaml", "value": "a: 1", "type": "yaml", "description": "d"},
+        ],
         "container": [{"key": "image", "value": "python:3.11"}, {"key": "arguments", "value": "--rm"}],
         "runtime": {"progress": 100, "since": NOW},
-        "execution": ..., "lastMetrics": ..., "hyperparams": ..., "models": ...,
-    }  # fmt: skip
+        "execution": ...,
+        "lastMetrics": ...,
+        "hyperparams": ...,
+        "models": ...,
+    }
     assert found["models"] == {"input": [], "output": []}
     assert found["execution"] | {"parameters": ..., "artifacts": ...} == {
-        "queueId": None, "modelId": None, "modelDesc": {"design": "resnet"}, "framework": "PyTorch",
-        "modelLabels": [{"key": "cat", "value": 1}, {"key": "do.g", "value": 2}], "dockerCmd": "python:3.11 --rm",
-        "parameters": ..., "artifacts": ...,
-    }  # fmt: skip
+        "queueId": None,
+        "modelId": None,
+        "modelDesc": {"design": "resnet"},
+        "framework": "PyTorch",
+        "modelLabels": [{"key": "cat", "value": 1}, {"key": "do.g", "value": 2}],
+        "dockerCmd": "python:3.11 --rm",
+        "parameters": ...,
+        "artifacts": ...,
+    }
     assert found["execution"]["artifacts"][0] == {
-        "key": "confusion", "type": "dict", "mode": "OUTPUT", "uri": "s3://bucket/confusion", "contentSize": 2**40,
-        "hash": "ff", "timestamp": 1_790_000_000, "displayData": [["rows", "3"], ["mean", "0.5"]],
+        "key": "confusion",
+        "type": "dict",
+        "mode": "OUTPUT",
+        "uri": "s3://bucket/confusion",
+        "contentSize": 2**40,
+        "hash": "ff",
+        "timestamp": 1_790_000_000,
+        "displayData": [["rows", "3"], ["mean", "0.5"]],
         "typeData": {"preview": "{}", "contentType": "application/json", "dataHash": "ee"},
-    }  # fmt: skip
+    }
     assert found["execution"]["parameters"] == found["hyperparams"]
     assert {"section": "Args", "name": "batch.size", "value": "32", "type": "str", "description": ""} in found[
         "hyperparams"
     ]
     assert {
-        "metric": "loss", "variant": "train", "value": 0.25, "minValue": -0.75, "maxValue": 1.25,
+        "metric": "loss",
+        "variant": "train",
+        "value": 0.25,
+        "minValue": -0.75,
+        "maxValue": 1.25,
         "minValueIteration": 3,
-        "maxValueIteration": 5, "firstValue": 0.25, "firstValueIteration": 0, "meanValue": 0.25, "count": 10,
+        "maxValueIteration": 5,
+        "firstValue": 0.25,
+        "firstValueIteration": 0,
+        "meanValue": 0.25,
+        "count": 10,
         "xAxisLabel": "epochs",
-    } in found["lastMetrics"]  # fmt: skip
+    } in found["lastMetrics"]
 
 
 # -- relations -------------------------------------------------------------------------------------
@@ -179,12 +263,17 @@ async def test_a_task_answers_with_everything_that_it_holds(client: Client, data
 
 async def test_relations_show_the_documents_they_name(client: Client, database: Database) -> None:
     stored = task(_id="t", user="u", parent="t2", project="p", last_changed_by="u")
-    stored["models"] = {"input": [{"name": "first", "model": "m1", "updated": DAY}, {"name": "next", "model": "m2"}],
-                        "output": [{"name": "early", "model": "m1"}, {"name": "late", "model": "m2"}]}  # fmt: skip
-    await database.task.insert_many([
-        put(stored, "execution.queue", "q"), task(_id="t2", name="parent", parent="t3"),
-        task(_id="t3", name="grandparent"),
-    ])  # fmt: skip
+    stored["models"] = {
+        "input": [{"name": "first", "model": "m1", "updated": DAY}, {"name": "next", "model": "m2"}],
+        "output": [{"name": "early", "model": "m1"}, {"name": "late", "model": "m2"}],
+    }
+    await database.task.insert_many(
+        [
+            put(stored, "execution.queue", "q"),
+            task(_id="t2", name="parent", parent="t3"),
+            task(_id="t3", name="grandparent"),
+        ]
+    )
     await database.project.insert_many([project(_id="p", parent="p2"), project(_id="p2", name="vision")])
     await database.model.insert_many([model(_id="m1", name="one", task="t"), model(_id="m2", name="two", parent="m1")])
     await database.queue.insert_one(
@@ -192,14 +281,17 @@ async def test_relations_show_the_documents_they_name(client: Client, database: 
     )
     await database.user.insert_one(user(_id="u"))
     await database.company.insert_one(company(name="Example"))
-    found = await one(client, """
+    found = await one(
+        client,
+        """
       user { name company { name } } lastChangedBy { familyName } company { id name }
       project { name parent { name parent { name } } }
       parent { name parent { name parent { name } } }
       execution { queue { name entries { task { id name } } } model { name task { id name } } }
       output { model { name parent { name } } }
       models { input { name updated model { name } } output { name model { name } } }
-    """)  # fmt: skip
+    """,
+    )
     assert found == {
         "user": {"name": "Ada Lovelace", "company": {"name": "Example"}},
         "lastChangedBy": {"familyName": "Lovelace"},
@@ -207,19 +299,25 @@ async def test_relations_show_the_documents_they_name(client: Client, database: 
         "project": {"name": "vision/digits", "parent": {"name": "vision", "parent": None}},
         "parent": {"name": "parent", "parent": {"name": "grandparent", "parent": None}},
         "execution": {
-            "queue": {"name": "gpu queue", "entries": [
-                {"task": {"id": "t3", "name": "grandparent"}}, {"task": {"id": "t", "name": "train digits"}},
-                {"task": {"id": "gone", "name": None}},
-            ]},
+            "queue": {
+                "name": "gpu queue",
+                "entries": [
+                    {"task": {"id": "t3", "name": "grandparent"}},
+                    {"task": {"id": "t", "name": "train digits"}},
+                    {"task": {"id": "gone", "name": None}},
+                ],
+            },
             "model": {"name": "one", "task": {"id": "t", "name": "train digits"}},
         },
         "output": {"model": {"name": "two", "parent": {"name": "one"}}},
         "models": {
-            "input": [{"name": "first", "updated": NOW, "model": {"name": "one"}},
-                      {"name": "next", "updated": None, "model": {"name": "two"}}],
+            "input": [
+                {"name": "first", "updated": NOW, "model": {"name": "one"}},
+                {"name": "next", "updated": None, "model": {"name": "two"}},
+            ],
             "output": [{"name": "early", "model": {"name": "one"}}, {"name": "late", "model": {"name": "two"}}],
         },
-    }  # fmt: skip
+    }
 
 
 async def test_a_task_may_be_its_own_parent(client: Client, database: Database) -> None:
@@ -241,9 +339,11 @@ def relations(type_: GraphQLObjectType, seen: tuple[str, ...] = ()) -> Iterator[
 RELATIONS = [way for way in relations(object_type("Task")) if way != ("company",)]
 STORED_AT = {
     ("lastChangedBy",): "last_changed_by",
-    ("execution", "model"): "models.input", ("models", "input", "model"): "models.input",
-    ("output", "model"): "models.output", ("models", "output", "model"): "models.output",
-}  # fmt: skip
+    ("execution", "model"): "models.input",
+    ("models", "input", "model"): "models.input",
+    ("output", "model"): "models.output",
+    ("models", "output", "model"): "models.output",
+}
 
 
 def referring(way: tuple[str, ...], id_: Any) -> Document:
@@ -303,15 +403,28 @@ async def test_a_company_sees_itself_and_a_public_task_belongs_to_none(client: C
 # -- tenants ---------------------------------------------------------------------------------------
 
 MAKERS: dict[str, Callable[..., Document]] = {
-    "task": task, "project": project, "queue": queue, "model": model, "user": user,
-}  # fmt: skip
+    "task": task,
+    "project": project,
+    "queue": queue,
+    "model": model,
+    "user": user,
+}
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@pytest.mark.parametrize(("owner", "is_visible"), [
-    (COMPANY, True), (PUBLIC, True), (OTHER_COMPANY, False), (None, False), (ABSENT, False),
-    (COMPANY.upper(), False), (5, False), ({"$ne": ""}, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("owner", "is_visible"),
+    [
+        (COMPANY, True),
+        (PUBLIC, True),
+        (OTHER_COMPANY, False),
+        (None, False),
+        (ABSENT, False),
+        (COMPANY.upper(), False),
+        (5, False),
+        ({"$ne": ""}, False),
+    ],
+)
 async def test_by_id_only_the_own_and_the_public_are_there(
     client: Client, database: Database, name: str, owner: Any, is_visible: bool
 ) -> None:
@@ -325,28 +438,47 @@ query($filter: TaskFilter, $orderBy: [TaskOrder!], $first: Int, $last: Int, $pag
   tasks(filter: $filter, orderBy: $orderBy, first: $first, last: $last, page: $page, pageSize: $pageSize) {
     nodes { id } edges { node { id } } totalCount pageInfo { hasNextPage hasPreviousPage }
   }
-}"""  # fmt: skip
+}"""
 
 
-@pytest.mark.parametrize("arguments", [
-    {}, {"first": 2}, {"last": 2}, {"page": 0, "pageSize": 2}, {"orderBy": [{"field": "NAME", "nulls": "FIRST"}]},
-    {"orderBy": [{"field": "STARTED"}, {"field": "ID", "direction": "DESC"}]},
-    {"filter": {"searchText": "digits"}}, {"filter": {"searchText": '"train digits"'}}, {"filter": {"name": "digits"}},
-    {"filter": {"id": ["own", "public", "foreign"]}}, {"filter": {"id": ["-x"]}}, {"filter": {"user": ["u"]}},
-    {"filter": {"parent": "foreign"}}, {"filter": {"_any_": {"pattern": "train|foreign", "fields": ["name", "id"]}}},
-    {"filter": {"_all_": {"pattern": ".", "fields": ["name"]}}}, {"filter": {"tags": ["-none"]}},
-    {"filter": {"status": ["COMPLETED"]}}, {"filter": {"type": ["-testing"]}},
-    {"filter": {"statusChanged": [">2000-01-01"]}},
-], ids=json.dumps)  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"first": 2},
+        {"last": 2},
+        {"page": 0, "pageSize": 2},
+        {"orderBy": [{"field": "NAME", "nulls": "FIRST"}]},
+        {"orderBy": [{"field": "STARTED"}, {"field": "ID", "direction": "DESC"}]},
+        {"filter": {"searchText": "digits"}},
+        {"filter": {"searchText": '"train digits"'}},
+        {"filter": {"name": "digits"}},
+        {"filter": {"id": ["own", "public", "foreign"]}},
+        {"filter": {"id": ["-x"]}},
+        {"filter": {"user": ["u"]}},
+        {"filter": {"parent": "foreign"}},
+        {"filter": {"_any_": {"pattern": "train|foreign", "fields": ["name", "id"]}}},
+        {"filter": {"_all_": {"pattern": ".", "fields": ["name"]}}},
+        {"filter": {"tags": ["-none"]}},
+        {"filter": {"status": ["COMPLETED"]}},
+        {"filter": {"type": ["-testing"]}},
+        {"filter": {"statusChanged": [">2000-01-01"]}},
+    ],
+    ids=json.dumps,
+)
 async def test_lists_counts_and_searches_hold_only_the_own_and_the_public(
     client: Client, database: Database, arguments: dict[str, Any]
 ) -> None:
     same = {"user": "u", "parent": "foreign"}
-    await database.task.insert_many([
-        task(_id="own", **same), task(_id="public", company=PUBLIC, **same),
-        task(_id="foreign", company=OTHER_COMPANY, **same),
-        task(_id="nobody", company=ABSENT, **same), task(_id="null", company=None, **same),
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [
+            task(_id="own", **same),
+            task(_id="public", company=PUBLIC, **same),
+            task(_id="foreign", company=OTHER_COMPANY, **same),
+            task(_id="nobody", company=ABSENT, **same),
+            task(_id="null", company=None, **same),
+        ]
+    )
     found = (await client.data(EVERYWHERE, **arguments))["tasks"]
     assert sorted(node["id"] for node in found["nodes"]) == ["own", "public"]
     assert [edge["node"] for edge in found["edges"]] == found["nodes"]
@@ -376,14 +508,17 @@ async def test_beyond_a_public_document_what_is_not_visible_reads_as_gone(client
     await database.company.insert_one(company(_id=OTHER_COMPANY, name="Other"))
     data = await client.data('{ project(id: "p") { name user { id name } parent { id name } company { id } } }')
     assert data["project"] == {
-        "name": "vision/digits", "user": {"id": "u", "name": None}, "parent": {"id": "q", "name": None},
+        "name": "vision/digits",
+        "user": {"id": "u", "name": None},
+        "parent": {"id": "q", "name": None},
         "company": None,
-    }  # fmt: skip
+    }
 
 
 async def test_another_viewer_sees_what_the_first_one_does_not(app: Starlette, database: Database) -> None:
-    await database.task.insert_many([task(_id="own"), task(_id="public", company=PUBLIC),
-                                     task(_id="foreign", company=OTHER_COMPANY)])  # fmt: skip
+    await database.task.insert_many(
+        [task(_id="own"), task(_id="public", company=PUBLIC), task(_id="foreign", company=OTHER_COMPANY)]
+    )
     other = Viewer(user="somebody", company=OTHER_COMPANY, role="admin")
     reader, writer = app.state.database.create_reader(other), app.state.database.create_writer(other)
     view = GraphQLView(
@@ -414,12 +549,23 @@ async def test_parameters_read_alike_in_the_old_and_in_the_new_place(client: Cli
         "TF_DEFINE/steps": "9",
         "a/b": "c",
     }
-    items = [("Args", "lr", "0.1"), ("Args", "batch", "32"), ("Args", "flag", "True"), ("TF_DEFINE", "steps", "9"),
-             ("Args", "a/b", "c")]  # fmt: skip
+    items = [
+        ("Args", "lr", "0.1"),
+        ("Args", "batch", "32"),
+        ("Args", "flag", "True"),
+        ("TF_DEFINE", "steps", "9"),
+        ("Args", "a/b", "c"),
+    ]
     new = task(_id="new", hyperparams=hyperparams(*items))
     await database.task.insert_many([old, new])
-    for arguments in ("", '(section: ["Args"])', '(section: ["TF_DEFINE"], name: ["steps"])', '(name: ["lr", "a/b"])',
-                      '(section: ["Args"], name: ["lr", "missing"])', "(section: [])"):  # fmt: skip
+    for arguments in (
+        "",
+        '(section: ["Args"])',
+        '(section: ["TF_DEFINE"], name: ["steps"])',
+        '(name: ["lr", "a/b"])',
+        '(section: ["Args"], name: ["lr", "missing"])',
+        "(section: [])",
+    ):
         selection = (
             f"hyperparams{arguments} {{ section name value }} execution {{ parameters{arguments} {{ name value }} }}"
         )
@@ -461,15 +607,21 @@ async def test_where_both_layouts_are_stored_the_newer_one_wins_whatever_is_aske
 ARTIFACTS = [artifact("b", mode="input"), artifact("a"), artifact("c"), artifact("a", mode="input"), artifact("b")]
 
 
-@pytest.mark.parametrize(("arguments", "expected"), [
-    ("", [("a", "INPUT"), ("a", "OUTPUT"), ("b", "INPUT"), ("b", "OUTPUT"), ("c", "OUTPUT")]),
-    ('(key: ["a", "missing"])', [("a", "INPUT"), ("a", "OUTPUT")]),
-    ("(mode: [INPUT])", [("a", "INPUT"), ("b", "INPUT")]),
-    ('(key: ["b", "c"], mode: [OUTPUT])', [("b", "OUTPUT"), ("c", "OUTPUT")]),
-    ("(key: null, mode: [INPUT, OUTPUT], )",
-     [("a", "INPUT"), ("a", "OUTPUT"), ("b", "INPUT"), ("b", "OUTPUT"), ("c", "OUTPUT")]),
-    ("(key: [])", []), ("(mode: [])", []),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("", [("a", "INPUT"), ("a", "OUTPUT"), ("b", "INPUT"), ("b", "OUTPUT"), ("c", "OUTPUT")]),
+        ('(key: ["a", "missing"])', [("a", "INPUT"), ("a", "OUTPUT")]),
+        ("(mode: [INPUT])", [("a", "INPUT"), ("b", "INPUT")]),
+        ('(key: ["b", "c"], mode: [OUTPUT])', [("b", "OUTPUT"), ("c", "OUTPUT")]),
+        (
+            "(key: null, mode: [INPUT, OUTPUT], )",
+            [("a", "INPUT"), ("a", "OUTPUT"), ("b", "INPUT"), ("b", "OUTPUT"), ("c", "OUTPUT")],
+        ),
+        ("(key: [])", []),
+        ("(mode: [])", []),
+    ],
+)
 async def test_artifacts_read_alike_as_a_list_and_as_a_map(
     client: Client, database: Database, arguments: str, expected: list[tuple[str, str]]
 ) -> None:
@@ -514,10 +666,13 @@ async def test_models_read_alike_in_the_old_and_in_the_new_place(client: Client,
     await database.model.insert_many([model(_id="m1", name="one"), model(_id="m2", name="two")])
     selections = [
         "models { input { name updated modelId model { name } } output { modelId model { name } } }",
-        "models { output { model { name } } }", "execution { modelId }", "execution { model { name } }",
-        "execution { modelId queueId model { id name } }", "output { modelId destination }",
+        "models { output { model { name } } }",
+        "execution { modelId }",
+        "execution { model { name } }",
+        "execution { modelId queueId model { id name } }",
+        "output { modelId destination }",
         "output { model { name } }",
-    ]  # fmt: skip
+    ]
     for selection in selections:
         assert await one(client, selection, "old") == await one(client, selection, "new"), selection
     assert (await one(client, "execution { modelId }", "old"))["execution"] == {"modelId": "m1"}
@@ -557,16 +712,22 @@ STRANGE = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "expected"), [
-    ("", ["accuracy/test", "loss/test", "loss/train"]),
-    ('(metric: ["loss"])', ["loss/test", "loss/train"]),
-    ('(variant: ["test"])', ["accuracy/test", "loss/test"]),
-    ('(metric: ["loss"], variant: ["test"])', ["loss/test"]),
-    ('(metric: ["loss", "accuracy", "loss"], variant: ["train", "missing"])', ["loss/train"]),
-    ('(metric: ["Loss"])', []), ('(metric: [""])', []), ("(metric: [])", []), ("(variant: [])", []),
-    ("(metric: null, variant: null)", ["accuracy/test", "loss/test", "loss/train"]),
-    ('(metric: "loss", variant: "test")', ["loss/test"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("", ["accuracy/test", "loss/test", "loss/train"]),
+        ('(metric: ["loss"])', ["loss/test", "loss/train"]),
+        ('(variant: ["test"])', ["accuracy/test", "loss/test"]),
+        ('(metric: ["loss"], variant: ["test"])', ["loss/test"]),
+        ('(metric: ["loss", "accuracy", "loss"], variant: ["train", "missing"])', ["loss/train"]),
+        ('(metric: ["Loss"])', []),
+        ('(metric: [""])', []),
+        ("(metric: [])", []),
+        ("(variant: [])", []),
+        ("(metric: null, variant: null)", ["accuracy/test", "loss/test", "loss/train"]),
+        ('(metric: "loss", variant: "test")', ["loss/test"]),
+    ],
+)
 async def test_metrics_are_chosen_by_their_names(
     client: Client, database: Database, arguments: str, expected: list[str]
 ) -> None:
@@ -580,32 +741,45 @@ async def test_a_metric_may_have_any_name(client: Client, database: Database, na
     await database.task.insert_one(
         task(_id="t", last_metrics=last_metrics((name, "v", 1.0), ("m", name, 2.0), ("m", "v", 3.0)))
     )
-    found = await one(client, """
+    found = await one(
+        client,
+        """
       a: lastMetrics(metric: $x) { metric value } b: lastMetrics(variant: $x) { variant value }
       c: lastMetrics(metric: $x, variant: $x) { value }
-    """, x=[name])  # fmt: skip
+    """,
+        x=[name],
+    )
     assert found == {"a": [{"metric": name, "value": 1.0}], "b": [{"variant": name, "value": 2.0}], "c": []}
 
 
 @pytest.mark.parametrize("name", STRANGE)
 async def test_a_parameter_or_label_may_have_any_name(client: Client, database: Database, name: str) -> None:
-    stored = task(_id="t", hyperparams=hyperparams((name, "n", "1"), ("s", name, "2"), ("s", "n", "3")),
-                  configuration={escape(name): {"name": name, "value": "4"}, "other": {"name": "other"}},
-                  container={escape(name): "5", "other": "6"})  # fmt: skip
+    stored = task(
+        _id="t",
+        hyperparams=hyperparams((name, "n", "1"), ("s", name, "2"), ("s", "n", "3")),
+        configuration={escape(name): {"name": name, "value": "4"}, "other": {"name": "other"}},
+        container={escape(name): "5", "other": "6"},
+    )
     stored["execution"]["model_labels"] = {escape(name): 7, "other": 8}
     if not name.strip():
         return
     await database.task.insert_one(stored)
-    found = await one(client, """
+    found = await one(
+        client,
+        """
       a: hyperparams(section: $x) { section value } b: hyperparams(section: ["s"], name: $x) { name value }
       c: execution { parameters(name: $x) { value } modelLabels(key: $x) { key value } }
       configuration(name: $x) { name value } container(key: $x) { key value }
-    """, x=[name])  # fmt: skip
+    """,
+        x=[name],
+    )
     assert found == {
-        "a": [{"section": name, "value": "1"}], "b": [{"name": name, "value": "2"}],
+        "a": [{"section": name, "value": "1"}],
+        "b": [{"name": name, "value": "2"}],
         "c": {"parameters": [{"value": "2"}], "modelLabels": [{"key": name, "value": 7}]},
-        "configuration": [{"name": name, "value": "4"}], "container": [{"key": name, "value": "5"}],
-    }  # fmt: skip
+        "configuration": [{"name": name, "value": "4"}],
+        "container": [{"key": name, "value": "5"}],
+    }
 
 
 async def test_a_label_of_an_old_task_was_never_escaped(client: Client, database: Database) -> None:
@@ -620,12 +794,16 @@ async def test_a_label_of_an_old_task_was_never_escaped(client: Client, database
 @pytest.mark.parametrize("name", ["", " ", "\0", "a\0b", "x" * 5000, "$where", "..", "a." * 200])
 async def test_a_name_that_nothing_has_finds_nothing(client: Client, database: Database, name: str) -> None:
     await database.task.insert_one(task(_id="t"))
-    found = await one(client, """
+    found = await one(
+        client,
+        """
       a: hyperparams(section: $x) { value } b: hyperparams(section: ["Args"], name: $x) { value }
       c: execution { modelLabels(key: $x) { value } artifacts(key: $x) { key } parameters(name: $x) { value } }
       d: configuration(name: $x) { value } e: container(key: $x) { value }
       f: lastMetrics(metric: $x, variant: $x) { value }
-    """, x=[name])  # fmt: skip
+    """,
+        x=[name],
+    )
     assert found == {
         "a": [],
         "b": [],
@@ -638,11 +816,14 @@ async def test_a_name_that_nothing_has_finds_nothing(client: Client, database: D
 
 async def test_a_name_that_is_asked_for_twice_is_answered_once(client: Client, database: Database) -> None:
     await database.task.insert_one(task(_id="t"))
-    found = await one(client, """
+    found = await one(
+        client,
+        """
       hyperparams(section: ["Args", "Args ", "Args"], name: ["lr", " lr"]) { value }
       container(key: ["image", "image "]) { key }
       lastMetrics(metric: ["loss", "loss"], variant: ["test"]) { value }
-    """)  # fmt: skip
+    """,
+    )
     assert found == {
         "hyperparams": [{"value": "0.1"}],
         "container": [{"key": "image"}],
@@ -742,12 +923,17 @@ def hocon() -> dict[str, Any]:
 
 LOSS = f"last_metrics.{md5('loss')}"
 INSIDE = {  # where the items of a map or list are, in a task of these tests
-    "last_metrics": (LOSS, f"{LOSS}.{md5('train')}"), "hyperparams": ("hyperparams.Args", "hyperparams.Args.lr"),
-    "configuration": ("configuration.model%2Eyaml",), "container": ("container.image",),
-    "execution.model_labels": ("execution.model_labels.cat",), "models.input": ("models.input.0",),
-    "models.output": ("models.output.0",), "execution.artifacts": (f"execution.artifacts.{md5('confusion')}_output",),
-    "execution.parameters": ("execution.parameters.lr",), "execution.model_desc": ("execution.model_desc.design",),
-}  # fmt: skip
+    "last_metrics": (LOSS, f"{LOSS}.{md5('train')}"),
+    "hyperparams": ("hyperparams.Args", "hyperparams.Args.lr"),
+    "configuration": ("configuration.model%2Eyaml",),
+    "container": ("container.image",),
+    "execution.model_labels": ("execution.model_labels.cat",),
+    "models.input": ("models.input.0",),
+    "models.output": ("models.output.0",),
+    "execution.artifacts": (f"execution.artifacts.{md5('confusion')}_output",),
+    "execution.parameters": ("execution.parameters.lr",),
+    "execution.model_desc": ("execution.model_desc.design",),
+}
 OLD_PLACES = (
     "execution.model",
     "output.model",
@@ -777,24 +963,58 @@ def paths() -> list[str]:
 
 
 WRONG: dict[str, Any] = {
-    "text": "wörng", "empty": "", "int": 7, "long": 2**63 - 1, "smallest": -(2**63), "2^40": Int64(2**40),
+    "text": "wörng",
+    "empty": "",
+    "int": 7,
+    "long": 2**63 - 1,
+    "smallest": -(2**63),
+    "2^40": Int64(2**40),
     "double": 2.5,
-    "whole double": 3.0, "great double": 1e300, "nan": math.nan, "infinity": math.inf, "-infinity": -math.inf,
-    "bool": True, "date": DAY, "late date": DatetimeMS(2**60), "early date": DatetimeMS(-(2**60)),
+    "whole double": 3.0,
+    "great double": 1e300,
+    "nan": math.nan,
+    "infinity": math.inf,
+    "-infinity": -math.inf,
+    "bool": True,
+    "date": DAY,
+    "late date": DatetimeMS(2**60),
+    "early date": DatetimeMS(-(2**60)),
     "list": ["a", 5, None],
-    "empty list": [], "list of lists": [["a"], [1, None, {"b": DAY}], "c"], "list of dicts": [{"a": 1}, {}, None],
-    "dict": {"a": {"b": 1}}, "empty dict": {}, "dict of nulls": {"x": None, "metric": None, "key": None}, "null": None,
-    "nothing": ABSENT, "object id": ObjectId("0" * 24), "binary": b"\x00\xff", "uuid": Binary(b"0" * 16, 4),
-    "decimal": Decimal128("1.5"), "decimal nan": Decimal128("NaN"), "regex": Regex("a+"), "code": Code("x"),
-    "scoped code": Code("x", {"y": 1}), "timestamp": Timestamp(1, 2), "least": MinKey(), "greatest": MaxKey(),
-}  # fmt: skip
+    "empty list": [],
+    "list of lists": [["a"], [1, None, {"b": DAY}], "c"],
+    "list of dicts": [{"a": 1}, {}, None],
+    "dict": {"a": {"b": 1}},
+    "empty dict": {},
+    "dict of nulls": {"x": None, "metric": None, "key": None},
+    "null": None,
+    "nothing": ABSENT,
+    "object id": ObjectId("0" * 24),
+    "binary": b"\x00\xff",
+    "uuid": Binary(b"0" * 16, 4),
+    "decimal": Decimal128("1.5"),
+    "decimal nan": Decimal128("NaN"),
+    "regex": Regex("a+"),
+    "code": Code("x"),
+    "scoped code": Code("x", {"y": 1}),
+    "timestamp": Timestamp(1, 2),
+    "least": MinKey(),
+    "greatest": MaxKey(),
+}
 
 
 def whole_task(id_: str) -> Document:
     """A task with something at every stored path."""
-    found = task(_id=id_, user="u", parent="t0", project="p", last_changed_by="u",
-                 models={"input": [{"name": "in", "model": "m", "updated": DAY}],
-                         "output": [{"name": "out", "model": "m", "updated": DAY}]})  # fmt: skip
+    found = task(
+        _id=id_,
+        user="u",
+        parent="t0",
+        project="p",
+        last_changed_by="u",
+        models={
+            "input": [{"name": "in", "model": "m", "updated": DAY}],
+            "output": [{"name": "out", "model": "m", "updated": DAY}],
+        },
+    )
     found["execution"] |= {"queue": "q", "model": "m", "parameters": {"lr": "old", "more": 3}}
     found["execution"] |= {"docker_cmd": "old", "model_desc": {"design": "old"}}
     found["output"]["model"] = "m"
@@ -906,9 +1126,14 @@ async def test_an_almost_empty_task_answers_with_nulls_and_empty_lists(client: C
     empty = {name: value for name, value in found.items() if value is not None}
     company_ = {"id": COMPANY, "name": None}
     assert empty == {
-        "id": "t", "companyId": COMPANY, "company": company_, "lastMetrics": [], "hyperparams": [], "configuration": [],
+        "id": "t",
+        "companyId": COMPANY,
+        "company": company_,
+        "lastMetrics": [],
+        "hyperparams": [],
+        "configuration": [],
         "container": [],
-    } | {name: empty[name] for name in ("execution", "output", "models") if name in empty}  # fmt: skip
+    } | {name: empty[name] for name in ("execution", "output", "models") if name in empty}
     for part in ("execution", "output", "models"):
         assert not any((empty.get(part) or {}).values())
 
@@ -930,8 +1155,9 @@ async def test_a_status_or_type_without_a_name_here_is_unknown_and_shown_raw(
         (5, None),
         ("in_progress", "data_processing"),
     ]
-    await database.task.insert_many([task(_id=str(number), status=status, type=type_)
-                                     for number, (status, type_) in enumerate(stored)])  # fmt: skip
+    await database.task.insert_many(
+        [task(_id=str(number), status=status, type=type_) for number, (status, type_) in enumerate(stored)]
+    )
     found = await rows(client, "id status rawStatus type rawType")
     assert [[*found[str(number)].values()][1:] for number in range(5)] == [
         ["UNKNOWN", "melted", "UNKNOWN", "hologram"],
@@ -942,13 +1168,29 @@ async def test_a_status_or_type_without_a_name_here_is_unknown_and_shown_raw(
     ]
 
 
-@pytest.mark.parametrize(("stored", "int_", "long", "float_"), [
-    (0, 0, 0, 0), (-5, -5, -5, -5), (2**31 - 1, 2**31 - 1, 2**31 - 1, 2**31 - 1), (2**31, None, 2**31, 2**31),
-    (2**40, None, 2**40, 2**40), (2**63 - 1, None, 2**63 - 1, 2**63 - 1), (-(2**63), None, -(2**63), -(2**63)),
-    (0.5, None, None, 0.5), (math.nan, None, None, None), (math.inf, None, None, None), (-math.inf, None, None, None),
-    ("7", None, None, None), (True, None, None, None), (None, None, None, None), ([7], None, None, None),
-    (1e300, None, None, 1e300), (5e-324, None, None, 5e-324), (DAY, None, None, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("stored", "int_", "long", "float_"),
+    [
+        (0, 0, 0, 0),
+        (-5, -5, -5, -5),
+        (2**31 - 1, 2**31 - 1, 2**31 - 1, 2**31 - 1),
+        (2**31, None, 2**31, 2**31),
+        (2**40, None, 2**40, 2**40),
+        (2**63 - 1, None, 2**63 - 1, 2**63 - 1),
+        (-(2**63), None, -(2**63), -(2**63)),
+        (0.5, None, None, 0.5),
+        (math.nan, None, None, None),
+        (math.inf, None, None, None),
+        (-math.inf, None, None, None),
+        ("7", None, None, None),
+        (True, None, None, None),
+        (None, None, None, None),
+        ([7], None, None, None),
+        (1e300, None, None, 1e300),
+        (5e-324, None, None, 5e-324),
+        (DAY, None, None, None),
+    ],
+)
 async def test_a_number_is_what_fits_its_type_or_null(
     client: Client, database: Database, stored: Any, int_: Any, long: Any, float_: Any
 ) -> None:
@@ -967,13 +1209,22 @@ async def test_a_number_is_what_fits_its_type_or_null(
     assert found["neighbour"]["activeDuration"] == 3600
 
 
-@pytest.mark.parametrize(("stored", "expected"), [
-    (utc(1, 1, 1), "0001-01-01T00:00:00.000Z"), (utc(9999, 12, 31, 23, 59, 59, 999_000), "9999-12-31T23:59:59.999Z"),
-    (utc(2026, 1, 31, 12, 0, 0, 1_000), "2026-01-31T12:00:00.001Z"), (DatetimeMS(253402300800000), None),
-    (DatetimeMS(-62135596800001), None), (DatetimeMS(2**63 - 1), None), (DatetimeMS(-(2**63)), None),
-    (utc(1969, 12, 31, 23, 59, 59, 999_000), "1969-12-31T23:59:59.999Z"), ("2026-01-31", None), (1_790_000_000, None),
-    (Timestamp(1_790_000_000, 1), None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (utc(1, 1, 1), "0001-01-01T00:00:00.000Z"),
+        (utc(9999, 12, 31, 23, 59, 59, 999_000), "9999-12-31T23:59:59.999Z"),
+        (utc(2026, 1, 31, 12, 0, 0, 1_000), "2026-01-31T12:00:00.001Z"),
+        (DatetimeMS(253402300800000), None),
+        (DatetimeMS(-62135596800001), None),
+        (DatetimeMS(2**63 - 1), None),
+        (DatetimeMS(-(2**63)), None),
+        (utc(1969, 12, 31, 23, 59, 59, 999_000), "1969-12-31T23:59:59.999Z"),
+        ("2026-01-31", None),
+        (1_790_000_000, None),
+        (Timestamp(1_790_000_000, 1), None),
+    ],
+)
 async def test_a_date_is_rfc_3339_with_milliseconds_or_null(
     client: Client, database: Database, stored: Any, expected: str | None
 ) -> None:
@@ -983,17 +1234,28 @@ async def test_a_date_is_rfc_3339_with_milliseconds_or_null(
 
 async def test_free_json_holds_whatever_was_stored(client: Client, database: Database) -> None:
     runtime = {
-        "a.b": 1, "$c": {"": None}, "list": [1, 2.5, math.nan, [math.inf], {"x": DAY}], "long": 2**63 - 1, "yes": True,
-        "id": ObjectId("0" * 24), "decimal": Decimal128("1.10"), "bytes": b"\xff", "far": DatetimeMS(2**60),
+        "a.b": 1,
+        "$c": {"": None},
+        "list": [1, 2.5, math.nan, [math.inf], {"x": DAY}],
+        "long": 2**63 - 1,
+        "yes": True,
+        "id": ObjectId("0" * 24),
+        "decimal": Decimal128("1.10"),
+        "bytes": b"\xff",
+        "far": DatetimeMS(2**60),
         "text": "é\0\u2028",
-    }  # fmt: skip
+    }
     await database.task.insert_one(task(_id="t", runtime=runtime))
     found = (await rows(client, "id runtime"))["t"]["runtime"]
     assert [*found] == [*runtime]
     assert {key: found[key] for key in ("a.b", "$c", "list", "long", "yes", "text")} == {
-        "a.b": 1, "$c": {"": None}, "list": [1, 2.5, None, [None], {"x": NOW}], "long": 2**63 - 1, "yes": True,
+        "a.b": 1,
+        "$c": {"": None},
+        "list": [1, 2.5, None, [None], {"x": NOW}],
+        "long": 2**63 - 1,
+        "yes": True,
         "text": "é\0\u2028",
-    }  # fmt: skip
+    }
     assert found["id"] == {"$oid": "0" * 24}
     assert found["decimal"] == {"$numberDecimal": "1.10"}
     assert found["bytes"] == {"$binary": {"base64": "/w==", "subType": "00"}}

@@ -89,8 +89,10 @@ def object_type(name: str) -> GraphQLObjectType:
 
 def _merged(one: Any, other: Any) -> Any:
     if isinstance(one, dict) and isinstance(other, dict):
-        return {key: _merged(one[key], other[key]) if key in one and key in other else one.get(key, other.get(key))
-                for key in {**one, **other}}  # fmt: skip
+        return {
+            key: _merged(one[key], other[key]) if key in one and key in other else one.get(key, other.get(key))
+            for key in {**one, **other}
+        }
     return one
 
 
@@ -171,8 +173,10 @@ class Request:
         return all(self.values(directive)["if"] == (directive.name.value == "include") for directive in directives)
 
     def values(self, node: Any) -> dict[str, Any]:
-        return {argument.name.value: value_from_ast_untyped(argument.value, dict(self.variables))
-                for argument in node.arguments or ()}  # fmt: skip
+        return {
+            argument.name.value: value_from_ast_untyped(argument.value, dict(self.variables))
+            for argument in node.arguments or ()
+        }
 
 
 class Reads(NamedTuple):
@@ -252,8 +256,9 @@ class Reference:
         self.documents = {name: {row["_id"]: row for row in rows} for name, rows in documents.items()}
 
     def answer(self, request: Request, root_value: Any) -> dict[str, Any]:
-        result = execute_sync(SDL, request.document, root_value, variable_values=dict(request.variables),
-                              field_resolver=self.resolve)  # fmt: skip
+        result = execute_sync(
+            SDL, request.document, root_value, variable_values=dict(request.variables), field_resolver=self.resolve
+        )
         assert result.errors is None, result.errors
         data: dict[str, Any] = result.data or {}
         return data
@@ -353,9 +358,12 @@ def items(value: Any, shown: Mapping[str, Any], arguments: Mapping[str, Any]) ->
     if shown["key"] == "artifact":
         found = value if isinstance(value, list) else [*(value or {}).values()]
         modes = arguments.get("mode")
-        return [item for item in found
-                if (arguments.get("key") is None or item["key"] in arguments["key"])
-                and (modes is None or item.get("mode", "output").upper() in modes)]  # fmt: skip
+        return [
+            item
+            for item in found
+            if (arguments.get("key") is None or item["key"] in arguments["key"])
+            and (modes is None or item.get("mode", "output").upper() in modes)
+        ]
     key = KEYS.get(shown["key"], str)
     rows = [("", value or {})]
     for level in shown["by"]:
@@ -515,9 +523,16 @@ ORDERS = {
     "orderBy: [{field: EXECUTION_QUEUE}, {field: STARTED}]": ["execution.queue", "started"],
 }
 LIST_PARTS = [
-    "nodes SELECTION", "edges { node SELECTION }", "edges { cursor }", "edges { cursor node SELECTION }", "totalCount",
-    "pageInfo { hasNextPage }", "pageInfo { startCursor }", "pageInfo { hasPreviousPage endCursor }", "__typename",
-]  # fmt: skip
+    "nodes SELECTION",
+    "edges { node SELECTION }",
+    "edges { cursor }",
+    "edges { cursor node SELECTION }",
+    "totalCount",
+    "pageInfo { hasNextPage }",
+    "pageInfo { startCursor }",
+    "pageInfo { hasPreviousPage endCursor }",
+    "__typename",
+]
 TASK = object_type("Task")
 
 
@@ -549,13 +564,24 @@ def selections(draw: st.DrawFn) -> Drawn:
 
 # Everything refers to something that is there, in circles, so that no look-up ends early.
 RICH = task(
-    _id="1" * 32, user="u", parent="2" * 32, project="p", last_changed_by="u",
-    models={"input": [{"name": "in", "model": "m", "updated": DAY}, {"name": "in2", "model": "n", "updated": DAY}],
-            "output": [{"name": "out", "model": "n", "updated": DAY}]},
-    hyperparams=hyperparams(("Args", "lr", "0.1"), ("Args", "batch.size", "3"), ("General", "_x__$y", "z"),
-                            ("a.b", "lr", "2"), ("General", "100%", "all")),
+    _id="1" * 32,
+    user="u",
+    parent="2" * 32,
+    project="p",
+    last_changed_by="u",
+    models={
+        "input": [{"name": "in", "model": "m", "updated": DAY}, {"name": "in2", "model": "n", "updated": DAY}],
+        "output": [{"name": "out", "model": "n", "updated": DAY}],
+    },
+    hyperparams=hyperparams(
+        ("Args", "lr", "0.1"),
+        ("Args", "batch.size", "3"),
+        ("General", "_x__$y", "z"),
+        ("a.b", "lr", "2"),
+        ("General", "100%", "all"),
+    ),
     last_metrics=last_metrics(("loss", "train", 1.0), ("loss", "test", 2.0), ("a.b$/ü", "é.$", 3.0), ("", "test", 4.0)),
-)  # fmt: skip
+)
 RICH = put(RICH, "execution.queue", "q")
 RICH = put(RICH, "execution.artifacts", artifacts(artifact("confusion"), artifact("confusion", mode="input")))
 TWIN = RICH | {"_id": "2" * 32, "parent": "1" * 32}
@@ -572,12 +598,14 @@ BARE = {"_id": "5" * 32, "company": COMPANY, "models": {}}
 STORED: dict[str, list[Document]] = {
     "task": [RICH, TWIN, OLD, BOTH, PLAIN, BARE],
     "project": [project(_id="p", user="u", parent="o"), project(_id="o", user="u", parent="p", path=["p"])],
-    "model": [model(_id="m", user="u", project="p", parent="n", task="1" * 32),
-              model(_id="n", user="u", project="p", parent="m", task="2" * 32)],
+    "model": [
+        model(_id="m", user="u", project="p", parent="n", task="1" * 32),
+        model(_id="n", user="u", project="p", parent="m", task="2" * 32),
+    ],
     "queue": [queue(_id="q", entries=[{"task": "1" * 32, "added": DAY}, {"task": "2" * 32, "added": DAY}])],
     "user": [user(_id="u")],
     "company": [company()],
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -618,9 +646,11 @@ def check_list(commands: Commands, expected: Reads) -> None:
 def root_of(tasks: list[Document]) -> dict[str, Any]:
     whole = [Source(document, document) for document in tasks]
     connection = {
-        "nodes": whole, "edges": [{"cursor": "…", "node": node} for node in whole], "totalCount": len(whole),
+        "nodes": whole,
+        "edges": [{"cursor": "…", "node": node} for node in whole],
+        "totalCount": len(whole),
         "pageInfo": {"hasNextPage": False, "hasPreviousPage": False, "startCursor": "…", "endCursor": "…"},
-    }  # fmt: skip
+    }
     return {"task": whole[0], "tasks": connection}
 
 
@@ -683,16 +713,27 @@ async def test_500_tasks_with_their_projects_users_parents_and_queues_are_five_c
     }""")
     assert len(data["tasks"]["nodes"]) == 500
     assert all(node["project"]["name"] == "vision/digits" for node in data["tasks"]["nodes"])
-    assert sorted(names(commands)) == [("aggregate", "task"), *(("find", name) for name in
-                                       ("project", "queue", "task", "user"))]  # fmt: skip
+    assert sorted(names(commands)) == [
+        ("aggregate", "task"),
+        *(("find", name) for name in ("project", "queue", "task", "user")),
+    ]
 
 
 @pytest.mark.usefixtures("stored")
-@pytest.mark.parametrize("selection", [
-    "project { id }", "user { id __typename }", "parent { __typename }", "company { id }", "execution { queue { id } }",
-    "execution { model { id } modelId }", "output { model { i: id } }", "models { input { model { id } } }",
-    "projectId userId parentId companyId lastChangedById",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "selection",
+    [
+        "project { id }",
+        "user { id __typename }",
+        "parent { __typename }",
+        "company { id }",
+        "execution { queue { id } }",
+        "execution { model { id } modelId }",
+        "output { model { i: id } }",
+        "models { input { model { id } } }",
+        "projectId userId parentId companyId lastChangedById",
+    ],
+)
 async def test_only_the_id_of_a_relation_costs_no_look_up(client: Client, commands: Commands, selection: str) -> None:
     commands.seen.clear()
     await client.data(f"{{ tasks {{ nodes {{ {selection} }} }} }}")
@@ -700,12 +741,15 @@ async def test_only_the_id_of_a_relation_costs_no_look_up(client: Client, comman
 
 
 @pytest.mark.usefixtures("stored")
-@pytest.mark.parametrize("selection", [
-    "nodes { a: project { name } b: project { name } }",
-    "nodes { project { name } } edges { node { project { name } } }",
-    "nodes { a: project { name, id } b: project { n: name, __typename } }",
-    "a: nodes { project { name } } b: nodes { id project { name } }",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "selection",
+    [
+        "nodes { a: project { name } b: project { name } }",
+        "nodes { project { name } } edges { node { project { name } } }",
+        "nodes { a: project { name, id } b: project { n: name, __typename } }",
+        "a: nodes { project { name } } b: nodes { id project { name } }",
+    ],
+)
 async def test_relations_of_which_the_same_is_asked_share_a_look_up(
     client: Client, commands: Commands, selection: str
 ) -> None:
@@ -733,14 +777,17 @@ async def test_tasks_by_id_in_one_request_share_a_look_up(client: Client, comman
 
 
 @pytest.mark.usefixtures("stored")
-@pytest.mark.parametrize(("selection", "stages"), [
-    ("nodes { id }", ["$project"]),
-    ("totalCount", ["$group"]),
-    ("a: totalCount b: totalCount", ["$group"]),
-    ("nodes { id } totalCount @skip(if: true)", ["$project"]),
-    ("nodes { id } totalCount", ["$group", "$project"]),
-    ("__typename", []),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("selection", "stages"),
+    [
+        ("nodes { id }", ["$project"]),
+        ("totalCount", ["$group"]),
+        ("a: totalCount b: totalCount", ["$group"]),
+        ("nodes { id } totalCount @skip(if: true)", ["$project"]),
+        ("nodes { id } totalCount", ["$group", "$project"]),
+        ("__typename", []),
+    ],
+)
 async def test_a_part_of_a_list_that_is_not_selected_costs_nothing(
     client: Client, commands: Commands, selection: str, stages: list[str]
 ) -> None:
@@ -781,13 +828,16 @@ async def test_the_name_of_a_type_can_be_all_that_is_asked(client: Client, way: 
 
 
 @pytest.mark.usefixtures("stored")
-@pytest.mark.parametrize(("selection", "expected"), [
-    ("__typename", {"__typename": "TaskConnection"}),
-    ("nodes { __typename }", {"nodes": [{"__typename": "Task"}] * 6}),
-    ("edges { __typename }", {"edges": [{"__typename": "TaskEdge"}] * 6}),
-    ("edges { node { t: __typename } }", {"edges": [{"node": {"t": "Task"}}] * 6}),
-    ("pageInfo { __typename }", {"pageInfo": {"__typename": "PageInfo"}}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        ("__typename", {"__typename": "TaskConnection"}),
+        ("nodes { __typename }", {"nodes": [{"__typename": "Task"}] * 6}),
+        ("edges { __typename }", {"edges": [{"__typename": "TaskEdge"}] * 6}),
+        ("edges { node { t: __typename } }", {"edges": [{"node": {"t": "Task"}}] * 6}),
+        ("pageInfo { __typename }", {"pageInfo": {"__typename": "PageInfo"}}),
+    ],
+)
 async def test_the_name_of_a_type_can_be_all_that_is_asked_of_a_list(
     client: Client, selection: str, expected: dict[str, Any]
 ) -> None:
@@ -795,25 +845,32 @@ async def test_the_name_of_a_type_can_be_all_that_is_asked_of_a_list(
 
 
 @pytest.mark.usefixtures("stored")
-@pytest.mark.parametrize(("selection", "expected"), [
-    ('lastMetrics(metric: ["loss"], variant: ["train"]) { __typename }', {"lastMetrics": ["LastMetricsEvent"]}),
-    ('hyperparams(section: ["General"], name: ["100%"]) { __typename }', {"hyperparams": ["Hyperparam"]}),
-    ('configuration(name: ["model.yaml"]) { __typename }', {"configuration": ["ConfigurationItem"]}),
-    ('container(key: ["image"]) { __typename }', {"container": ["ContainerEntry"]}),
-    ('execution { parameters(section: ["a.b"], name: ["lr"]) { __typename } }',
-     {"execution": {"parameters": ["Hyperparam"]}}),
-    ('execution { modelLabels(key: ["cat"]) { __typename } }', {"execution": {"modelLabels": ["ModelLabel"]}}),
-    ('execution { artifacts(key: ["confusion"], mode: [INPUT]) { __typename } }',
-     {"execution": {"artifacts": ["Artifact"]}}),
-    ("execution { modelLabels(key: []) { key } }", {"execution": {"modelLabels": []}}),
-    ('execution { modelLabels(key: [""]) { key } }', {"execution": {"modelLabels": []}}),
-    ("lastMetrics(metric: []) { value }", {"lastMetrics": []}),
-    ("execution { queueId @skip(if: true) }", {"execution": {}}),
-    ("execution { ... @include(if: false) { queueId } }", {"execution": {}}),
-    ("project { name @skip(if: true) }", {"project": {}}),
-    ('lastMetrics(metric: ["loss"], variant: ["train"]) { value @skip(if: true) }', {"lastMetrics": [{}]}),
-    ("name @skip(if: true)", {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        ('lastMetrics(metric: ["loss"], variant: ["train"]) { __typename }', {"lastMetrics": ["LastMetricsEvent"]}),
+        ('hyperparams(section: ["General"], name: ["100%"]) { __typename }', {"hyperparams": ["Hyperparam"]}),
+        ('configuration(name: ["model.yaml"]) { __typename }', {"configuration": ["ConfigurationItem"]}),
+        ('container(key: ["image"]) { __typename }', {"container": ["ContainerEntry"]}),
+        (
+            'execution { parameters(section: ["a.b"], name: ["lr"]) { __typename } }',
+            {"execution": {"parameters": ["Hyperparam"]}},
+        ),
+        ('execution { modelLabels(key: ["cat"]) { __typename } }', {"execution": {"modelLabels": ["ModelLabel"]}}),
+        (
+            'execution { artifacts(key: ["confusion"], mode: [INPUT]) { __typename } }',
+            {"execution": {"artifacts": ["Artifact"]}},
+        ),
+        ("execution { modelLabels(key: []) { key } }", {"execution": {"modelLabels": []}}),
+        ('execution { modelLabels(key: [""]) { key } }', {"execution": {"modelLabels": []}}),
+        ("lastMetrics(metric: []) { value }", {"lastMetrics": []}),
+        ("execution { queueId @skip(if: true) }", {"execution": {}}),
+        ("execution { ... @include(if: false) { queueId } }", {"execution": {}}),
+        ("project { name @skip(if: true) }", {"project": {}}),
+        ('lastMetrics(metric: ["loss"], variant: ["train"]) { value @skip(if: true) }', {"lastMetrics": [{}]}),
+        ("name @skip(if: true)", {}),
+    ],
+)
 async def test_what_asks_for_no_stored_value_is_answered_all_the_same(
     client: Client, selection: str, expected: dict[str, Any]
 ) -> None:
@@ -833,6 +890,7 @@ async def test_more_keys_than_are_worth_naming_are_answered_as_well(client: Clie
         """query($ids: [ID!], $many: [String!]) {
           tasks(filter: {id: $ids}) { nodes { lastMetrics(metric: $many, variant: $many) { value } } }
         }""",
-        ids=[RICH["_id"]], many=[*many, "loss", "test"],
-    )  # fmt: skip
+        ids=[RICH["_id"]],
+        many=[*many, "loss", "test"],
+    )
     assert data["tasks"]["nodes"] == [{"lastMetrics": [{"value": 2.0}]}]

@@ -42,26 +42,55 @@ async def told(app: Starlette, query: str) -> dict[str, Any]:
 async def test_the_server_tells_what_it_is(client: Client) -> None:
     found = (await client.data(EVERYTHING))["serverInfo"]
     assert found | {"limits": ..., "mongodb": ...} == {
-        "version": VERSION, "schemaHash": hashlib.sha256(SDL.read_bytes()).hexdigest(), "rules": "DOCUMENTED",
-        "limits": ..., "features": ["COST", "GRAPHIQL", "INTROSPECTION"], "mongodb": ...,
-    }  # fmt: skip
+        "version": VERSION,
+        "schemaHash": hashlib.sha256(SDL.read_bytes()).hexdigest(),
+        "rules": "DOCUMENTED",
+        "limits": ...,
+        "features": ["COST", "GRAPHIQL", "INTROSPECTION"],
+        "mongodb": ...,
+    }
     assert found["limits"] == {
-        "page": 500, "characters": 100_000, "tokens": 4000, "depth": 12, "aliases": 100, "rootFields": 20,
-        "directives": 100, "nesting": 64, "cost": 500_000, "values": 1000,
-        "rows": 100_000, "rowsSorted": 10_000, "commands": 4,
-        "pattern": 256, "search": 1000, "filterDepth": 16, "conditions": 500, "subprojects": 10_000,
-        "orderKeys": 8, "bodyBytes": 4_000_000, "bodySeconds": 30, "requests": 500, "subscriptions": 2000,
+        "page": 500,
+        "characters": 100_000,
+        "tokens": 4000,
+        "depth": 12,
+        "aliases": 100,
+        "rootFields": 20,
+        "directives": 100,
+        "nesting": 64,
+        "cost": 500_000,
+        "values": 1000,
+        "rows": 100_000,
+        "rowsSorted": 10_000,
+        "commands": 4,
+        "pattern": 256,
+        "search": 1000,
+        "filterDepth": 16,
+        "conditions": 500,
+        "subprojects": 10_000,
+        "orderKeys": 8,
+        "bodyBytes": 4_000_000,
+        "bodySeconds": 30,
+        "requests": 500,
+        "subscriptions": 2000,
         "timeMs": 60_000,
-    }  # fmt: skip
+    }
     assert found["mongodb"]["topology"] == "REPLICA_SET"
     assert int(found["mongodb"]["version"].split(".")[0]) >= 6
 
 
 async def test_what_it_tells_are_the_settings_in_force(app: Starlette, mongodb_uri: str) -> None:
     settings = Settings(
-        mongodb_uri=SecretStr(mongodb_uri), rules="clearml", graphiql=False, introspection=False,
-        max_page=7, max_cost=2**40, max_body_bytes=2**41, max_body_seconds=0.5, max_time_ms=250,
-    )  # fmt: skip
+        mongodb_uri=SecretStr(mongodb_uri),
+        rules="clearml",
+        graphiql=False,
+        introspection=False,
+        max_page=7,
+        max_cost=2**40,
+        max_body_bytes=2**41,
+        max_body_seconds=0.5,
+        max_time_ms=250,
+    )
     made = create_app(settings)
     made.state.database = app.state.database
     found = await told(made, EVERYTHING)
@@ -77,9 +106,13 @@ async def test_aliases_and_typenames_are_answered_as_everywhere(client: Client) 
       mongodb { __typename } again: mongodb { topology }
     } }""")
     assert data["serverInfo"] == {
-        "__typename": "ServerInfo", "v": VERSION, "limits": {"__typename": "ServerLimits"}, "small": {"page": 500},
-        "mongodb": {"__typename": "ServerMongodb"}, "again": {"topology": "REPLICA_SET"},
-    }  # fmt: skip
+        "__typename": "ServerInfo",
+        "v": VERSION,
+        "limits": {"__typename": "ServerLimits"},
+        "small": {"page": 500},
+        "mongodb": {"__typename": "ServerMongodb"},
+        "again": {"topology": "REPLICA_SET"},
+    }
 
 
 def test_hocon_names_what_is_told_and_the_settings_know_the_rules() -> None:
