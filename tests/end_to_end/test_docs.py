@@ -53,6 +53,12 @@ async def test_the_first_query_has_the_answer_that_is_printed(client: Client) ->
     assert json.loads(printed) == response.json()
 
 
+async def test_the_refused_query_has_the_answer_that_is_printed(client: Client) -> None:
+    [query] = re.findall(r"`([^`]*)` is answered with:", DOCS["errors"])
+    [printed] = find_blocks("errors", "json")
+    assert json.loads(printed) == await client.answer(query)
+
+
 def test_every_example_has_a_test() -> None:
     """A new example needs a row in one of the tests below."""
     expected = {"README": 4, "lists": 3, "metrics": 3, "mutations": 2}
