@@ -62,7 +62,7 @@ def test_an_index_that_is_not_there_is_not_named() -> None:
     assert find_hint([ID, NAME], OURS, {}) == "name"
 
 
-def test_a_partial_index_is_named_for_what_it_holds() -> None:
+def test_a_partial_index_is_a_hint_for_its_own_documents() -> None:
     partial = Index("last", (("company", 1), ("task", 1), ("is_last", 1)), {"is_last": True})
     assert find_hint([partial], {**OURS, "task": "a", "is_last": True}, {}) == "last"
     assert find_hint([partial], {**OURS, "task": "a"}, {}) is None
@@ -106,7 +106,7 @@ async def tasks(database: Database) -> None:
     ])  # fmt: skip
 
 
-async def examined(database: Database, command: Document, hint: str | None) -> tuple[int, int]:
+async def count_examined(database: Database, command: Document, hint: str | None) -> tuple[int, int]:
     """Documents that the first part of a list or a count reads, and the plans that are tried for it."""
     pipeline = [stage for stage in command["pipeline"] if "$unionWith" not in stage]
     asked = {"aggregate": "task", "pipeline": pipeline, "cursor": {}, **({"hint": hint} if hint else {})}
@@ -131,7 +131,7 @@ async def test_hints_change_no_answer_and_read_no_more(
             for command in sent:
                 if name := command.get("hint"):
                     (docs, plans), (chosen, _) = await asyncio.gather(
-                        examined(database, command, name), examined(database, command, None)
+                        count_examined(database, command, name), count_examined(database, command, None)
                     )
                     assert plans == 0, (filter_, order)
                     assert docs <= chosen, (filter_, order, name)

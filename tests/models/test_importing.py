@@ -38,11 +38,11 @@ ID = "0123456789abcdef0123456789abcdef"
 TASK = {"id": f"offline-{ID}", "name": "a task", "type": "training"}
 
 
-async def imported(database: Database, *paths: Path, **options: Any) -> Report:
+async def import_paths(database: Database, *paths: Path, **options: Any) -> Report:
     return await import_files(database, paths, **{"company": COMPANY, "user": "me", "shown_fields": {}, **options})
 
 
-async def everything(database: Database) -> dict[str, list[bytes]]:
+async def read_everything(database: Database) -> dict[str, list[bytes]]:
     """All that is stored, to the byte."""
     found = {}
     for name in await database.list_collection_names():
@@ -51,19 +51,19 @@ async def everything(database: Database) -> dict[str, list[bytes]]:
     return {name: documents for name, documents in found.items() if documents}
 
 
-async def stored(database: Database, collection: str, key: str) -> dict[str, Any]:
+async def read_stored(database: Database, collection: str, key: str) -> dict[str, Any]:
     document = await database[collection].find_one({"_id": key})
     assert document is not None
     return document
 
 
-def dump(folder: Path, *documents: Any, collection: str = "task") -> Path:
+def write_dump(folder: Path, *documents: Any, collection: str = "task") -> Path:
     file = folder / f"{collection}.jsonl"
     file.write_text("".join(json_util.dumps(document) + "\n" for document in documents))
     return file
 
 
-def session(
+def write_session(
     folder: Path,
     task: Any = TASK,
     metrics: Iterable[Any] = (),
@@ -79,13 +79,13 @@ def session(
     return file
 
 
-def codes(report: Report) -> list[ProblemCode]:
+def list_codes(report: Report) -> list[ProblemCode]:
     return [problem.code for problem in report.problems]
 
 
 async def test_a_dump_is_stored_as_it_is(database: Database) -> None:
     """Each line of a dump becomes the document that it says."""
-    report = await imported(database, DUMP)
+    report = await import_paths(database, DUMP)
 
     assert report.problems == []
     for file in sorted(DUMP.glob("*.jsonl")):
@@ -119,9 +119,9 @@ async def test_both_forms_of_extended_json_keep_the_types(
     }
     (tmp_path / "task.jsonl").write_text(json_util.dumps(document, json_options=mode))
 
-    await imported(database, tmp_path / "task.jsonl")
+    await import_paths(database, tmp_path / "task.jsonl")
 
-    assert await everything(database) == {"task": [bson.encode(document)]}
+    assert await read_everything(database) == {"task": [bson.encode(document)]}
 
 
 async def test_a_folder_is_searched_for_dumps_and_sessions(database: Database, tmp_path: Path) -> None:
@@ -129,13 +129,13 @@ async def test_a_folder_is_searched_for_dumps_and_sessions(database: Database, t
     shutil.copytree(DUMP, tmp_path / "b" / "dump")
     shutil.copytree(SESSIONS, tmp_path / "a")
 
-    report = await imported(database, tmp_path)
+    report = await import_paths(database, tmp_path)
 
     assert report.problems == []
     assert report.collections["task"] == Tally(imported=13)
     assert report.collections["project"] == Tally(imported=4)
     by_name = {project["name"]: project["_id"] async for project in database["project"].find()}
-    task = await stored(database, "task", SESSION.stem.removeprefix("offline-"))
+    task = await read_stored(database, "task", SESSION.stem.removeprefix("offline-"))
     assert task["project"] == by_name["baselines/cancer"]
 
 
@@ -143,7 +143,7 @@ async def test_the_sample_is_importable(database: Database) -> None:
     """The sample that comes with the program is small, sound, and all of one company."""
     files = [path for path in SAMPLE.rglob("*") if path.is_file()]
 
-    report = await imported(database, SAMPLE)
+    report = await import_paths(database, SAMPLE)
 
     assert sum(path.stat().st_size for path in files) < 128 * 1024
     assert (report.problems, report.not_visible) == ([], 0)
@@ -152,7 +152,7 @@ async def test_the_sample_is_importable(database: Database) -> None:
 
 async def test_sessions_find_the_projects_of_a_dump_named_after_them(database: Database) -> None:
     """Dumps are imported before sessions, however they are named on the command line."""
-    await imported(database, SESSIONS, DUMP)
+    await import_paths(database, SESSIONS, DUMP)
 
     assert await database["project"].count_documents({}) == 4
 
@@ -168,17 +168,17 @@ async def test_a_session_becomes_a_task(database: Database) -> None:
     for batch in batches:
         metrics.add_events(batch)
 
-    report = await imported(database, SESSION)
+    report = await import_paths(database, SESSION)
 
-    task = await stored(database, "task", source["id"].removeprefix("offline-"))
+    task = await read_stored(database, "task", source["id"].removeprefix("offline-"))
     assert report.problems == []
     assert {name: task[name] for name in ("name", "type", "comment", "tags", "script")} == {
         name: source[name] for name in ("name", "type", "comment", "tags", "script")
     }
     assert (task["company"], task["user"], task["status"]) == (COMPANY, "me", "completed")
-    assert {milliseconds(task[name]) for name in ("created", "started")} == {min(times)}
+    assert {count_milliseconds(task[name]) for name in ("created", "started")} == {min(times)}
     ends = ("completed", "status_changed", "last_update", "last_change")
-    assert {milliseconds(task[name]) for name in ends} == {max(times)}
+    assert {count_milliseconds(task[name]) for name in ends} == {max(times)}
     assert task["active_duration"] == (max(times) - min(times)) // 1000
     assert task["last_metrics"] == metrics.last_metrics
     assert task["unique_metrics"] == metrics.unique_metrics
@@ -193,7 +193,7 @@ async def test_a_session_becomes_a_task(database: Database) -> None:
     assert report.not_mapped["task", "offline_folder"] == 1
 
 
-def milliseconds(time: datetime) -> int:
+def count_milliseconds(time: datetime) -> int:
     return (time - datetime(1970, 1, 1)) // timedelta(milliseconds=1)  # noqa: DTZ001
 
 
@@ -203,9 +203,9 @@ async def test_older_fields_of_a_session_are_put_in_the_new_layout(database: Dat
     execution["model_desc"] = {"a.b": "text"}
     task = TASK | {"execution": execution, "container": {"a.b": "c"}, "configuration": {"$c": {"value": "1"}}}
 
-    await imported(database, session(tmp_path, task))
+    await import_paths(database, write_session(tmp_path, task))
 
-    found = await stored(database, "task", ID)
+    found = await read_stored(database, "task", ID)
     assert found["hyperparams"] == {
         "Args": {"a%2Eb": {"section": "Args", "name": "a.b", "value": "1", "type": "legacy"}}
     }
@@ -219,9 +219,9 @@ async def test_older_fields_of_a_session_are_put_in_the_new_layout(database: Dat
 
 async def test_a_session_without_events_has_the_time_of_its_zip(database: Database, tmp_path: Path) -> None:
     """With nothing reported, the times are those of the packed task.json, so that they are the same next time."""
-    report = await imported(database, session(tmp_path))
+    report = await import_paths(database, write_session(tmp_path))
 
-    task = await stored(database, "task", ID)
+    task = await read_stored(database, "task", ID)
     assert report.problems == []
     assert task["created"] == task["completed"] == datetime(2026, 1, 2, 3, 4, 6)  # noqa: DTZ001
     assert (task["active_duration"], task["last_iteration"], task["last_metrics"]) == (0, 0, {})
@@ -233,9 +233,9 @@ async def test_values_that_are_no_numbers_are_counted(database: Database, tmp_pa
     scalar = {"type": "training_stats_scalar", "metric": "m", "variant": "v", "iter": 1, "timestamp": 1}
     metrics = [[scalar | {"value": math.nan}, scalar | {"value": math.inf}], [scalar | {"value": 5}]]
 
-    report = await imported(database, session(tmp_path, metrics=metrics))
+    report = await import_paths(database, write_session(tmp_path, metrics=metrics))
 
-    task = await stored(database, "task", ID)
+    task = await read_stored(database, "task", ID)
     assert report.skipped_values == 2
     assert task["last_metrics"][hash_name("m")][hash_name("v")]["count"] == 1
 
@@ -246,11 +246,11 @@ async def test_every_event_counts_for_iteration_and_times(database: Database, tm
     metrics = [[{"type": "plot", "iter": 3, "timestamp": 2 * day}, {"type": "plot", "timestamp": day}], []]
     log = [[{"type": "log", "iter": 7, "timestamp": 3 * day + 1999}, {"type": "log", "timestamp": "now"}]]
 
-    await imported(database, session(tmp_path, metrics=metrics, log=log))
+    await import_paths(database, write_session(tmp_path, metrics=metrics, log=log))
 
-    task = await stored(database, "task", ID)
+    task = await read_stored(database, "task", ID)
     assert task["last_iteration"] == 7
-    assert (milliseconds(task["started"]), milliseconds(task["completed"])) == (day, 3 * day + 1999)
+    assert (count_milliseconds(task["started"]), count_milliseconds(task["completed"])) == (day, 3 * day + 1999)
     assert task["active_duration"] == 2 * 86_400 + 1
 
 
@@ -258,18 +258,18 @@ async def test_metrics_beyond_the_cap_are_counted(database: Database, tmp_path: 
     """A task keeps 2,000 metrics and variants, and the report tells of the others."""
     metrics = [[{"type": "training_stats_scalar", "metric": str(n), "value": n} for n in range(2005)]]
 
-    report = await imported(database, session(tmp_path, metrics=metrics))
+    report = await import_paths(database, write_session(tmp_path, metrics=metrics))
 
     assert report.values_beyond_maximum == 5
-    assert len((await stored(database, "task", ID))["unique_metrics"]) == 2000
+    assert len((await read_stored(database, "task", ID))["unique_metrics"]) == 2000
 
 
 async def test_a_project_is_made_with_its_ancestors(database: Database, tmp_path: Path) -> None:
     """A session whose project is not there brings it, below its parents."""
-    report = await imported(database, session(tmp_path, TASK | {"project_name": "a/ b //c"}))
+    report = await import_paths(database, write_session(tmp_path, TASK | {"project_name": "a/ b //c"}))
 
     a, ab, abc = [project async for project in database["project"].find().sort("name")]
-    task = await stored(database, "task", ID)
+    task = await read_stored(database, "task", ID)
     assert report.collections["project"] == Tally(imported=3)
     assert [project["name"] for project in (a, ab, abc)] == ["a", "a/b", "a/b/c"]
     assert [project["path"] for project in (a, ab, abc)] == [[], [a["_id"]], [a["_id"], ab["_id"]]]
@@ -302,21 +302,21 @@ async def test_a_project_is_found_by_name_within_the_company(database: Database,
         ]
     )
 
-    report = await imported(database, session(tmp_path, TASK | {"project_name": "p"}))
+    report = await import_paths(database, write_session(tmp_path, TASK | {"project_name": "p"}))
 
-    assert (await stored(database, "task", ID))["project"] == "older"
+    assert (await read_stored(database, "task", ID))["project"] == "older"
     assert "project" not in report.collections
 
 
 async def test_importing_again_changes_nothing(database: Database, tmp_path: Path) -> None:
     """A second import of the same files leaves every byte as it is and counts all as skipped."""
-    no_events = session(tmp_path, TASK | {"project_name": "a/b"})
-    await imported(database, DUMP, SESSIONS, no_events)
-    before = await everything(database)
+    no_events = write_session(tmp_path, TASK | {"project_name": "a/b"})
+    await import_paths(database, DUMP, SESSIONS, no_events)
+    before = await read_everything(database)
 
-    report = await imported(database, DUMP, SESSIONS, no_events)
+    report = await import_paths(database, DUMP, SESSIONS, no_events)
 
-    assert await everything(database) == before
+    assert await read_everything(database) == before
     assert report.collections["task"] == Tally(skipped=14)
     assert sum(tally.imported + tally.updated for tally in report.collections.values()) == 0
 
@@ -324,19 +324,19 @@ async def test_importing_again_changes_nothing(database: Database, tmp_path: Pat
 async def test_the_order_of_keys_is_no_difference(database: Database, tmp_path: Path) -> None:
     """A document whose keys are stored in another order, or that has NaN in it, counts as the same."""
     await database["task"].insert_one({"_id": "x", "b": [{"d": math.nan, "c": "1"}], "a": 1})
-    before = await everything(database)
+    before = await read_everything(database)
 
-    report = await imported(database, dump(tmp_path, {"a": 1, "b": [{"c": "1", "d": math.nan}], "_id": "x"}))
+    report = await import_paths(database, write_dump(tmp_path, {"a": 1, "b": [{"c": "1", "d": math.nan}], "_id": "x"}))
 
     assert report.collections["task"] == Tally(skipped=1)
-    assert await everything(database) == before
+    assert await read_everything(database) == before
 
 
 async def test_another_type_is_a_difference(database: Database, tmp_path: Path) -> None:
     """A 1 that becomes a 1.0 or true has changed."""
     await database["task"].insert_many([{"_id": "x", "a": 1}, {"_id": "y", "a": 1}])
 
-    report = await imported(database, dump(tmp_path, {"_id": "x", "a": 1.0}, {"_id": "y", "a": True}))
+    report = await import_paths(database, write_dump(tmp_path, {"_id": "x", "a": 1.0}, {"_id": "y", "a": True}))
 
     assert report.collections["task"] == Tally(updated=2)
 
@@ -361,10 +361,10 @@ async def test_a_newer_document_is_kept(
     kept, source = ({"_id": "x", "of": name, **times(of)} for name, of in [("there", there), ("here", here)])
     await database["task"].insert_one(kept)
 
-    report = await imported(database, dump(tmp_path, source))
+    report = await import_paths(database, write_dump(tmp_path, source))
 
     assert report.collections["task"] == tally
-    assert await stored(database, "task", "x") == (source if tally.updated else kept)
+    assert await read_stored(database, "task", "x") == (source if tally.updated else kept)
 
 
 def times(of: dict[str, Any]) -> dict[str, Any]:
@@ -382,15 +382,15 @@ async def test_a_change_at_the_same_moment_wins(database: Database) -> None:
     result = await tasks.bulk_write(operations, ordered=False)
 
     assert result.matched_count == 0
-    assert await stored(database, "task", "x") == {"_id": "x", **times({"last_change": 3})}
+    assert await read_stored(database, "task", "x") == {"_id": "x", **times({"last_change": 3})}
 
 
 async def test_rows_are_stored_by_the_batch(database: Database, tmp_path: Path) -> None:
     """A thousand and one documents take three queries and three writes."""
-    file = dump(tmp_path, *({"_id": f"{number:032x}"} for number in range(1001)))
+    file = write_dump(tmp_path, *({"_id": f"{number:032x}"} for number in range(1001)))
     await database.command("profile", 2)
     try:
-        await imported(database, file)
+        await import_paths(database, file)
         await database.command("profile", 0)
         seen = [entry["op"] async for entry in database["system.profile"].find({"ns": f"{database.name}.task"})]
     finally:
@@ -402,10 +402,10 @@ async def test_rows_are_stored_by_the_batch(database: Database, tmp_path: Path) 
 
 async def test_progress_tells_bytes_of_all_files(database: Database, tmp_path: Path) -> None:
     """Progress rises from file to file up to the size of all, and a large file tells it on the way."""
-    large = dump(tmp_path, *({"_id": f"{number:032x}", "text": "x" * 1000} for number in range(2000)))
+    large = write_dump(tmp_path, *({"_id": f"{number:032x}", "text": "x" * 1000} for number in range(2000)))
     told: list[Progress] = []
 
-    await imported(database, SESSION, large, progress=told.append)
+    await import_paths(database, SESSION, large, progress=told.append)
 
     total = large.stat().st_size + SESSION.stat().st_size
     assert all(earlier.done <= later.done for earlier, later in pairwise(told))
@@ -418,7 +418,7 @@ async def test_fields_that_are_not_shown_are_stored_and_reported(database: Datab
     """The report counts the documents of each field that the API does not know."""
     documents = [{"_id": "x", "name": "a", "odd": 1}, {"_id": "y", "odd": 2, "rare": 3}]
 
-    report = await imported(database, dump(tmp_path, *documents), shown_fields={"task": ["name"]})
+    report = await import_paths(database, write_dump(tmp_path, *documents), shown_fields={"task": ["name"]})
 
     assert report.not_mapped == {("task", "odd"): 2, ("task", "rare"): 1}
     assert [document async for document in database["task"].find().sort("_id")] == documents
@@ -427,10 +427,10 @@ async def test_fields_that_are_not_shown_are_stored_and_reported(database: Datab
 async def test_documents_of_other_companies_are_reported(database: Database, tmp_path: Path) -> None:
     """Documents are stored whoever owns them, and those that the viewer will not see are counted."""
     owned = [{"_id": f"{owner}'s", "company": owner} for owner in (COMPANY, "", "other")]
-    tasks = dump(tmp_path, *owned, {"_id": "nobody's"})
-    companies = dump(tmp_path, {"_id": COMPANY}, {"_id": "other"}, collection="company")
+    tasks = write_dump(tmp_path, *owned, {"_id": "nobody's"})
+    companies = write_dump(tmp_path, {"_id": COMPANY}, {"_id": "other"}, collection="company")
 
-    report = await imported(database, tasks, companies)
+    report = await import_paths(database, tasks, companies)
 
     assert report.not_visible == 3
     assert await database["task"].count_documents({}) == 4
@@ -440,28 +440,28 @@ async def test_a_line_that_is_there_twice_is_one_document(database: Database, tm
     """Blank lines and repeated lines of a dump are passed over."""
     (tmp_path / "task.jsonl").write_text('{"_id": "x"}\n\n{"_id": "x"}\r\n   \n{"_id": "y"}')
 
-    report = await imported(database, tmp_path)
+    report = await import_paths(database, tmp_path)
 
     assert report.collections["task"] == Tally(imported=2)
 
 
 async def test_a_file_named_twice_is_imported_once(database: Database, tmp_path: Path) -> None:
     """A file that is found by two paths counts once."""
-    file = dump(tmp_path, {"_id": "x"})
+    file = write_dump(tmp_path, {"_id": "x"})
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "task.jsonl").symlink_to(file)
 
-    report = await imported(database, file, tmp_path)
+    report = await import_paths(database, file, tmp_path)
 
     assert report.collections["task"] == Tally(imported=1)
 
 
 async def test_a_linked_folder_is_not_followed(database: Database, tmp_path: Path) -> None:
     """A folder that links back to itself is searched once."""
-    dump(tmp_path, {"_id": "x"})
+    write_dump(tmp_path, {"_id": "x"})
     (tmp_path / "loop").symlink_to(tmp_path)
 
-    report = await imported(database, tmp_path)
+    report = await import_paths(database, tmp_path)
 
     assert report.problems == []
     assert report.unknown_files == [tmp_path / "loop"]
@@ -475,9 +475,9 @@ async def test_the_good_files_of_a_folder_are_imported(database: Database, tmp_p
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "task.jsonl").write_text("{")
-    session(tmp_path)
+    write_session(tmp_path)
 
-    report = await imported(database, tmp_path)
+    report = await import_paths(database, tmp_path)
 
     assert [(problem.file, problem.code) for problem in report.problems] == [
         (tmp_path / "dump" / "user.jsonl", ProblemCode.INVALID_JSON),
@@ -524,29 +524,29 @@ BAD_LINES: dict[str, tuple[bytes, ProblemCode]] = {
 @pytest.mark.parametrize(("line", "code"), BAD_LINES.values(), ids=BAD_LINES.keys())
 async def test_a_dump_with_a_bad_line(database: Database, tmp_path: Path, line: bytes, code: ProblemCode) -> None:
     """One bad line keeps its whole file out, and the report says which line."""
-    await imported(database, DUMP / "project.jsonl")
-    before = await everything(database)
+    await import_paths(database, DUMP / "project.jsonl")
+    before = await read_everything(database)
     file = tmp_path / "task.jsonl"
     file.write_bytes(GOOD + line)
 
-    report = await imported(database, file)
+    report = await import_paths(database, file)
 
     [problem] = report.problems
     assert (problem.code, problem.file, problem.line) == (code, file, 2)
     assert len(str(problem)) < 600
-    assert await everything(database) == before
+    assert await read_everything(database) == before
 
 
 async def test_nesting_up_to_the_limit_is_stored(database: Database, tmp_path: Path) -> None:
     """A hundred levels are what MongoDB takes."""
     (tmp_path / "task.jsonl").write_bytes(b'{"_id": "x", "a": ' + b"[" * 99 + b"]" * 99 + b"}")
 
-    report = await imported(database, tmp_path)
+    report = await import_paths(database, tmp_path)
 
     assert report.collections["task"] == Tally(imported=1)
 
 
-def adds(name: str, content: str = "", **fields: Any) -> Callable[[ZipFile], None]:
+def build_member(name: str, content: str = "", **fields: Any) -> Callable[[ZipFile], None]:
     """A member more, with fields of its header changed."""
 
     def add(archive: ZipFile) -> None:
@@ -582,29 +582,32 @@ BAD_SESSIONS: dict[str, tuple[dict[str, Any], ProblemCode]] = {
     "a large document": ({"task": TASK | {"comment": "x" * 16 * 1024**2}}, ProblemCode.DOCUMENT_TOO_LARGE),
     "events not in a list": ({"metrics": [[EVENT], EVENT]}, ProblemCode.BAD_EVENTS),
     "a number for an event": ({"log": [[EVENT], [EVENT, 5]]}, ProblemCode.BAD_EVENTS),
-    "an absolute name": ({"edit": adds("/etc/passwd")}, ProblemCode.UNSAFE_ZIP),
-    "a name that leads up": ({"edit": adds("data/../../x")}, ProblemCode.UNSAFE_ZIP),
-    "a drive": ({"edit": adds("C:x")}, ProblemCode.UNSAFE_ZIP),
-    "a backslash": ({"edit": adds("data\\x")}, ProblemCode.UNSAFE_ZIP),
-    "a link": ({"edit": adds("data/x", "/etc", external_attr=(stat.S_IFLNK | 0o777) << 16)}, ProblemCode.UNSAFE_ZIP),
-    "task.json twice": ({"edit": adds("task.json", json.dumps(TASK))}, ProblemCode.BAD_ZIP),
+    "an absolute name": ({"edit": build_member("/etc/passwd")}, ProblemCode.UNSAFE_ZIP),
+    "a name that leads up": ({"edit": build_member("data/../../x")}, ProblemCode.UNSAFE_ZIP),
+    "a drive": ({"edit": build_member("C:x")}, ProblemCode.UNSAFE_ZIP),
+    "a backslash": ({"edit": build_member("data\\x")}, ProblemCode.UNSAFE_ZIP),
+    "a link": (
+        {"edit": build_member("data/x", "/etc", external_attr=(stat.S_IFLNK | 0o777) << 16)},
+        ProblemCode.UNSAFE_ZIP,
+    ),
+    "task.json twice": ({"edit": build_member("task.json", json.dumps(TASK))}, ProblemCode.BAD_ZIP),
 }
 
 
 @pytest.mark.parametrize(("content", "code"), BAD_SESSIONS.values(), ids=BAD_SESSIONS.keys())
 async def test_a_bad_session(database: Database, tmp_path: Path, content: dict[str, Any], code: ProblemCode) -> None:
     """A session with anything wrong in it brings neither its task nor its project."""
-    await imported(database, DUMP / "project.jsonl")
-    before = await everything(database)
-    file = session(tmp_path, **{"task": TASK | {"project_name": "new"}, **content})
+    await import_paths(database, DUMP / "project.jsonl")
+    before = await read_everything(database)
+    file = write_session(tmp_path, **{"task": TASK | {"project_name": "new"}, **content})
 
-    report = await imported(database, file)
+    report = await import_paths(database, file)
 
-    assert codes(report) == [code]
-    assert await everything(database) == before
+    assert list_codes(report) == [code]
+    assert await read_everything(database) == before
 
 
-def zipped(folder: Path, members: dict[str, bytes], compression: int = ZIP_DEFLATED) -> Path:
+def write_zip(folder: Path, members: dict[str, bytes], compression: int = ZIP_DEFLATED) -> Path:
     file = folder / "session.zip"
     with ZipFile(file, "w", compression) as archive:
         for name, content in members.items():
@@ -632,54 +635,54 @@ async def test_a_session_with_a_bad_member(
     database: Database, tmp_path: Path, members: dict[str, bytes], code: ProblemCode, line: int | None
 ) -> None:
     """A member that cannot be read keeps its session out."""
-    report = await imported(database, zipped(tmp_path, members))
+    report = await import_paths(database, write_zip(tmp_path, members))
 
     [problem] = report.problems
     assert (problem.code, problem.line) == (code, line)
-    assert await everything(database) == {}
+    assert await read_everything(database) == {}
 
 
 @pytest.mark.parametrize("name", ["task.json", "metrics.jsonl", "log.jsonl"])
 async def test_a_bomb_is_stopped_while_it_unpacks(database: Database, tmp_path: Path, name: str) -> None:
     """More than a member may hold is not read, and empty lines count."""
-    file = zipped(tmp_path, MEMBER | {name: b"\n" * 100_000})
+    file = write_zip(tmp_path, MEMBER | {name: b"\n" * 100_000})
 
-    report = await imported(database, file, limits=ImportLimits(task=50_000, events=50_000))
+    report = await import_paths(database, file, limits=ImportLimits(task=50_000, events=50_000))
 
-    assert codes(report) == [ProblemCode.FILE_TOO_LARGE]
-    assert await everything(database) == {}
+    assert list_codes(report) == [ProblemCode.FILE_TOO_LARGE]
+    assert await read_everything(database) == {}
 
 
 async def test_the_size_in_a_header_is_not_believed(database: Database, tmp_path: Path) -> None:
     """A member that says it is small is still counted, and found out."""
-    file = zipped(tmp_path, MEMBER | {"log.jsonl": b"[]\n" * 1000})
+    file = write_zip(tmp_path, MEMBER | {"log.jsonl": b"[]\n" * 1000})
     file.write_bytes(file.read_bytes().replace((3000).to_bytes(4, "little"), (30).to_bytes(4, "little")))
 
-    report = await imported(database, file)
+    report = await import_paths(database, file)
 
-    assert codes(report) == [ProblemCode.BAD_ZIP]
-    assert await everything(database) == {}
+    assert list_codes(report) == [ProblemCode.BAD_ZIP]
+    assert await read_everything(database) == {}
 
 
 async def test_an_unusual_compression_is_refused(database: Database, tmp_path: Path) -> None:
     """A compression that could unpack without a bound is not tried."""
-    report = await imported(database, zipped(tmp_path, MEMBER, ZIP_BZIP2))
+    report = await import_paths(database, write_zip(tmp_path, MEMBER, ZIP_BZIP2))
 
-    assert codes(report) == [ProblemCode.BAD_ZIP]
-    assert await everything(database) == {}
+    assert list_codes(report) == [ProblemCode.BAD_ZIP]
+    assert await read_everything(database) == {}
 
 
 async def test_an_encrypted_zip_is_refused(database: Database, tmp_path: Path) -> None:
     """Even when only an artifact is encrypted, the zip is."""
-    file = session(tmp_path, edit=adds("data/x", "secret"))
+    file = write_session(tmp_path, edit=build_member("data/x", "secret"))
     content = bytearray(file.read_bytes())
     content[content.rindex(b"PK\1\2") + 8] |= 1
     file.write_bytes(content)
 
-    report = await imported(database, file)
+    report = await import_paths(database, file)
 
-    assert codes(report) == [ProblemCode.ENCRYPTED_ZIP]
-    assert await everything(database) == {}
+    assert list_codes(report) == [ProblemCode.ENCRYPTED_ZIP]
+    assert await read_everything(database) == {}
 
 
 @pytest.mark.parametrize("length", [0, 100, 2000, 19_000])
@@ -688,10 +691,10 @@ async def test_a_zip_that_is_cut_off(database: Database, tmp_path: Path, length:
     file = tmp_path / "session.zip"
     file.write_bytes(SESSION.read_bytes()[:length])
 
-    report = await imported(database, file)
+    report = await import_paths(database, file)
 
-    assert codes(report) == [ProblemCode.BAD_ZIP]
-    assert await everything(database) == {}
+    assert list_codes(report) == [ProblemCode.BAD_ZIP]
+    assert await read_everything(database) == {}
 
 
 async def test_damaged_bytes_in_a_zip(database: Database, tmp_path: Path) -> None:
@@ -699,18 +702,18 @@ async def test_damaged_bytes_in_a_zip(database: Database, tmp_path: Path) -> Non
     content = SESSION.read_bytes()
     file = tmp_path / "session.zip"
     file.write_bytes(content)
-    await imported(database, file)
-    whole = await everything(database)
+    await import_paths(database, file)
+    whole = await read_everything(database)
     for position in range(0, len(content), 200):
         damaged = bytearray(content)
         damaged[position] ^= 0xFF
         file.write_bytes(damaged)
         await delete_all(database)
 
-        report = await imported(database, file)
+        report = await import_paths(database, file)
 
         assert len(report.problems) + report.collections.get("task", Tally()).imported == 1
-        assert await everything(database) == ({} if report.problems else whole)
+        assert await read_everything(database) == ({} if report.problems else whole)
 
 
 async def test_paths_with_nothing_to_import(database: Database, tmp_path: Path) -> None:
@@ -721,9 +724,9 @@ async def test_paths_with_nothing_to_import(database: Database, tmp_path: Path) 
         (tmp_path / "dump" / name).write_text("")
 
     paths = [tmp_path / name for name in ("nowhere", "empty", "dump", "dump/versions.jsonl", "a\0b")]
-    report = await imported(database, *paths)
+    report = await import_paths(database, *paths)
 
-    assert codes(report) == [
+    assert list_codes(report) == [
         ProblemCode.PATH_NOT_FOUND,
         ProblemCode.EMPTY_FOLDER,
         ProblemCode.EMPTY_FOLDER,
@@ -731,7 +734,7 @@ async def test_paths_with_nothing_to_import(database: Database, tmp_path: Path) 
         ProblemCode.PATH_NOT_FOUND,
     ]
     assert [path.name for path in report.unknown_files] == ["Task.jsonl", "task.bson.zst", "versions.jsonl"]
-    assert await everything(database) == {}
+    assert await read_everything(database) == {}
 
 
 @pytest.mark.parametrize(("name", "code"), [("task.jsonl", ProblemCode.UNREADABLE), ("x.zip", ProblemCode.BAD_ZIP)])
@@ -739,23 +742,23 @@ async def test_a_file_that_cannot_be_read(database: Database, tmp_path: Path, na
     """A disk that fails is a problem of the file."""
     (tmp_path / name).symlink_to("/proc/self/mem")
 
-    report = await imported(database, tmp_path)
+    report = await import_paths(database, tmp_path)
 
-    assert codes(report) == [code]
+    assert list_codes(report) == [code]
 
 
-async def test_what_mongodb_refuses_is_a_problem(database: Database, tmp_path: Path) -> None:
+async def test_a_document_that_mongodb_refuses_is_a_problem(database: Database, tmp_path: Path) -> None:
     """An index that another server made can refuse a document, and the report says so."""
     index = await database["project"].create_index([("name", 1), ("company", 1)], unique=True)
     try:
         await database["project"].insert_one({"_id": "there", "company": "c", "name": "p"})
-        file = dump(tmp_path, {"_id": "x", "company": "c", "name": "p"}, {"_id": "y"}, collection="project")
+        file = write_dump(tmp_path, {"_id": "x", "company": "c", "name": "p"}, {"_id": "y"}, collection="project")
 
-        report = await imported(database, file)
+        report = await import_paths(database, file)
     finally:
         await database["project"].drop_index(index)
 
-    assert codes(report) == [ProblemCode.REFUSED]
+    assert list_codes(report) == [ProblemCode.REFUSED]
     assert "E11000" in report.problems[0].message
     assert report.collections["project"] == Tally(imported=1)
 
@@ -772,23 +775,23 @@ def test_every_problem_has_a_code_and_a_sentence() -> None:
 
 async def test_a_task_of_another_company_is_left_alone(database: Database) -> None:
     """Importing the same session for another company takes nothing away from the first."""
-    first = await imported(database, SESSIONS)
-    before = await everything(database)
+    first = await import_paths(database, SESSIONS)
+    before = await read_everything(database)
     second = await import_files(database, [SESSIONS], company="another", user="u", shown_fields={})
     assert first.collections["task"].imported == 3
     assert (second.not_ours, second.collections["task"]) == (3, Tally())
-    assert (await everything(database))["task"] == before["task"]
+    assert (await read_everything(database))["task"] == before["task"]
 
 
 async def test_imports_at_the_same_time_refuse_each_other_nothing(database: Database) -> None:
     """Three imports of everything at once leave what one would."""
-    reports = await asyncio.gather(*(imported(database, DUMP, SESSIONS) for _ in range(3)))
+    reports = await asyncio.gather(*(import_paths(database, DUMP, SESSIONS) for _ in range(3)))
     assert [report.problems for report in reports] == [[], [], []]
-    together = await everything(database)
+    together = await read_everything(database)
     for name in together:
         await database[name].delete_many({})
-    await imported(database, DUMP, SESSIONS)
-    assert await everything(database) == together
+    await import_paths(database, DUMP, SESSIONS)
+    assert await read_everything(database) == together
 
 
 async def test_a_field_named_language_is_no_matter_to_the_text_index(app: Starlette, database: Database) -> None:

@@ -46,7 +46,7 @@ async def tasks(database: Database) -> None:
     await database.task.insert_many([numbered(number) for number in range(2000)])
 
 
-async def parts(database: Database, command: Document) -> list[set[str]]:
+async def explain(database: Database, command: Document) -> list[set[str]]:
     """The stages of the winning plan of each part of a list: of rows with a value to order by, and of those without."""
     pipelines = [command["pipeline"], *(
         stage["$unionWith"]["pipeline"] for stage in command["pipeline"] if "$unionWith" in stage
@@ -57,37 +57,37 @@ async def parts(database: Database, command: Document) -> list[set[str]]:
         explained = await database.command(
             {"explain": {"aggregate": "task", "pipeline": alone, "cursor": {}}, "verbosity": "queryPlanner"}
         )
-        found.append(set(names(explained)))
+        found.append(set(iterate_index_names(explained)))
     return found
 
 
-def names(plan: Any) -> Iterator[str]:
+def iterate_index_names(plan: Any) -> Iterator[str]:
     if isinstance(plan, dict):
         if isinstance(plan.get("stage"), str):
             yield plan["stage"]
         yield from ("SORT" for key in plan if key == "$sort" and "sortKey" in plan[key])
         for key, inner in plan.items():
             if key != "rejectedPlans":
-                yield from names(inner)
+                yield from iterate_index_names(inner)
     elif isinstance(plan, list):
         for inner in plan:
-            yield from names(inner)
+            yield from iterate_index_names(inner)
 
 
-async def plan_of(client: Client, database: Database, commands: Commands, **arguments: Any) -> list[set[str]]:
+async def explain_tasks(client: Client, database: Database, commands: Commands, **arguments: Any) -> list[set[str]]:
     commands.seen.clear()
     query = """query($filter: TaskFilter, $orderBy: [TaskOrder!]) {
       tasks(filter: $filter, orderBy: $orderBy, first: 10) { nodes { id } pageInfo { hasNextPage } } }"""
     await client.data(query, **arguments)
     [command] = commands.seen
-    return await parts(database, command)
+    return await explain(database, command)
 
 
 def test_every_filter_that_is_called_index_backed_is_tried() -> None:
     assert {field.graphql_name for field in FILTER.fields if field.is_indexed} == set(GIVEN)
 
 
-async def narrowed(client: Client, database: Database, commands: Commands, filter_: Document) -> set[str]:
+async def find_narrowed_fields(client: Client, database: Database, commands: Commands, filter_: Document) -> set[str]:
     """The paths of the index that the filter alone scans, and of which it does not scan everything."""
     commands.seen.clear()
     await client.data("query($filter: TaskFilter) { tasks(filter: $filter) { totalCount } }", filter=filter_)
@@ -96,21 +96,21 @@ async def narrowed(client: Client, database: Database, commands: Commands, filte
     explained = await database.command({"explain": {"find": "task", "filter": match}, "verbosity": "queryPlanner"})
     return {
         path
-        for scan in scans(explained["queryPlanner"]["winningPlan"])
+        for scan in iterate_scans(explained["queryPlanner"]["winningPlan"])
         for path, bounds in scan.get("indexBounds", {"_fts": ["text"]}).items()
         if bounds not in (["[MinKey, MaxKey]"], ["[MaxKey, MinKey]"])
     }
 
 
-def scans(plan: Any) -> Iterator[dict[str, Any]]:
+def iterate_scans(plan: Any) -> Iterator[dict[str, Any]]:
     if isinstance(plan, dict):
         if plan.get("stage") in ("IXSCAN", "TEXT_MATCH"):
             yield plan
         for key in ("inputStage", "inputStages", "queryPlan"):
-            yield from scans(plan.get(key))
+            yield from iterate_scans(plan.get(key))
     elif isinstance(plan, list):
         for inner in plan:
-            yield from scans(inner)
+            yield from iterate_scans(inner)
 
 
 @pytest.mark.usefixtures("tasks")
@@ -121,7 +121,7 @@ async def test_a_filter_scans_its_own_part_of_an_index(client: Client, database:
                 "_fts" if field.name == "search_text" else field.stored_paths[0] if field.stored_paths else field.name
             )
             filter_ = {field.graphql_name: GIVEN[field.graphql_name]}
-            assert path in await narrowed(client, database, commands, filter_), filter_
+            assert path in await find_narrowed_fields(client, database, commands, filter_), filter_
 
 
 UNINDEXED: list[Document] = [
@@ -135,15 +135,15 @@ async def test_a_filter_without_an_index_narrows_nothing_but_the_company(
     client: Client, database: Database, commands: Commands
 ) -> None:
     for filter_ in UNINDEXED:
-        assert await narrowed(client, database, commands, filter_) <= {"company"}, filter_
+        assert await find_narrowed_fields(client, database, commands, filter_) <= {"company"}, filter_
 
 
 @pytest.mark.usefixtures("tasks")
-async def test_the_newest_of_what_is_filtered_need_no_sorting(
+async def test_the_newest_matches_of_a_filter_need_no_sorting(
     client: Client, database: Database, commands: Commands
 ) -> None:
     for name in ("user", "project", "type", "status", "parent", "lastUpdate"):
-        found, _ = await plan_of(client, database, commands, filter={name: GIVEN[name]})
+        found, _ = await explain_tasks(client, database, commands, filter={name: GIVEN[name]})
         assert "SORT" not in found, name
 
 
@@ -154,6 +154,6 @@ async def test_an_order_scans_an_index_and_sorts_nothing(
     for field in ORDERS:
         for direction in ("ASC", "DESC"):
             order = {"field": field, "direction": direction}
-            for found in await plan_of(client, database, commands, orderBy=[order]):
+            for found in await explain_tasks(client, database, commands, orderBy=[order]):
                 assert "IXSCAN" in found, order
                 assert not {"COLLSCAN", "SORT"} & found, order

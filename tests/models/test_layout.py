@@ -158,7 +158,7 @@ def test_no_model_at_all(legacy: Any) -> None:
 
 
 @given(values, values)
-def test_readers_take_whatever_is_stored(new: Any, legacy: Any) -> None:
+def test_readers_accept_every_stored_value(new: Any, legacy: Any) -> None:
     """No stored value makes a reader fail."""
     assert isinstance(layout.read_hyperparams(new, legacy), dict)
     assert isinstance(layout.read_first_model(new, legacy), str | None)

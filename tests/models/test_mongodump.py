@@ -25,7 +25,7 @@ RAW: Any = bson.CodecOptions(document_class=RawBSONDocument)
 Database = AsyncDatabase[dict[str, Any]]
 
 
-def mongodump(folder: Path, name: str, documents: Iterable[Mapping[str, Any]], *, packed: bool = False) -> Path:
+def write_mongodump(folder: Path, name: str, documents: Iterable[Mapping[str, Any]], *, packed: bool = False) -> Path:
     """The files of a collection, as mongodump writes them; the path of the one with the documents."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / (f"{name}.bson.gz" if packed else f"{name}.bson")
@@ -37,26 +37,26 @@ def mongodump(folder: Path, name: str, documents: Iterable[Mapping[str, Any]], *
     return file
 
 
-def whole_dump(folder: Path, *, packed: bool = False) -> dict[str, list[dict[str, Any]]]:
+def write_whole_dump(folder: Path, *, packed: bool = False) -> dict[str, list[dict[str, Any]]]:
     """Write the real data as `mongodump` of a whole ClearML server does; its documents by collection."""
     documents = {
         file.stem: [json_util.loads(line, json_options=NAIVE_DATES) for line in file.read_text().splitlines()]
         for file in sorted(DUMP.glob("*.jsonl"))
     }
     for name, found in documents.items():
-        mongodump(folder / "backend", name, found, packed=packed)
-    mongodump(folder / "backend", "settings", [{"_id": "server.uuid", "value": "x"}], packed=packed)
-    mongodump(folder / "backend", "task__trash", [{"_id": "t"}], packed=packed)
-    mongodump(folder / "auth", "user", [{"_id": "u", "credentials": [{"secret": "s3cret"}]}], packed=packed)
-    mongodump(folder / "admin", "system.version", [{"_id": "v"}], packed=packed)
+        write_mongodump(folder / "backend", name, found, packed=packed)
+    write_mongodump(folder / "backend", "settings", [{"_id": "server.uuid", "value": "x"}], packed=packed)
+    write_mongodump(folder / "backend", "task__trash", [{"_id": "t"}], packed=packed)
+    write_mongodump(folder / "auth", "user", [{"_id": "u", "credentials": [{"secret": "s3cret"}]}], packed=packed)
+    write_mongodump(folder / "admin", "system.version", [{"_id": "v"}], packed=packed)
     return {name: found for name, found in documents.items() if found}
 
 
-async def imported(database: Database, *paths: Path, **options: Any) -> Report:
+async def import_paths(database: Database, *paths: Path, **options: Any) -> Report:
     return await import_files(database, paths, **{"company": COMPANY, "user": "me", "shown_fields": {}, **options})
 
 
-async def everything(database: Database) -> dict[str, list[bytes]]:
+async def read_everything(database: Database) -> dict[str, list[bytes]]:
     """All that is stored, to the byte."""
     found = {}
     for name in await database.list_collection_names():
@@ -68,10 +68,10 @@ async def everything(database: Database) -> dict[str, list[bytes]]:
 @pytest.mark.parametrize("packed", [False, True])
 async def test_the_dump_of_a_server_is_stored_byte_for_byte(database: Database, tmp_path: Path, packed: bool) -> None:
     """That of the backend; other databases and collections are left alone, and a second import changes nothing."""
-    documents = whole_dump(tmp_path / "dump", packed=packed)
-    report = await imported(database, tmp_path / "dump")
+    documents = write_whole_dump(tmp_path / "dump", packed=packed)
+    report = await import_paths(database, tmp_path / "dump")
     assert report.problems == []
-    assert await everything(database) == {
+    assert await read_everything(database) == {
         name: sorted((bson.encode(document) for document in found), key=lambda raw: bson.decode(raw)["_id"])
         for name, found in documents.items()
     }
@@ -79,14 +79,14 @@ async def test_the_dump_of_a_server_is_stored_byte_for_byte(database: Database, 
     assert sorted(path.name for path in report.unknown_files) == sorted(
         name + ending for name in ("settings", "task__trash", "user", "system.version")
     )
-    again = await imported(database, tmp_path / "dump" / "backend")
+    again = await import_paths(database, tmp_path / "dump" / "backend")
     assert {name: again.collections[name] for name in documents} == {
         name: Tally(skipped=len(found)) for name, found in documents.items()
     }
 
 
 def test_a_dump_is_imported_on_the_command_line_and_answered(tmp_path: Path) -> None:
-    whole_dump(tmp_path / "dump", packed=True)
+    write_whole_dump(tmp_path / "dump", packed=True)
     with serve(data_dir=tmp_path / "data") as server:
         report = run("import", tmp_path / "dump", data_dir=tmp_path / "data")
         assert report.returncode == 0, report.stdout
@@ -98,10 +98,10 @@ def test_a_dump_is_imported_on_the_command_line_and_answered(tmp_path: Path) -> 
 async def test_a_dump_mixes_with_lines_of_json_and_single_files(database: Database, tmp_path: Path) -> None:
     """One document in two forms is one document."""
     shared = {"_id": "a", "n": Int64(5)}
-    mongodump(tmp_path / "in", "task", [shared, {"_id": "b"}])
+    write_mongodump(tmp_path / "in", "task", [shared, {"_id": "b"}])
     (tmp_path / "in" / "task.jsonl").write_text(json_util.dumps(shared, json_options=json_util.CANONICAL_JSON_OPTIONS))
-    single = mongodump(tmp_path / "elsewhere", "project", [{"_id": "p"}], packed=True)
-    report = await imported(database, tmp_path / "in", single)
+    single = write_mongodump(tmp_path / "elsewhere", "project", [{"_id": "p"}], packed=True)
+    report = await import_paths(database, tmp_path / "in", single)
     assert report.problems == []
     assert report.collections == {"task": Tally(imported=2, skipped=1), "project": Tally(imported=1)}
 
@@ -119,9 +119,9 @@ async def test_every_type_of_bson_is_kept_as_the_source_holds_it(database: Datab
     )
     raw = (len(document) + len(odd)).to_bytes(4, "little") + document[4:-1] + odd + b"\0"
     (tmp_path / "task.bson").write_bytes(raw)
-    report = await imported(database, tmp_path / "task.bson")
+    report = await import_paths(database, tmp_path / "task.bson")
     assert report.problems == []
-    assert await everything(database) == {"task": [raw]}
+    assert await read_everything(database) == {"task": [raw]}
 
 
 GOOD = bson.encode({"_id": "a"}) + bson.encode({"_id": "b", "name": "b"})
@@ -155,12 +155,12 @@ async def test_a_mistake_is_named_by_document_and_byte_and_imports_nothing_of_it
     """The other files still import."""
     file = tmp_path / ("task.bson.gz" if packed else "task.bson")
     file.write_bytes(gzip.compress(GOOD + bad) if packed else GOOD + bad)
-    mongodump(tmp_path, "project", [{"_id": "p"}])
-    report = await imported(database, tmp_path)
+    write_mongodump(tmp_path, "project", [{"_id": "p"}])
+    report = await import_paths(database, tmp_path)
     [problem] = report.problems
     assert (problem.code, problem.line, problem.offset) == (code, 3, len(GOOD))
     assert f"{file}, document 3 (at byte {len(GOOD)}): {code.sentence}" in str(problem)
-    assert list(await everything(database)) == ["project"]
+    assert list(await read_everything(database)) == ["project"]
 
 
 @pytest.mark.parametrize(
@@ -168,16 +168,16 @@ async def test_a_mistake_is_named_by_document_and_byte_and_imports_nothing_of_it
 )
 async def test_a_damaged_gzip_imports_nothing(database: Database, tmp_path: Path, damage: Any) -> None:
     (tmp_path / "task.bson.gz").write_bytes(damage(gzip.compress(GOOD * 200)))
-    [problem] = (await imported(database, tmp_path)).problems
+    [problem] = (await import_paths(database, tmp_path)).problems
     assert problem.code is ProblemCode.BAD_GZIP
-    assert await everything(database) == {}
+    assert await read_everything(database) == {}
 
 
 async def test_a_gzip_that_unpacks_to_a_thousand_times_its_size_is_refused(database: Database, tmp_path: Path) -> None:
     (tmp_path / "task.bson.gz").write_bytes(gzip.compress(bson.encode({"_id": "a", "text": "x" * 50_000}) * 400))
-    [problem] = (await imported(database, tmp_path, limits=ImportLimits(unpacked=1_000_000))).problems
+    [problem] = (await import_paths(database, tmp_path, limits=ImportLimits(unpacked=1_000_000))).problems
     assert problem.code is ProblemCode.FILE_TOO_LARGE
-    assert await everything(database) == {}
+    assert await read_everything(database) == {}
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -188,19 +188,19 @@ async def test_an_archive_says_what_to_do_instead(database: Database, tmp_path: 
     file = tmp_path / (f"{name}.gz" if packed else name)
     file.write_bytes(gzip.compress(content) if packed else content)
     for path in (file, tmp_path):
-        report = await imported(database, path)
+        report = await import_paths(database, path)
         [problem] = report.problems
         assert "without --archive" in str(problem)
         assert report.unknown_files == []
-    assert await everything(database) == {}
+    assert await read_everything(database) == {}
 
 
 async def test_a_dump_of_logins_is_no_dump_of_users(database: Database, tmp_path: Path) -> None:
     """Not by its path either: ClearML's database auth has a collection user, with credentials."""
-    file = mongodump(tmp_path / "auth", "user", [{"_id": "u", "credentials": []}])
-    assert [problem.code for problem in (await imported(database, file)).problems] == [ProblemCode.UNKNOWN_FILE]
-    assert [problem.code for problem in (await imported(database, tmp_path)).problems] == [ProblemCode.EMPTY_FOLDER]
-    assert await everything(database) == {}
+    file = write_mongodump(tmp_path / "auth", "user", [{"_id": "u", "credentials": []}])
+    assert [problem.code for problem in (await import_paths(database, file)).problems] == [ProblemCode.UNKNOWN_FILE]
+    assert [problem.code for problem in (await import_paths(database, tmp_path)).problems] == [ProblemCode.EMPTY_FOLDER]
+    assert await read_everything(database) == {}
 
 
 MEMORY = """

@@ -1,4 +1,4 @@
-"""Many at the same time: each change once, in some order, and nobody waits for long."""
+"""Many requests at the same time: each change once, in some order, and no request waits for long."""
 
 import asyncio
 import itertools
@@ -26,15 +26,15 @@ STOP_MANY = """mutation($input: TaskStopManyInput!) {
   taskStopMany(input: $input) { results { id replayed error { code } task { status } } } }"""
 
 
-def outcome(answer: dict[str, Any]) -> str:
+def read_outcome(answer: dict[str, Any]) -> str:
     return str(answer["errors"][0]["extensions"]["code"]) if "errors" in answer else "done"
 
 
-async def at_once(*asked: Awaitable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list(await asyncio.gather(*asked))
+async def run_at_once(*requests: Awaitable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list(await asyncio.gather(*requests))
 
 
-async def history(client: Client, id_: str) -> list[tuple[int, str, str]]:
+async def read_history(client: Client, id_: str) -> list[tuple[int, str, str]]:
     found = client.database[TRANSITIONS].find({"task": id_}, sort=[("number", 1)])
     return [(move["number"], move["from"], move["to"]) async for move in found]
 
@@ -42,23 +42,23 @@ async def history(client: Client, id_: str) -> list[tuple[int, str, str]]:
 # -- one task --------------------------------------------------------------------------------------
 
 
-async def test_of_fifty_who_expect_the_same_status_one_is_first(client: Client) -> None:
-    one = task(status="created")
-    await client.database["task"].insert_one(one)
-    asked = {"task": one["_id"], "expectedStatus": "CREATED"}
-    answers = await at_once(*(client.answer(STARTED, input=asked) for _ in range(50)))
-    assert Counter(map(outcome, answers)) == {"done": 1, "FAILED_CHANGING_TASK_STATUS": 49}
-    assert await history(client, one["_id"]) == [(1, "created", "in_progress")]
+async def test_one_of_fifty_requests_that_expect_the_same_status_succeeds(client: Client) -> None:
+    stored_task = task(status="created")
+    await client.database["task"].insert_one(stored_task)
+    arguments = {"task": stored_task["_id"], "expectedStatus": "CREATED"}
+    answers = await run_at_once(*(client.answer(STARTED, input=arguments) for _ in range(50)))
+    assert Counter(map(read_outcome, answers)) == {"done": 1, "FAILED_CHANGING_TASK_STATUS": 49}
+    assert await read_history(client, stored_task["_id"]) == [(1, "created", "in_progress")]
 
 
-async def test_fifty_who_expect_nothing_all_have_their_turn(client: Client, commands: Commands) -> None:
-    """Who met another waits in line: a second try is nearly always the last."""
-    one = task(status="created")
-    await client.database["task"].insert_one(one)
-    answers = await at_once(*(client.answer(STARTED, input={"task": one["_id"]}) for _ in range(50)))
-    assert Counter(map(outcome, answers)) == {"done": 50}
+async def test_fifty_requests_that_expect_no_status_all_succeed(client: Client, commands: Commands) -> None:
+    """After a conflict requests take turns: the second attempt is nearly always the last."""
+    stored_task = task(status="created")
+    await client.database["task"].insert_one(stored_task)
+    answers = await run_at_once(*(client.answer(STARTED, input={"task": stored_task["_id"]}) for _ in range(50)))
+    assert Counter(map(read_outcome, answers)) == {"done": 50}
     again = [(number, "in_progress", "in_progress") for number in range(2, 51)]
-    assert await history(client, one["_id"]) == [(1, "created", "in_progress"), *again]
+    assert await read_history(client, stored_task["_id"]) == [(1, "created", "in_progress"), *again]
     tries = sum(command.get("findAndModify") == "task" for command in commands.seen)
     assert tries < 2.5 * 50
 
@@ -67,26 +67,29 @@ async def test_fifty_tasks_of_one_project_do_not_disturb_each_other(client: Clie
     tasks = [task(status="created", project="p") for _ in range(50)]
     await client.database["task"].insert_many(tasks)
     await client.database["project"].insert_one({"_id": "p", "company": tasks[0]["company"], "name": "home"})
-    answers = await at_once(*(client.answer(STARTED, input={"task": id_}) for id_ in ids(tasks)))
-    assert Counter(map(outcome, answers)) == {"done": 50}
+    answers = await run_at_once(*(client.answer(STARTED, input={"task": id_}) for id_ in ids(tasks)))
+    assert Counter(map(read_outcome, answers)) == {"done": 50}
 
 
 async def test_two_servers_share_a_database_as_one(client: Client, mongodb_uri: str) -> None:
-    """The line in which writers wait is a process's own; across processes MongoDB alone keeps them apart."""
-    one = task(status="created")
-    await client.database["task"].insert_one(one)
+    """Writers of one process take turns; between processes only MongoDB detects conflicts."""
+    stored_task = task(status="created")
+    await client.database["task"].insert_one(stored_task)
     with serve(mongodb_uri=mongodb_uri, mongodb_database=NAME) as other:
         async with httpx.AsyncClient(timeout=60) as http:
-            asked = {"query": STARTED, "variables": {"input": {"task": one["_id"], "expectedStatus": "CREATED"}}}
+            arguments = {
+                "query": STARTED,
+                "variables": {"input": {"task": stored_task["_id"], "expectedStatus": "CREATED"}},
+            }
 
             async def elsewhere() -> dict[str, Any]:
-                found: dict[str, Any] = (await http.post(other.address, json=asked)).json()
+                found: dict[str, Any] = (await http.post(other.address, json=arguments)).json()
                 return found
 
-            here = (client.answer(asked["query"], **asked["variables"]) for _ in range(10))
-            answers = await at_once(*here, *(elsewhere() for _ in range(10)))
-    assert Counter(map(outcome, answers)) == {"done": 1, "FAILED_CHANGING_TASK_STATUS": 19}
-    assert await history(client, one["_id"]) == [(1, "created", "in_progress")]
+            here = (client.answer(arguments["query"], **arguments["variables"]) for _ in range(10))
+            answers = await run_at_once(*here, *(elsewhere() for _ in range(10)))
+    assert Counter(map(read_outcome, answers)) == {"done": 1, "FAILED_CHANGING_TASK_STATUS": 19}
+    assert await read_history(client, stored_task["_id"]) == [(1, "created", "in_progress")]
 
 
 async def test_the_first_fifty_changes_of_a_database_are_as_good_as_any(
@@ -100,37 +103,37 @@ async def test_the_first_fifty_changes_of_a_database_are_as_good_as_any(
     tasks = [task(status="created") for _ in range(25)]
     await fresh.database["task"].insert_many(tasks)
     start = "mutation($id: ID!, $key: String) { taskStarted(input: {task: $id, idempotencyKey: $key}) { replayed } }"
-    answers = await at_once(*(fresh.answer(start, id=id_, key=id_) for id_ in ids(tasks) * 2))
-    assert Counter(map(outcome, answers)) == {"done": 50}
+    answers = await run_at_once(*(fresh.answer(start, id=id_, key=id_) for id_ in ids(tasks) * 2))
+    assert Counter(map(read_outcome, answers)) == {"done": 50}
     assert await fresh.database[TRANSITIONS].count_documents({}) == 25
     trash = "mutation($id: ID!) { taskDelete(input: {task: $id, force: true, moveToTrash: true}) { id } }"
-    answers = await at_once(*(fresh.answer(trash, id=id_) for id_ in ids(tasks)))
-    assert Counter(map(outcome, answers)) == {"done": 25}
+    answers = await run_at_once(*(fresh.answer(trash, id=id_) for id_ in ids(tasks)))
+    assert Counter(map(read_outcome, answers)) == {"done": 25}
     assert await fresh.database["task__trash"].count_documents({}) == 25
-    kept = await fresh.database[IDEMPOTENCY_KEYS].index_information()
-    assert kept["at_1"]["expireAfterSeconds"] == timedelta(hours=24).total_seconds()
+    indexes = await fresh.database[IDEMPOTENCY_KEYS].index_information()
+    assert indexes["at_1"]["expireAfterSeconds"] == timedelta(hours=24).total_seconds()
     await mongo.drop_database(name)
 
 
 async def test_moves_and_deletes_of_the_same_tasks_leave_nothing_half_done(client: Client) -> None:
     tasks = [task(status="created", script={"repository": "r", "entry_point": "e"}) for _ in range(10)]
-    line = queue()
+    waiting = queue()
     await client.database["task"].insert_many(tasks)
-    await client.database["queue"].insert_one(line)
+    await client.database["queue"].insert_one(waiting)
     work = [
         client.answer(f"mutation($id: ID!) {{ {name}(input: {{task: $id {more}}}) {{ replayed }} }}", id=id_)
         for id_ in ids(tasks)
         for name, more in (("taskEnqueue", ""), ("taskDequeue", ""), ("taskStarted", ""), ("taskReset", "force: true"),
                            ("taskDelete", "force: true"))
     ]  # fmt: skip
-    answers = await at_once(*work)
-    assert set(map(outcome, answers)) <= {"done", "INVALID_TASK_STATUS", "INVALID_TASK_ID"}
+    answers = await run_at_once(*work)
+    assert set(map(read_outcome, answers)) <= {"done", "INVALID_TASK_STATUS", "INVALID_TASK_ID"}
     assert await client.database["task"].count_documents({}) == 0
-    left = await client.database["queue"].find_one({"_id": line["_id"]})
-    assert left
-    assert left["entries"] == []
+    drained = await client.database["queue"].find_one({"_id": waiting["_id"]})
+    assert drained
+    assert drained["entries"] == []
     for id_ in ids(tasks):
-        moves = await history(client, id_)
+        moves = await read_history(client, id_)
         assert [number for number, _, _ in moves] == list(range(1, len(moves) + 1))
         assert all(before[2] == after[1] for before, after in itertools.pairwise(moves))
 
@@ -139,14 +142,14 @@ async def test_moves_and_deletes_of_the_same_tasks_leave_nothing_half_done(clien
 
 
 async def test_one_key_fifty_times_is_one_effect_and_one_answer(client: Client) -> None:
-    one = task(status="created")
-    await client.database["task"].insert_one(one)
-    asked = {"task": one["_id"], "idempotencyKey": "k"}
-    answers = await at_once(*(client.answer(STARTED, input=asked) for _ in range(50)))
-    told = [answer["data"]["taskStarted"] for answer in answers]
-    assert Counter(answer.pop("replayed") for answer in told) == {False: 1, True: 49}
-    assert all(answer == told[0] for answer in told)
-    assert len(await history(client, one["_id"])) == 1
+    stored_task = task(status="created")
+    await client.database["task"].insert_one(stored_task)
+    arguments = {"task": stored_task["_id"], "idempotencyKey": "k"}
+    answers = await run_at_once(*(client.answer(STARTED, input=arguments) for _ in range(50)))
+    payloads = [answer["data"]["taskStarted"] for answer in answers]
+    assert Counter(answer.pop("replayed") for answer in payloads) == {False: 1, True: 49}
+    assert all(answer == payloads[0] for answer in payloads)
+    assert len(await read_history(client, stored_task["_id"])) == 1
     assert await client.database[IDEMPOTENCY_KEYS].count_documents({}) == 1
 
 
@@ -154,44 +157,44 @@ async def test_of_two_requests_with_one_key_one_is_done(client: Client) -> None:
     """They change different documents, so that nothing but the key keeps them apart."""
     tasks = [task(status="created") for _ in range(50)]
     await client.database["task"].insert_many(tasks)
-    answers = await at_once(
+    answers = await run_at_once(
         *(client.answer(STARTED, input={"task": id_, "idempotencyKey": "k"}) for id_ in ids(tasks))
     )  # fmt: skip
-    assert Counter(map(outcome, answers)) == {"done": 1, "IDEMPOTENCY_KEY_REUSED": 49}
+    assert Counter(map(read_outcome, answers)) == {"done": 1, "IDEMPOTENCY_KEY_REUSED": 49}
     assert await client.database["task"].count_documents({"status": "in_progress"}) == 1
 
 
 async def test_a_refusal_takes_no_key(client: Client) -> None:
-    one = task(status="published")
-    await client.database["task"].insert_one(one)
-    asked = {"task": one["_id"], "idempotencyKey": "k"}
-    assert (await client.error(STARTED, input=asked))["code"] == "INVALID_TASK_STATUS"
-    await client.database["task"].update_one({"_id": one["_id"]}, {"$set": {"status": "created"}})
-    assert (await client.data(STARTED, input=asked))["taskStarted"]["replayed"] is False
+    stored_task = task(status="published")
+    await client.database["task"].insert_one(stored_task)
+    arguments = {"task": stored_task["_id"], "idempotencyKey": "k"}
+    assert (await client.error(STARTED, input=arguments))["code"] == "INVALID_TASK_STATUS"
+    await client.database["task"].update_one({"_id": stored_task["_id"]}, {"$set": {"status": "created"}})
+    assert (await client.data(STARTED, input=arguments))["taskStarted"]["replayed"] is False
 
 
 @pytest.mark.parametrize("changed", [
     {"force": True}, {"statusReason": "r"}, {"statusMessage": ""}, {"expectedStatus": "CREATED"}, {"task": "other"},
 ])  # fmt: skip
 async def test_a_key_with_another_request_is_refused(client: Client, changed: dict[str, Any]) -> None:
-    one = task(status="created")
-    await client.database["task"].insert_one(one)
-    asked = {"task": one["_id"], "idempotencyKey": "k"}
-    await client.data(STARTED, input=asked)
-    error = await client.error(STARTED, input=asked | changed)
+    stored_task = task(status="created")
+    await client.database["task"].insert_one(stored_task)
+    arguments = {"task": stored_task["_id"], "idempotencyKey": "k"}
+    await client.data(STARTED, input=arguments)
+    error = await client.error(STARTED, input=arguments | changed)
     assert (error["code"], error["field"]) == ("IDEMPOTENCY_KEY_REUSED", "idempotencyKey")
     ping = "mutation($input: TaskPingInput!) { taskPing(input: $input) { replayed } }"
-    assert (await client.error(ping, input=asked))["code"] == "IDEMPOTENCY_KEY_REUSED"
+    assert (await client.error(ping, input=arguments))["code"] == "IDEMPOTENCY_KEY_REUSED"
 
 
 async def test_the_task_of_a_replayed_answer_is_as_it_is_by_now(client: Client) -> None:
-    one = task(status="created")
-    await client.database["task"].insert_one(one)
-    asked = {"task": one["_id"], "idempotencyKey": "k"}
-    first = (await client.data(STARTED, input=asked))["taskStarted"]
-    await client.database["task"].update_one({"_id": one["_id"]}, {"$set": {"status": "failed"}})
-    again = (await client.data(STARTED, input=asked))["taskStarted"]
-    assert again == first | {"replayed": True, "task": {"id": one["_id"], "status": "FAILED"}}
+    stored_task = task(status="created")
+    await client.database["task"].insert_one(stored_task)
+    arguments = {"task": stored_task["_id"], "idempotencyKey": "k"}
+    first = (await client.data(STARTED, input=arguments))["taskStarted"]
+    await client.database["task"].update_one({"_id": stored_task["_id"]}, {"$set": {"status": "failed"}})
+    again = (await client.data(STARTED, input=arguments))["taskStarted"]
+    assert again == first | {"replayed": True, "task": {"id": stored_task["_id"], "status": "FAILED"}}
 
 
 @pytest.mark.parametrize("other", [{"user": "somebody"}, {"company": "0" * 32}])
@@ -207,24 +210,24 @@ async def test_a_key_is_a_viewers_own(
 
 @pytest.mark.parametrize("key", ["", "k" * 129])
 async def test_a_key_has_1_to_128_characters(client: Client, key: str) -> None:
-    one = task(status="created")
-    await client.database["task"].insert_one(one)
-    assert (await client.error(STARTED, input={"task": one["_id"], "idempotencyKey": key}))["code"] == (
+    stored_task = task(status="created")
+    await client.database["task"].insert_one(stored_task)
+    assert (await client.error(STARTED, input={"task": stored_task["_id"], "idempotencyKey": key}))["code"] == (
         "VALIDATION_ERROR"
     )
-    for whole in ("k" * 128, "η$.\u0000"):
-        await client.data(STARTED, input={"task": one["_id"], "idempotencyKey": whole})
+    for longest in ("k" * 128, "η$.\u0000"):
+        await client.data(STARTED, input={"task": stored_task["_id"], "idempotencyKey": longest})
 
 
 async def test_the_same_many_at_once_are_each_done_once(client: Client) -> None:
     tasks = [task(status="in_progress") for _ in range(10)]
     await client.database["task"].insert_many(tasks)
-    asked = {"ids": ids(tasks), "idempotencyKey": "k"}
-    answers = await at_once(*(client.answer(STOP_MANY, input=asked) for _ in range(5)))
-    told = [answer["data"]["taskStopMany"]["results"] for answer in answers]
-    replayed = [[result.pop("replayed") for result in results] for results in told]
-    assert [sorted(of_one) for of_one in zip(*replayed, strict=True)] == [[False, True, True, True, True]] * 10
-    assert all(results == told[0] for results in told)
+    arguments = {"ids": ids(tasks), "idempotencyKey": "k"}
+    answers = await run_at_once(*(client.answer(STOP_MANY, input=arguments) for _ in range(5)))
+    payloads = [answer["data"]["taskStopMany"]["results"] for answer in answers]
+    replayed = [[result.pop("replayed") for result in results] for results in payloads]
+    assert [sorted(of_task) for of_task in zip(*replayed, strict=True)] == [[False, True, True, True, True]] * 10
+    assert all(results == payloads[0] for results in payloads)
     assert await client.database[TRANSITIONS].count_documents({}) == 10
 
 
@@ -233,14 +236,14 @@ async def test_the_same_many_at_once_are_each_done_once(client: Client) -> None:
 
 async def test_twenty_workers_drain_two_hundred_tasks_each_once(client: Client) -> None:
     tasks = [task(status="queued") for _ in range(200)]
-    line = queue(entries=[{"task": id_, "added": DAY} for id_ in ids(tasks)])
+    waiting = queue(entries=[{"task": id_, "added": DAY} for id_ in ids(tasks)])
     await client.database["task"].insert_many(tasks)
-    await client.database["queue"].insert_one(line)
+    await client.database["queue"].insert_one(waiting)
     taken: list[tuple[str, str]] = []
 
     async def work(worker: str) -> None:
-        asked = {"queue": line["_id"], "worker": worker}
-        while found := (await client.data(NEXT, input=asked))["queueNextTask"]["task"]:
+        arguments = {"queue": waiting["_id"], "worker": worker}
+        while found := (await client.data(NEXT, input=arguments))["queueNextTask"]["task"]:
             taken.append((found["id"], worker))
 
     await asyncio.gather(*(work(f"w:{number}") for number in range(20)))
@@ -249,7 +252,7 @@ async def test_twenty_workers_drain_two_hundred_tasks_each_once(client: Client) 
     assert {found["_id"]: found["last_worker"] for found in stored} == dict(taken)
 
 
-async def test_what_is_put_into_a_queue_while_it_is_drained_is_taken_once(client: Client) -> None:
+async def test_a_task_enqueued_while_the_queue_is_drained_is_taken_once(client: Client) -> None:
     tasks = [task(status="created", script={"repository": "r", "entry_point": "e"}) for _ in range(30)]
     await client.database["task"].insert_many(tasks)
     await client.database["queue"].insert_one(queue())
