@@ -1,4 +1,4 @@
-"""Start, join, watch and stop an embedded mongod: one for each data folder, shared by all who use the folder."""
+"""Start, join, watch and stop an embedded mongod: one for each data folder, shared by all its users."""
 
 import fcntl
 import logging

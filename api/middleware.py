@@ -35,8 +35,10 @@ class UniformAnswersMiddleware:
 
         async def send_uniform(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _add_safe_headers(message)
-                if _is_text_error(message):
+                headers = MutableHeaders(scope=message)
+                for name, value in SAFE_HEADERS.items():
+                    headers.setdefault(name, value)
+                if _is_text_error(message["status"], headers):
                     text_error.append(message)
                     return
             elif text_error:
@@ -49,15 +51,8 @@ class UniformAnswersMiddleware:
         await self.app(scope, receive, send_uniform)
 
 
-def _add_safe_headers(start: Message) -> None:
-    headers = MutableHeaders(scope=start)
-    for name, value in SAFE_HEADERS.items():
-        headers.setdefault(name, value)
-
-
-def _is_text_error(start: Message) -> bool:
-    media_type = Headers(scope=start).get("content-type", "")
-    return start["status"] >= LOWEST_ERROR_STATUS and media_type.startswith("text/plain")
+def _is_text_error(status: int, headers: Headers) -> bool:
+    return status >= LOWEST_ERROR_STATUS and headers.get("content-type", "").startswith("text/plain")
 
 
 async def _send_in_our_shape(text_error: list[Message], send: Send) -> None:

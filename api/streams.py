@@ -25,8 +25,11 @@ from resolvers.execution.context import Context
 
 MAX_OPERATIONS = 100  # on one socket
 INIT_TIMEOUT = timedelta(seconds=10)  # for the first message of a client
-KEEP_ALIVE = 15.0  # seconds; proxies cut off a connection that is silent for long
+KEEP_ALIVE = 15.0  # seconds; proxies cut off a connection that is silent longer
 MAX_CLOSE_REASON = 123  # bytes that a close frame holds beside its code
+
+COMPLETE_EVENT = b"event: complete\ndata:\n\n"
+KEEP_ALIVE_COMMENT = b":\n\n"
 
 ResultBody = Mapping[str, Any]  # the JSON of a result, as over HTTP; without `data` nothing was executed
 ResultBodies = AsyncGenerator[ResultBody, None]
@@ -176,12 +179,12 @@ async def encode_events(bodies: ResultBodies, stopping: asyncio.Event) -> AsyncI
                 try:
                     body = next_body.result()
                 except StopAsyncIteration:
-                    yield b"event: complete\ndata:\n\n"
+                    yield COMPLETE_EVENT
                     return
                 next_body = None
                 yield b"event: next\ndata: " + orjson.dumps(body) + b"\n\n"
             elif not done:
-                yield b":\n\n"
+                yield KEEP_ALIVE_COMMENT
     finally:
         stopped.cancel()
         if next_body:

@@ -1,1 +1,1 @@
-"""GraphiQL: the page, its examples, and what serves them."""
+"""GraphiQL: the page, its examples, and the routes that serve them."""
