@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import GraphQLObjectType, GraphQLScalarType, build_schema, specified_scalar_types
+from graphql import GraphQLObjectType, GraphQLScalarType, build_schema, parse, specified_scalar_types, validate
 
 from api.import_command import SAMPLE
 from api.settings import Settings
@@ -17,10 +17,11 @@ from schema.dialect import KEYS_OF_KINDS
 from schema.load import load
 from schema.spec import ObjectSpec
 from tests.support.client import Client
-from tests.support.documents import DOCS, find_blocks
+from tests.support.documents import DOCS, find_blocks, find_examples
 from tests.support.paths import ROOT
 
 JSON = {"Content-Type": "application/json"}
+SCHEMA = build_schema((ROOT / "schema" / "schema.graphql").read_text())
 
 
 def test_every_setting_stands_in_the_docs_with_its_sentence() -> None:
@@ -57,6 +58,11 @@ async def test_the_refused_query_has_the_answer_that_is_printed(client: Client) 
     [query] = re.findall(r"`([^`]*)` is answered with:", DOCS["errors"])
     [printed] = find_blocks("errors", "json")
     assert json.loads(printed) == await client.answer(query)
+
+
+@pytest.mark.parametrize("example", find_examples())
+def test_every_example_fits_the_schema(example: str) -> None:
+    assert validate(SCHEMA, parse(example)) == []
 
 
 def test_every_example_has_a_test() -> None:
@@ -112,7 +118,6 @@ async def test_every_mutation_of_the_docs_does_what_its_page_says(client: Client
 
 def test_the_caches_of_clients_know_the_types_of_this_schema() -> None:
     """The types with an `id` of their own, the lists with pages, the parts of a task, and the scalars."""
-    schema = build_schema((ROOT / "schema" / "schema.graphql").read_text())
     apollo, urql, relay, _, codegen = find_blocks("clients", "ts")
     definitions = [spec for spec in load().definitions.values() if isinstance(spec, ObjectSpec)]
     stored = {spec.graphql_name for spec in definitions if spec.collection and "id" in spec.output_fields}
@@ -120,18 +125,18 @@ def test_the_caches_of_clients_know_the_types_of_this_schema() -> None:
     for block in (urql, relay):
         [listed] = re.findall(r"^const stored = (.*);$", block, re.MULTILINE)
         assert set(json.loads(listed)) == stored
-    assert schema.query_type
-    fields = schema.query_type.fields.items()
+    assert SCHEMA.query_type
+    fields = SCHEMA.query_type.fields.items()
     lists = {name for name, field in fields if str(field.type).endswith("Connection!")}
     assert set(re.findall(r"(\w+): (?:list|relayStylePagination)\b", apollo)) == lists | {"children", "transitions"}
     assert set(re.findall(r"(\w+): relayPagination", urql)) == lists | {"children", "transitions"}
     for name in re.findall(r"(\w+): \{ merge: true \}", apollo):
-        part = schema.type_map[name]
+        part = SCHEMA.type_map[name]
         assert isinstance(part, GraphQLObjectType)
         assert "id" not in part.fields
     scalars = {
         name
-        for name, kind in schema.type_map.items()
+        for name, kind in SCHEMA.type_map.items()
         if isinstance(kind, GraphQLScalarType) and name not in specified_scalar_types
     }
     [in_codegen] = re.findall(r"scalars: \{(.*?)\}", codegen)
