@@ -10,7 +10,7 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
 from tests.resolvers.test_compare import BARE, COMPARE
-from tests.resolvers.test_compare_texts import configured
+from tests.resolvers.test_compare_texts import build_configurations
 from tests.support.client import Client
 from tests.support.factories import task
 from tests.support.paths import ROOT
@@ -118,7 +118,7 @@ async def test_a_stored_text_reads_no_file_no_address_and_no_environment(
     url, seen = visits
     texts = [spelling.format(file=canaries / "secret.conf", folder=canaries, url=url) for spelling in SPELLINGS]
     planted = {f"c{number}": (text, type_) for number, text in enumerate(texts)}
-    await database.task.insert_many([task(_id="a", **BARE | configured(**planted)), task(_id="b", **BARE)])
+    await database.task.insert_many([task(_id="a", **BARE | build_configurations(**planted)), task(_id="b", **BARE)])
     answer = await client.answer(COMPARE, ids=["a", "b"])
     assert "errors" not in answer
     assert CANARY not in str(answer)
@@ -131,7 +131,9 @@ async def test_an_include_is_shown_as_it_is_stored(
     client: Client, database: AsyncDatabase[dict[str, object]], canaries: Path, type_: str
 ) -> None:
     text = f'x = 1\na {{ INCLUDE "{canaries / "secret.conf"}" }}'
-    await database.task.insert_many([task(_id="a", **BARE | configured(c=(text, type_))), task(_id="b", **BARE)])
+    await database.task.insert_many(
+        [task(_id="a", **BARE | build_configurations(c=(text, type_))), task(_id="b", **BARE)]
+    )
     [item] = (await client.data(COMPARE, ids=["a", "b"]))["compareTasks"]["items"]
     assert (item["path"], item["values"][0]["value"]) == (["c"], text)
 

@@ -25,7 +25,7 @@ Database = AsyncDatabase[Document]
 Tree = dict[str, Any]
 
 
-def configured(**items: str | tuple[str, str]) -> Document:
+def build_configurations(**items: str | tuple[str, str]) -> Document:
     """Configurations by name: a text, or a text and its type."""
     parts = {name: item if isinstance(item, tuple) else (item, "") for name, item in items.items()}
     return {
@@ -35,11 +35,11 @@ def configured(**items: str | tuple[str, str]) -> Document:
     }
 
 
-def required(*lines: str, manager: str = "pip") -> Document:
+def build_requirements(*lines: str, manager: str = "pip") -> Document:
     return {"script": {"requirements": {manager: "\n".join(lines)}}}
 
 
-async def differences(client: Client, database: Database, one: Document, other: Document) -> dict[str, list[Any]]:
+async def compare_two(client: Client, database: Database, one: Document, other: Document) -> dict[str, list[Any]]:
     """What differs between two tasks: the path with slashes → the two values."""
     await database.task.delete_many({})
     await database.task.insert_many([task(_id="a", **BARE | one), task(_id="b", **BARE | other)])
@@ -208,7 +208,7 @@ async def test_a_difference_is_shown_at_its_path_with_the_stored_values(
     client: Client, database: Database, format_: str
 ) -> None:
     one, other, expected = FORMATS[format_]
-    assert await differences(client, database, configured(c=one), configured(c=other)) == expected
+    assert await compare_two(client, database, build_configurations(c=one), build_configurations(c=other)) == expected
 
 
 ALIKE: dict[str, tuple[str, str]] = {
@@ -236,14 +236,16 @@ ALIKE: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("what", ALIKE)
 async def test_layout_is_no_difference(client: Client, database: Database, what: str) -> None:
     one, other = ALIKE[what]
-    assert await differences(client, database, configured(c=one), configured(c=other)) == {}
+    assert await compare_two(client, database, build_configurations(c=one), build_configurations(c=other)) == {}
 
 
 async def test_a_text_that_is_not_read_makes_its_configuration_a_text_in_all_tasks(
     client: Client, database: Database
 ) -> None:
     texts = {"a": '{"x": 1}', "b": "x: 1.0", "c": "x: [", "d": "x: 2"}
-    await database.task.insert_many([task(_id=id_, **BARE | configured(c=text)) for id_, text in texts.items()])
+    await database.task.insert_many(
+        [task(_id=id_, **BARE | build_configurations(c=text)) for id_, text in texts.items()]
+    )
     assert await compare(client, *texts) == {
         ("CONFIGURATION", "c"): [
             (texts["a"], "SAME"),
@@ -255,8 +257,8 @@ async def test_a_text_that_is_not_read_makes_its_configuration_a_text_in_all_tas
 
 
 async def test_the_same_text_is_alike_whatever_its_type(client: Client, database: Database) -> None:
-    one, other = configured(c=("a: 1", "yaml")), configured(c=("a: 1", "txt"))
-    assert await differences(client, database, one, other) == {}
+    one, other = build_configurations(c=("a: 1", "yaml")), build_configurations(c=("a: 1", "txt"))
+    assert await compare_two(client, database, one, other) == {}
 
 
 # -- requirements and metrics ----------------------------------------------------------------------
@@ -339,16 +341,16 @@ LINES: dict[str, tuple[list[str], list[str], dict[str, list[Any]]]] = {
 @pytest.mark.parametrize("what", LINES)
 async def test_no_line_of_requirements_is_passed_over(client: Client, database: Database, what: str) -> None:
     one, other, expected = LINES[what]
-    assert await differences(client, database, required(*one), required(*other)) == expected
+    assert await compare_two(client, database, build_requirements(*one), build_requirements(*other)) == expected
 
 
 async def test_metrics_compare_as_numbers(client: Client, database: Database) -> None:
-    def reported(value: float) -> Document:
+    def build_report(value: float) -> Document:
         event = {"metric": "m", "variant": "v", "value": value}
         return {"last_metrics": {md5("m"): {md5("v"): event}}}
 
-    assert await differences(client, database, reported(1), reported(1.0)) == {}
-    assert await differences(client, database, reported(2**53 + 1), reported(float(2**53))) == {
+    assert await compare_two(client, database, build_report(1), build_report(1.0)) == {}
+    assert await compare_two(client, database, build_report(2**53 + 1), build_report(float(2**53))) == {
         "m/v/last": ["9007199254740993", "9007199254740992.0"]
     }
 
@@ -362,7 +364,7 @@ async def test_what_is_stored_as_javascript_is_not_compared(client: Client, data
         "script": {"branch": code, "requirements": {"pip": [code]}},
         "last_metrics": {"m": {"v": {"metric": code, "variant": code, "value": 1.0}}},
     }
-    assert await differences(client, database, one, BARE) == {}
+    assert await compare_two(client, database, one, BARE) == {}
 
 
 # -- generated -------------------------------------------------------------------------------------
@@ -412,12 +414,12 @@ TREES: st.SearchStrategy[Tree] = st.recursive(
 )
 
 
-def as_hocon(tree: Tree, indent: str = "") -> str:
+def write_hocon(tree: Tree, indent: str = "") -> str:
     lines = []
     for place, (name, value) in enumerate(tree.items()):
         if isinstance(value, dict):
             opens = [" {", " = {", ": {"][place % 3]
-            lines.append(f"{indent}{json.dumps(name)}{opens}\n{as_hocon(value, indent + '  ')}{indent}}} # end\n")
+            lines.append(f"{indent}{json.dumps(name)}{opens}\n{write_hocon(value, indent + '  ')}{indent}}} # end\n")
         else:
             lines.append(f"{indent}{json.dumps(name)}{' = ' if place % 2 else ': '}{json.dumps(value)}\n")
     return "".join(lines)
@@ -430,27 +432,27 @@ WRITERS: dict[str, tuple[str, Callable[[Tree], str], Callable[[Tree], str]]] = {
         lambda tree: yaml.safe_dump(tree, default_flow_style=False),
         lambda tree: yaml.safe_dump(tree, default_flow_style=True, allow_unicode=True, sort_keys=False, width=20),
     ),
-    "hocon": ("hocon", as_hocon, lambda tree: json.dumps(tree, indent=1).replace(",\n", "\n")),
+    "hocon": ("hocon", write_hocon, lambda tree: json.dumps(tree, indent=1).replace(",\n", "\n")),
     "untyped json": ("", json.dumps, lambda tree: json.dumps(tree, indent=2)),
     "untyped yaml": ("", yaml.safe_dump, lambda tree: yaml.safe_dump(tree, default_flow_style=None)),
 }
 
 
-def places(tree: Tree, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def walk_places(tree: Tree, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The paths of all leaves."""
     return [
         leaf
         for name, value in tree.items()
-        for leaf in (places(value, (*path, name)) if isinstance(value, dict) else [(*path, name)])
+        for leaf in (walk_places(value, (*path, name)) if isinstance(value, dict) else [(*path, name)])
     ]
 
 
-def value_at(tree: Tree, path: tuple[str, ...]) -> Any:
-    return value_at(tree[path[0]], path[1:]) if path else tree
+def read_value(tree: Tree, path: tuple[str, ...]) -> Any:
+    return read_value(tree[path[0]], path[1:]) if path else tree
 
 
-def put(tree: Tree, path: tuple[str, ...], value: Any) -> Tree:
-    return tree | {path[0]: put(tree[path[0]], path[1:], value) if len(path) > 1 else value}
+def set_value(tree: Tree, path: tuple[str, ...], value: Any) -> Tree:
+    return tree | {path[0]: set_value(tree[path[0]], path[1:], value) if len(path) > 1 else value}
 
 
 def is_same(one: Any, other: Any) -> bool:
@@ -460,7 +462,7 @@ def is_same(one: Any, other: Any) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
-def shows(shown: str | None, value: Any) -> bool:
+def is_text_of(shown: str | None, value: Any) -> bool:
     """Whether a shown text is this value: JSON, or a text without quotes."""
     assert shown is not None
     if isinstance(value, str) and not shown.startswith('"'):
@@ -478,15 +480,15 @@ class Change(NamedTuple):
 
 
 @st.composite
-def changes(draw: st.DrawFn) -> Change:
+def draw_changes(draw: st.DrawFn) -> Change:
     tree = draw(TREES)
-    path = draw(st.sampled_from(places(tree)))
-    before = value_at(tree, path)
+    path = draw(st.sampled_from(walk_places(tree)))
+    before = read_value(tree, path)
     return Change(tree, path, before, draw(LEAVES.filter(lambda value: not is_same(before, value))))
 
 
 @settings(GENERATED, max_examples=GENERATED.max_examples // 5)
-@given(made=st.tuples(*[changes()] * len(WRITERS)))
+@given(made=st.tuples(*[draw_changes()] * len(WRITERS)))
 async def test_one_changed_value_is_the_one_item_of_a_comparison(
     client: Client, database: Database, made: tuple[Change, ...]
 ) -> None:
@@ -496,10 +498,12 @@ async def test_one_changed_value_is_the_one_item_of_a_comparison(
     for change, (name, (type_, write, write_other)) in zip(made, WRITERS.items(), strict=True):
         one[name] = write(change.tree), type_
         same[name] = write_other(change.tree), type_
-        other[name] = write_other(put(change.tree, change.path, change.after)), type_
+        other[name] = write_other(set_value(change.tree, change.path, change.after)), type_
         expected["CONFIGURATION", name, *change.path] = change
     tasks = {"one": one, "same": same, "other": other}
-    await database.task.insert_many([task(_id=id_, **BARE | configured(**items)) for id_, items in tasks.items()])
+    await database.task.insert_many(
+        [task(_id=id_, **BARE | build_configurations(**items)) for id_, items in tasks.items()]
+    )
     try:
         found = await compare(client, *tasks)
     finally:
@@ -508,9 +512,9 @@ async def test_one_changed_value_is_the_one_item_of_a_comparison(
     for path, values in found.items():
         [first, second, third], states = zip(*values, strict=True)
         assert states == ("SAME", "SAME", "CHANGED")
-        assert shows(first, expected[path].before)
-        assert shows(second, expected[path].before)
-        assert shows(third, expected[path].after)
+        assert is_text_of(first, expected[path].before)
+        assert is_text_of(second, expected[path].before)
+        assert is_text_of(third, expected[path].after)
 
 
 PACKAGES = st.dictionaries(
@@ -526,7 +530,7 @@ OTHER_LINES = st.lists(
 
 
 @st.composite
-def changed_requirements(draw: st.DrawFn) -> tuple[list[str], list[str], str, str]:
+def draw_requirements(draw: st.DrawFn) -> tuple[list[str], list[str], str, str]:
     """Lines, the same in another order and layout with another version of one package, that package, its version."""
     packages, others = draw(PACKAGES), draw(OTHER_LINES)
     changed = draw(st.sampled_from([*packages]))
@@ -536,19 +540,19 @@ def changed_requirements(draw: st.DrawFn) -> tuple[list[str], list[str], str, st
 
 
 @settings(GENERATED, max_examples=GENERATED.max_examples // 5)
-@given(made=changed_requirements())
+@given(made=draw_requirements())
 async def test_one_changed_requirement_is_the_one_item_of_a_comparison(
     client: Client, database: Database, made: tuple[list[str], list[str], str, str]
 ) -> None:
     before, after, changed, version = made
-    found = await differences(client, database, required(*before), required(*after))
+    found = await compare_two(client, database, build_requirements(*before), build_requirements(*after))
     assert found == {f"pip/{changed}": [f"=={version}", "== 99"]}
 
 
 # -- what it costs ---------------------------------------------------------------------------------
 
 
-def hocon(characters: int, value: int = 1) -> str:
+def build_hocon(characters: int, value: int = 1) -> str:
     """HOCON of so many characters."""
     lines, length = [], 0
     while length < characters - 40:
@@ -559,7 +563,10 @@ def hocon(characters: int, value: int = 1) -> str:
 
 async def test_four_tasks_of_four_configurations_take_less_than_a_second(client: Client, database: Database) -> None:
     tasks = [
-        task(_id=f"t{number}", **BARE | configured(**{name: (hocon(16_000, number), "hocon") for name in "abcd"}))
+        task(
+            _id=f"t{number}",
+            **BARE | build_configurations(**{name: (build_hocon(16_000, number), "hocon") for name in "abcd"}),
+        )
         for number in range(4)
     ]
     await database.task.insert_many(tasks)
@@ -569,9 +576,9 @@ async def test_four_tasks_of_four_configurations_take_less_than_a_second(client:
     assert time.process_time() - start < 1
 
 
-def seconds_of(text: str) -> float:
+def measure_seconds(text: str) -> float:
     start = time.process_time()
-    collect_values([configured(c=text)], Budget(600))
+    collect_values([build_configurations(c=text)], Budget(600))
     return time.process_time() - start
 
 
@@ -600,14 +607,16 @@ COSTLY = {
 
 @pytest.mark.parametrize("what", COSTLY)
 def test_no_text_costs_more_than_its_share(what: str) -> None:
-    assert seconds_of(COSTLY[what]) < 2
+    assert measure_seconds(COSTLY[what]) < 2
 
 
 async def test_a_text_beyond_the_maximum_is_compared_as_a_whole(client: Client, database: Database) -> None:
-    one, other = hocon(MAX_TEXT, 1), hocon(MAX_TEXT, 2)
-    inside = await differences(client, database, configured(c=(one, "hocon")), configured(c=(other, "hocon")))
-    beyond = await differences(
-        client, database, configured(c=(one + "#", "hocon")), configured(c=(other + "#", "hocon"))
+    one, other = build_hocon(MAX_TEXT, 1), build_hocon(MAX_TEXT, 2)
+    inside = await compare_two(
+        client, database, build_configurations(c=(one, "hocon")), build_configurations(c=(other, "hocon"))
+    )
+    beyond = await compare_two(
+        client, database, build_configurations(c=(one + "#", "hocon")), build_configurations(c=(other + "#", "hocon"))
     )
     assert inside["c/section000000/x"] == ["1", "2"]
     assert beyond == {"c": [one + "#", other + "#"]}
@@ -616,8 +625,8 @@ async def test_a_text_beyond_the_maximum_is_compared_as_a_whole(client: Client, 
 async def test_an_alias_bomb_is_compared_as_a_whole_and_leaves_the_others_readable(
     client: Client, database: Database
 ) -> None:
-    one, other = configured(a=BOMB, b="x: 1"), configured(a=BOMB + "z: 1", b="x: 2")
-    assert await differences(client, database, one, other) == {"a": [BOMB, BOMB + "z: 1"], "b/x": ["1", "2"]}
+    one, other = build_configurations(a=BOMB, b="x: 1"), build_configurations(a=BOMB + "z: 1", b="x: 2")
+    assert await compare_two(client, database, one, other) == {"a": [BOMB, BOMB + "z: 1"], "b/x": ["1", "2"]}
 
 
 async def test_others_are_answered_while_tasks_are_compared(
@@ -644,7 +653,7 @@ async def test_a_comparison_ends_with_the_time_of_an_operation(
     client: Client, database: Database, beside: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await database.task.insert_many([task(_id="a", **BARE), task(_id="b", **BARE)])
-    monkeypatch.setattr("resolvers.queries.comparison.collect_values", lambda _tasks, budget: work_on(budget))
+    monkeypatch.setattr("resolvers.queries.comparison.collect_values", lambda _tasks, budget: read_text(budget))
     error = await beside(max_time_ms=1000).error(COMPARE, ids=["a", "b"])
     assert (error["code"], error["field"]) == ("TIMEOUT", "ids")
     monkeypatch.undo()
@@ -660,7 +669,7 @@ async def test_a_comparison_ends_when_its_client_leaves(
     def work(_tasks: list[Document], budget: Budget) -> None:
         started.set()
         try:
-            work_on(budget)
+            read_text(budget)
         except OverdueError:
             ended.set()
             raise
@@ -672,7 +681,7 @@ async def test_a_comparison_ends_when_its_client_leaves(
     assert await asyncio.to_thread(ended.wait, 30)
 
 
-def work_on(budget: Budget) -> None:
+def read_text(budget: Budget) -> None:
     """Work that has no end of its own."""
     while True:
         budget.spend(0)
@@ -680,7 +689,7 @@ def work_on(budget: Budget) -> None:
 
 
 def test_reading_looks_at_the_clock() -> None:
-    for part in (configured(c="a: 1"), required("numpy==1")):
+    for part in (build_configurations(c="a: 1"), build_requirements("numpy==1")):
         with pytest.raises(OverdueError):
             collect_values([part], Budget(-1))
 
@@ -699,7 +708,7 @@ class Stopped(Budget):
 
 
 def test_reading_looks_at_the_clock_for_every_requirement() -> None:
-    many = required(*(f"package{number}==1" for number in range(1000)))
+    many = build_requirements(*(f"package{number}==1" for number in range(1000)))
     with pytest.raises(OverdueError):
         collect_values([many], Stopped(looks=999))
     assert len(collect_values([many], Stopped(looks=5000))[0]) == 1000

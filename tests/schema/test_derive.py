@@ -176,7 +176,7 @@ class Ask(Protocol):
 
 
 @pytest.fixture(scope="module")
-def plain() -> GraphQLSchema:
+def plain_schema() -> GraphQLSchema:
     return build_schema(load())._schema
 
 
@@ -219,7 +219,7 @@ async def ask(app: Starlette, database: Database, extended: Spec, executable: st
     return execute
 
 
-async def nodes(ask: Ask, selection: str, **arguments: Any) -> list[Any]:
+async def query_nodes(ask: Ask, selection: str, **arguments: Any) -> list[Any]:
     """The tasks as they are answered, without an error."""
     query = f"""query ($filter: TaskFilter, $orderBy: [TaskOrder!] = {{field: ID}}) {{
       tasks(filter: $filter, orderBy: $orderBy) {{ nodes {{ {selection} }} }} }}"""
@@ -230,7 +230,7 @@ async def nodes(ask: Ask, selection: str, **arguments: Any) -> list[Any]:
     return found
 
 
-def projections(commands: Commands) -> list[dict[str, int]]:
+def list_projections(commands: Commands) -> list[dict[str, int]]:
     """What the reading commands project, in their order."""
     sent = [command for command in commands.seen if "aggregate" in command or "find" in command]
     return [
@@ -240,10 +240,10 @@ def projections(commands: Commands) -> list[dict[str, int]]:
     ]  # fmt: skip
 
 
-def elements(schema: GraphQLSchema) -> dict[str, str]:
+def list_elements(schema: GraphQLSchema) -> dict[str, str]:
     """Fields, arguments and enum values by their paths, with their types."""
     found = {}
-    for type_ in own_types(schema):
+    for type_ in walk_own_types(schema):
         if isinstance(type_, GraphQLEnumType):
             found |= {f"{type_.name}.{value}": "value" for value in type_.values}
         if isinstance(type_, GraphQLObjectType | GraphQLInputObjectType):
@@ -254,7 +254,7 @@ def elements(schema: GraphQLSchema) -> dict[str, str]:
     return found
 
 
-def own_types(schema: GraphQLSchema) -> Iterator[Any]:
+def walk_own_types(schema: GraphQLSchema) -> Iterator[Any]:
     for type_ in schema.type_map.values():
         if not is_introspection_type(type_) and not is_specified_scalar_type(type_):
             yield type_
@@ -264,9 +264,9 @@ def own_types(schema: GraphQLSchema) -> Iterator[Any]:
 
 
 def test_what_is_added_to_hocon_is_added_to_the_sdl_and_nothing_else(
-    plain: GraphQLSchema, executable: strawberry.Schema
+    plain_schema: GraphQLSchema, executable: strawberry.Schema
 ) -> None:
-    before, after = elements(plain), elements(executable._schema)
+    before, after = list_elements(plain_schema), list_elements(executable._schema)
     assert {name: kind for name, kind in after.items() if name not in before} == ADDED
     assert before == {name: kind for name, kind in after.items() if name in before}
 
@@ -278,12 +278,12 @@ def test_what_is_added_is_described_as_hocon_says(executable: strawberry.Schema)
 
 
 async def test_an_added_scalar_is_projected_and_answered(ask: Ask, commands: Commands) -> None:
-    assert await nodes(ask, "gpuHours") == [{"gpuHours": 2.5}, {"gpuHours": None}, {"gpuHours": 4.5}]
-    assert projections(commands) == [{"_id": 1, "gpu_hours": 1}]
+    assert await query_nodes(ask, "gpuHours") == [{"gpuHours": 2.5}, {"gpuHours": None}, {"gpuHours": 4.5}]
+    assert list_projections(commands) == [{"_id": 1, "gpu_hours": 1}]
 
 
 async def test_an_added_definition_is_projected_and_answered(ask: Ask, commands: Commands) -> None:
-    answered = await nodes(ask, "id machine { host cores class disks { path gigabytes } }")
+    answered = await query_nodes(ask, "id machine { host cores class disks { path gigabytes } }")
     assert answered == [
         {"id": "one", "machine": {
             "host": "m1", "cores": 8, "class": "big", "disks": [{"path": "/", "gigabytes": 2**33}],
@@ -292,21 +292,21 @@ async def test_an_added_definition_is_projected_and_answered(ask: Ask, commands:
         {"id": "two", "machine": {"host": None, "cores": 2, "class": "small", "disks": None}},
     ]  # fmt: skip
     parts = ["_id", "machine.class", "machine.cores", "machine.disks.path", "machine.disks.size_gb", "machine.host"]
-    assert projections(commands) == [dict.fromkeys(parts, 1)]
+    assert list_projections(commands) == [dict.fromkeys(parts, 1)]
 
 
 async def test_a_list_of_an_added_definition_is_projected_and_answered(ask: Ask, commands: Commands) -> None:
-    answered = await nodes(ask, "disks { path gigabytes }", filter={"id": ["one", "two"]})
+    answered = await query_nodes(ask, "disks { path gigabytes }", filter={"id": ["one", "two"]})
     assert answered == [
         {"disks": [{"path": "/data", "gigabytes": 20}, {"path": None, "gigabytes": None}]},
         {"disks": None},
     ]
-    assert projections(commands) == [{"_id": 1, "disks.path": 1, "disks.size_gb": 1}]
+    assert list_projections(commands) == [{"_id": 1, "disks.path": 1, "disks.size_gb": 1}]
 
 
 async def test_an_added_map_is_answered_as_a_list(ask: Ask) -> None:
     selection = "usage { name peak } limits { peak } counts { key value }"
-    assert await nodes(ask, selection, filter={"id": ["one", "two"]}) == [
+    assert await query_nodes(ask, selection, filter={"id": ["one", "two"]}) == [
         {
             "usage": [{"name": "gpu.0", "peak": 0.5}, {"name": "ram", "peak": 3.0}],
             "limits": [{"peak": 1.0}, {"peak": 4.0}],
@@ -326,35 +326,35 @@ async def test_an_added_map_is_answered_as_a_list(ask: Ask) -> None:
     ids=["escaped keys", "plain keys", "plain keys of entries"],
 )
 async def test_the_arguments_of_an_added_map_choose_its_items(ask: Ask, selection: str, expected: list[Any]) -> None:
-    [found] = await nodes(ask, selection, filter={"id": ["one"]})
+    [found] = await query_nodes(ask, selection, filter={"id": ["one"]})
     assert expected == next(iter(found.values()))
 
 
 async def test_only_the_chosen_items_of_an_added_map_are_projected(ask: Ask, commands: Commands) -> None:
-    await nodes(ask, 'usage(name: ["gpu.0"]) { peak }')
-    assert projections(commands) == [{"_id": 1, "usage.gpu%2E0.peak": 1}]
+    await query_nodes(ask, 'usage(name: ["gpu.0"]) { peak }')
+    assert list_projections(commands) == [{"_id": 1, "usage.gpu%2E0.peak": 1}]
 
 
 async def test_an_added_list_of_scalars_leaves_out_what_it_can_not_read(ask: Ask) -> None:
-    assert await nodes(ask, "pauses", filter={"id": ["one"]}) == [{"pauses": ["2026-01-31T12:00:00.000Z"]}]
+    assert await query_nodes(ask, "pauses", filter={"id": ["one"]}) == [{"pauses": ["2026-01-31T12:00:00.000Z"]}]
 
 
 async def test_an_object_written_in_its_place_is_answered(ask: Ask) -> None:
     badges = [{"text": "new"}, None, {"text": None}]
-    assert badges == [node["badge"] for node in await nodes(ask, "badge { text }")]
+    assert badges == [node["badge"] for node in await query_nodes(ask, "badge { text }")]
 
 
 async def test_an_added_relation_is_answered_as_the_object_and_as_its_id(ask: Ask, commands: Commands) -> None:
-    answered = await nodes(ask, "reviewer { name } reviewerId", filter={"id": ["one", "two"]})
+    answered = await query_nodes(ask, "reviewer { name } reviewerId", filter={"id": ["one", "two"]})
     assert answered == [
         {"reviewer": {"name": "Bob"}, "reviewerId": "bob"},
         {"reviewer": None, "reviewerId": None},
     ]
-    assert projections(commands) == [{"_id": 1, "reviewer": 1}, {"_id": 1, "name": 1}]
+    assert list_projections(commands) == [{"_id": 1, "reviewer": 1}, {"_id": 1, "name": 1}]
 
 
 async def test_added_enum_values_are_answered_and_what_is_still_unknown_reads_unknown(ask: Ask) -> None:
-    assert await nodes(ask, "status type machine { state }") == [
+    assert await query_nodes(ask, "status type machine { state }") == [
         {"status": "PAUSED", "type": "TRAINING", "machine": {"state": "OFF"}},
         {"status": "UNKNOWN", "type": "TRAINING", "machine": None},
         {"status": "CREATED", "type": "TUNING", "machine": {"state": "UNKNOWN"}},
@@ -363,12 +363,12 @@ async def test_added_enum_values_are_answered_and_what_is_still_unknown_reads_un
 
 async def test_lists_can_be_ordered_by_an_added_field(ask: Ask) -> None:
     by_hours = {"field": "GPU_HOURS", "direction": "DESC"}
-    assert await nodes(ask, "id", orderBy=by_hours) == [{"id": "two"}, {"id": "one"}, {"id": "three"}]
+    assert await query_nodes(ask, "id", orderBy=by_hours) == [{"id": "two"}, {"id": "one"}, {"id": "three"}]
 
 
 async def test_lists_can_be_ordered_by_a_field_of_an_added_definition(ask: Ask) -> None:
     by_cores = [{"field": "MACHINE_CORES", "direction": "DESC", "nulls": "FIRST"}]
-    assert await nodes(ask, "id", orderBy=by_cores) == [{"id": "three"}, {"id": "one"}, {"id": "two"}]
+    assert await query_nodes(ask, "id", orderBy=by_cores) == [{"id": "three"}, {"id": "one"}, {"id": "two"}]
 
 
 @pytest.mark.parametrize(
@@ -386,19 +386,19 @@ async def test_lists_can_be_ordered_by_a_field_of_an_added_definition(ask: Ask) 
     ids=lambda value: next(iter(value)) if isinstance(value, Mapping) else "",
 )
 async def test_lists_can_be_filtered_by_what_is_added(ask: Ask, asked: dict[str, Any], expected: list[str]) -> None:
-    assert expected == [node["id"] for node in await nodes(ask, "id", filter=asked)]
+    assert expected == [node["id"] for node in await query_nodes(ask, "id", filter=asked)]
 
 
 async def test_texts_of_an_added_definition_can_be_searched_by_pattern(ask: Ask) -> None:
     asked = {"_any_": {"pattern": "^BIG$", "fields": ["machine.class"]}}
-    assert await nodes(ask, "id", filter=asked) == [{"id": "one"}]
+    assert await query_nodes(ask, "id", filter=asked) == [{"id": "one"}]
 
 
 # -- scalars ---------------------------------------------------------------------------------------
 
 
 async def test_whole_numbers_outside_their_range_are_null_and_long_ones_exact(ask: Ask) -> None:
-    assert await nodes(ask, "exitCode lastIteration") == [
+    assert await query_nodes(ask, "exitCode lastIteration") == [
         {"exitCode": 0, "lastIteration": 2**40},
         {"exitCode": None, "lastIteration": None},
         {"exitCode": None, "lastIteration": 2**62},
@@ -459,12 +459,12 @@ async def test_a_literal_that_is_none_of_its_scalar_is_refused(ask: Ask, literal
     "value", ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000Z", "2026-01-31T07:00:00.0000-05:00"]
 )
 async def test_a_date_time_of_any_offset_is_the_same_moment(ask: Ask, value: str) -> None:
-    assert await nodes(ask, "created", filter={"born": value}) == [{"created": "2026-01-31T12:00:00.000Z"}]
+    assert await query_nodes(ask, "created", filter={"born": value}) == [{"created": "2026-01-31T12:00:00.000Z"}]
 
 
 @pytest.mark.parametrize("name", ["DateTime", "Long", "JSON"])
-def test_scalars_say_where_they_are_specified(plain: GraphQLSchema, name: str) -> None:
-    scalar = plain.type_map[name]
+def test_scalars_say_where_they_are_specified(plain_schema: GraphQLSchema, name: str) -> None:
+    scalar = plain_schema.type_map[name]
     assert isinstance(scalar, GraphQLScalarType)
     assert (scalar.specified_by_url or "").startswith("https://")
     assert f'scalar {name} @specifiedBy(url: "{scalar.specified_by_url}")' in build_schema(load()).as_str()
@@ -497,7 +497,7 @@ _query.things {
 
 
 @pytest.fixture
-def sdl_of_defaults(tmp_path: Path) -> str:
+def defaults_sdl(tmp_path: Path) -> str:
     (tmp_path / "things.conf").write_text(DEFAULTS)
 
     def things(**_arguments: Any) -> None:
@@ -508,16 +508,16 @@ def sdl_of_defaults(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("line", ["limit: Int = 5", "speed: Speed = SLOW"])
-def test_the_sdl_tells_defaults_of_inputs(sdl_of_defaults: str, line: str) -> None:
-    assert f"  {line}\n" in sdl_of_defaults
+def test_the_sdl_tells_defaults_of_inputs(defaults_sdl: str, line: str) -> None:
+    assert f"  {line}\n" in defaults_sdl
 
 
-def test_the_sdl_tells_defaults_of_arguments(sdl_of_defaults: str) -> None:
-    assert "deep: Boolean = false" in sdl_of_defaults
+def test_the_sdl_tells_defaults_of_arguments(defaults_sdl: str) -> None:
+    assert "deep: Boolean = false" in defaults_sdl
 
 
-def test_the_sdl_is_silent_about_defaults_of_what_is_stored(sdl_of_defaults: str) -> None:
-    assert "input ThingInput {\n  id: ID\n  colour: String\n}" in sdl_of_defaults
+def test_the_sdl_is_silent_about_defaults_of_what_is_stored(defaults_sdl: str) -> None:
+    assert "input ThingInput {\n  id: ID\n  colour: String\n}" in defaults_sdl
 
 
 # -- the whole schema ------------------------------------------------------------------------------
@@ -532,7 +532,7 @@ def is_id(owner: str, name: str, _field: GraphQLField, _spec: Spec) -> bool:
     return name == "id" and owner != "Query"
 
 
-def is_shown_list(owner: str, name: str, _field: GraphQLField, spec: Spec) -> bool:
+def is_map_view(owner: str, name: str, _field: GraphQLField, spec: Spec) -> bool:
     found = [item for item in spec.definitions.values() if isinstance(item, ObjectSpec) and item.graphql_name == owner]
     return any(item.output_fields[name].map_view is not None for item in found)
 
@@ -544,69 +544,69 @@ def is_not_stored(owner: str, _name: str, _field: GraphQLField, spec: Spec) -> b
     return owner not in stored
 
 
-NON_NULL: list[Callable[[str, str, GraphQLField, Spec], bool]] = [is_id, is_shown_list, is_not_stored]
+NON_NULL: list[Callable[[str, str, GraphQLField, Spec], bool]] = [is_id, is_map_view, is_not_stored]
 
 
 @pytest.fixture(params=["as it is", "extended"])
-def derived(request: pytest.FixtureRequest, extended: Spec) -> tuple[Spec, GraphQLSchema]:
+def derived_schema(request: pytest.FixtureRequest, extended: Spec) -> tuple[Spec, GraphQLSchema]:
     spec = load() if request.param == "as it is" else extended
     return spec, build_schema(spec)._schema
 
 
-def test_of_what_is_stored_only_ids_and_shown_lists_are_sure_to_be_there(
-    derived: tuple[Spec, GraphQLSchema],
+def test_of_stored_fields_only_ids_and_lists_of_maps_are_required(
+    derived_schema: tuple[Spec, GraphQLSchema],
 ) -> None:
-    spec, schema = derived
+    spec, schema = derived_schema
     wrong = {
         f"{type_.name}.{name}": str(field.type)
-        for type_, name, field in output_fields(schema)
+        for type_, name, field in walk_output_fields(schema)
         if isinstance(field.type, GraphQLNonNull)
         and not any(reason(type_.name, name, field, spec) for reason in NON_NULL)
     }
     assert wrong == {}
 
 
-def test_ids_and_shown_lists_are_sure_to_be_there(derived: tuple[Spec, GraphQLSchema]) -> None:
-    spec, schema = derived
+def test_ids_and_lists_of_maps_are_required(derived_schema: tuple[Spec, GraphQLSchema]) -> None:
+    spec, schema = derived_schema
     wrong = {
         f"{type_.name}.{name}": str(field.type)
-        for type_, name, field in output_fields(schema)
+        for type_, name, field in walk_output_fields(schema)
         if not isinstance(field.type, GraphQLNonNull)
-        and (is_id(type_.name, name, field, spec) or is_shown_list(type_.name, name, field, spec))
+        and (is_id(type_.name, name, field, spec) or is_map_view(type_.name, name, field, spec))
     }
     assert wrong == {}
 
 
-def test_items_of_lists_are_never_null(derived: tuple[Spec, GraphQLSchema]) -> None:
-    spec, schema = derived
+def test_items_of_lists_are_never_null(derived_schema: tuple[Spec, GraphQLSchema]) -> None:
+    spec, schema = derived_schema
     holes = {
         (of.graphql_name, output_field.graphql_name)
         for of in (spec.get_object("metric_series"), spec.get_object("metrics_chunk")) for output_field in of.fields
         if isinstance(output_field.type, ListOf) and output_field.type.has_null_items
     }  # fmt: skip
     assert holes == {("MetricSeries", "values"), ("MetricsChunk", "values")}
-    kinds = {f"{type_.name}.{name}": field.type for type_, name, field in output_fields(schema)
+    kinds = {f"{type_.name}.{name}": field.type for type_, name, field in walk_output_fields(schema)
              if (type_.name, name) not in holes}  # fmt: skip
-    assert {name: str(kind) for name, kind in kinds.items() if not has_sure_items(kind)} == {}
+    assert {name: str(kind) for name, kind in kinds.items() if not has_required_items(kind)} == {}
 
 
-def has_sure_items(type_: Any) -> bool:
+def has_required_items(type_: Any) -> bool:
     if isinstance(type_, GraphQLNonNull):
-        return has_sure_items(type_.of_type)
+        return has_required_items(type_.of_type)
     if isinstance(type_, GraphQLList):
-        return isinstance(type_.of_type, GraphQLNonNull) and has_sure_items(type_.of_type)
+        return isinstance(type_.of_type, GraphQLNonNull) and has_required_items(type_.of_type)
     return True
 
 
-def output_fields(schema: GraphQLSchema) -> Iterator[tuple[GraphQLObjectType, str, GraphQLField]]:
-    for type_ in own_types(schema):
+def walk_output_fields(schema: GraphQLSchema) -> Iterator[tuple[GraphQLObjectType, str, GraphQLField]]:
+    for type_ in walk_own_types(schema):
         if isinstance(type_, GraphQLObjectType):
             for name, field in type_.fields.items():
                 yield type_, name, field
 
 
-def described(schema: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
-    for type_ in own_types(schema):
+def walk_descriptions(schema: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
+    for type_ in walk_own_types(schema):
         yield type_.name, type_.description
         if isinstance(type_, GraphQLEnumType):
             yield from ((f"{type_.name}.{name}", value.description) for name, value in type_.values.items())
@@ -617,8 +617,8 @@ def described(schema: GraphQLSchema) -> Iterator[tuple[str, str | None]]:
                     yield f"{type_.name}.{name}({key})", argument.description
 
 
-def test_every_type_field_argument_and_enum_value_is_described(plain: GraphQLSchema) -> None:
-    assert [path for path, description in described(plain) if not description] == []
+def test_every_type_field_argument_and_enum_value_is_described(plain_schema: GraphQLSchema) -> None:
+    assert [path for path, description in walk_descriptions(plain_schema) if not description] == []
 
 
 NAMES = {
@@ -628,8 +628,8 @@ NAMES = {
 }
 
 
-def names(schema: GraphQLSchema) -> Iterator[tuple[str, str]]:
-    for type_ in own_types(schema):
+def walk_names(schema: GraphQLSchema) -> Iterator[tuple[str, str]]:
+    for type_ in walk_own_types(schema):
         yield "type", type_.name
         if isinstance(type_, GraphQLEnumType):
             yield from (("enum value", name) for name in type_.values)
@@ -639,8 +639,8 @@ def names(schema: GraphQLSchema) -> Iterator[tuple[str, str]]:
                 yield from (("field", key) for key in getattr(field, "args", {}))
 
 
-def test_names_are_spelled_as_graphql_spells_them(plain: GraphQLSchema) -> None:
-    assert [(kind, name) for kind, name in names(plain) if not NAMES[kind].fullmatch(name)] == []
+def test_names_are_spelled_as_graphql_spells_them(plain_schema: GraphQLSchema) -> None:
+    assert [(kind, name) for kind, name in walk_names(plain_schema) if not NAMES[kind].fullmatch(name)] == []
 
 
 # -- resolvers -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""HOCON → spec: every mistake is told, each with its file and path; what is right is read as it is meant."""
+"""HOCON → spec: every mistake is reported with its file and path, and files without one are read correctly."""
 
 import os
 from collections.abc import Iterator
@@ -71,18 +71,18 @@ _query {
   }
 }
 """
-# pyhocon tells of a missing include by a method of logging that Python deprecates
+# pyhocon logs a missing include by a deprecated method
 PYHOCON_WARNS = "ignore:The 'warn' method is deprecated:DeprecationWarning"
 
 
-def folder(at: Path, **files: str) -> Path:
+def write_files(at: Path, **files: str) -> Path:
     for name, text in files.items():
         (at / f"{name}.conf").write_text(text, encoding="utf-8")
     return at
 
 
-def mistakes(at: Path) -> list[str]:
-    """What is told of a folder, less the lists of what would be known."""
+def list_mistakes(at: Path) -> list[str]:
+    """List the mistakes of a folder, without the lists of allowed keys."""
     try:
         load(at)
     except SchemaError as error:
@@ -90,8 +90,8 @@ def mistakes(at: Path) -> list[str]:
     return []
 
 
-def thing(properties: str = "", definitions: str = "") -> str:
-    """A definition that is right, with more properties and definitions."""
+def define_thing(properties: str = "", definitions: str = "") -> str:
+    """Define a valid thing, with more properties and definitions."""
     return f"""
     _definitions {{
       thing {{ type: object, properties {{ a {{ type: string }}, {properties} }} }}
@@ -104,8 +104,8 @@ def thing(properties: str = "", definitions: str = "") -> str:
 
 
 @pytest.mark.filterwarnings(PYHOCON_WARNS)
-def test_all_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
-    at = folder(
+def test_all_mistakes_of_all_files_are_reported_at_once(tmp_path: Path) -> None:
+    at = write_files(
         tmp_path,
         tasks=TASKS,
         projects=PROJECTS,
@@ -144,7 +144,7 @@ def test_all_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         f"tasks.conf: {name}.x-filter: 'regex' is not one of {', '.join(FILTER_KINDS)}",
         "unresolved.conf: Cannot resolve variable ${_references.nothing} (line: 1, col: 35)",
     ]
-    assert expected == sorted(mistakes(at))
+    assert expected == sorted(list_mistakes(at))
 
 
 STORED = """
@@ -207,20 +207,20 @@ PROPERTIES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("written", "told"), PROPERTIES.values(), ids=PROPERTIES)
-def test_a_mistake_in_a_property_is_told(tmp_path: Path, written: str, told: str) -> None:
-    text = thing(written, f"colour_enum {{ type: string, enum: [red, blue] }}, {STORED}")
-    assert [f"a.conf: _definitions.thing.properties.{told}"] == mistakes(folder(tmp_path, a=text))
+@pytest.mark.parametrize(("hocon", "message"), PROPERTIES.values(), ids=PROPERTIES)
+def test_a_mistake_in_a_property_is_reported(tmp_path: Path, hocon: str, message: str) -> None:
+    text = define_thing(hocon, f"colour_enum {{ type: string, enum: [red, blue] }}, {STORED}")
+    assert [f"a.conf: _definitions.thing.properties.{message}"] == list_mistakes(write_files(tmp_path, a=text))
 
 
-def test_an_order_by_more_than_one_value_is_told(tmp_path: Path) -> None:
+def test_an_order_by_more_than_one_value_is_reported(tmp_path: Path) -> None:
     many = "_definitions.other.properties.b { type: array, items { type: string }, x-sortable: true }"
-    assert mistakes(folder(tmp_path, a=thing(definitions=STORED) + many)) == [
+    assert list_mistakes(write_files(tmp_path, a=define_thing(definitions=STORED) + many)) == [
         "a.conf: _definitions.other.properties.b: x-sortable needs a scalar or an enum"
     ]
 
 
-def test_two_fields_that_are_the_same_value_of_an_order_are_told(tmp_path: Path) -> None:
+def test_two_fields_that_are_the_same_value_of_an_order_are_reported(tmp_path: Path) -> None:
     """A list would be ordered by the wrong one of them."""
     stored = """b {
       type: object, x-collection: b
@@ -230,7 +230,7 @@ def test_two_fields_that_are_the_same_value_of_an_order_are_told(tmp_path: Path)
         one_two { type: string, x-sortable: true }
       }
     }"""
-    assert mistakes(folder(tmp_path, a=thing(definitions=stored))) == [
+    assert list_mistakes(write_files(tmp_path, a=define_thing(definitions=stored))) == [
         "a.conf: _definitions.b: two sort fields are ONE_TWO"
     ]
 
@@ -243,15 +243,15 @@ LOADED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("where", "written", "told"), LOADED.values(), ids=LOADED)
-def test_a_mistake_in_what_is_loaded_is_told(tmp_path: Path, where: str, written: str, told: str) -> None:
-    text = f"_definitions.{where}.b {{ {written}, x-related: {RELATED_NAMES[0]} }}\n" + thing(definitions=STORED)
-    assert mistakes(folder(tmp_path, a=text)) == [f"a.conf: _definitions.{where}.b.x-related: {told}"]
+@pytest.mark.parametrize(("where", "hocon", "message"), LOADED.values(), ids=LOADED)
+def test_a_mistake_in_what_is_loaded_is_reported(tmp_path: Path, where: str, hocon: str, message: str) -> None:
+    text = f"_definitions.{where}.b {{ {hocon}, x-related: {RELATED_NAMES[0]} }}\n" + define_thing(definitions=STORED)
+    assert list_mistakes(write_files(tmp_path, a=text)) == [f"a.conf: _definitions.{where}.b.x-related: {message}"]
 
 
-def test_an_unknown_loader_is_told(tmp_path: Path) -> None:
+def test_an_unknown_related_field_is_reported(tmp_path: Path) -> None:
     text = '_definitions.other.properties.b { "$ref": "#/definitions/thing", x-related: no }'
-    assert mistakes(folder(tmp_path, a=text, b=thing(definitions=STORED))) == [
+    assert list_mistakes(write_files(tmp_path, a=text, b=define_thing(definitions=STORED))) == [
         f"a.conf: _definitions.other.properties.b.x-related: 'no' is not one of {', '.join(RELATED_NAMES)}"
     ]
 
@@ -297,11 +297,11 @@ DEFINITIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("written", "told"), DEFINITIONS.values(), ids=DEFINITIONS)
-def test_a_mistake_in_a_definition_is_told(tmp_path: Path, written: str, told: str) -> None:
+@pytest.mark.parametrize(("hocon", "message"), DEFINITIONS.values(), ids=DEFINITIONS)
+def test_a_mistake_in_a_definition_is_reported(tmp_path: Path, hocon: str, message: str) -> None:
     get = 'get { "1.0" { request.properties.id { type: string, x-filter: listed } } }'
-    text = f"_definitions {{ {written} }}\n{get}"
-    assert [f"a.conf: _definitions.{told}"] == mistakes(folder(tmp_path, a=text))
+    text = f"_definitions {{ {hocon} }}\n{get}"
+    assert [f"a.conf: _definitions.{message}"] == list_mistakes(write_files(tmp_path, a=text))
 
 
 ENDPOINTS = {
@@ -322,9 +322,9 @@ ENDPOINTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("written", "told"), ENDPOINTS.values(), ids=ENDPOINTS)
-def test_a_mistake_in_an_endpoint_is_told(tmp_path: Path, written: str, told: str) -> None:
-    assert [f"a.conf: a.do.{told}"] == mistakes(folder(tmp_path, a=f"do {{ {written} }}"))
+@pytest.mark.parametrize(("hocon", "message"), ENDPOINTS.values(), ids=ENDPOINTS)
+def test_a_mistake_in_an_endpoint_is_reported(tmp_path: Path, hocon: str, message: str) -> None:
+    assert [f"a.conf: a.do.{message}"] == list_mistakes(write_files(tmp_path, a=f"do {{ {hocon} }}"))
 
 
 OPERATIONS_WRONG = {
@@ -343,9 +343,9 @@ OPERATIONS_WRONG = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("written", "told"), OPERATIONS_WRONG.values(), ids=OPERATIONS_WRONG)
-def test_a_mistake_in_an_operation_is_told(tmp_path: Path, written: str, told: str) -> None:
-    assert [f"a.conf: a._query.{told}"] == mistakes(folder(tmp_path, a=f"_query {{ {written} }}"))
+@pytest.mark.parametrize(("hocon", "message"), OPERATIONS_WRONG.values(), ids=OPERATIONS_WRONG)
+def test_a_mistake_in_an_operation_is_reported(tmp_path: Path, hocon: str, message: str) -> None:
+    assert [f"a.conf: a._query.{message}"] == list_mistakes(write_files(tmp_path, a=f"_query {{ {hocon} }}"))
 
 
 OTHER_SHAPES = {
@@ -367,28 +367,28 @@ OTHER_SHAPES = {
 }
 
 
-@pytest.mark.parametrize("written", OTHER_SHAPES.values(), ids=OTHER_SHAPES)
-def test_what_has_another_shape_than_it_should_is_told_too(tmp_path: Path, written: str) -> None:
-    told = mistakes(folder(tmp_path, a=written))
-    assert told
-    assert all(mistake.startswith("a.conf: ") for mistake in told)
+@pytest.mark.parametrize("hocon", OTHER_SHAPES.values(), ids=OTHER_SHAPES)
+def test_what_has_another_shape_than_it_should_is_reported_too(tmp_path: Path, hocon: str) -> None:
+    mistakes = list_mistakes(write_files(tmp_path, a=hocon))
+    assert mistakes
+    assert all(mistake.startswith("a.conf: ") for mistake in mistakes)
 
 
-def test_a_file_that_is_no_hocon_is_told_with_the_place(tmp_path: Path) -> None:
-    [told] = mistakes(folder(tmp_path, a="_definitions { thing } }", b=thing()))
-    assert told.startswith("a.conf: ")
-    assert told.endswith("(line:1, col:22)")
-    assert len(told) < 300
+def test_a_file_that_is_no_hocon_is_reported_with_the_place(tmp_path: Path) -> None:
+    [message] = list_mistakes(write_files(tmp_path, a="_definitions { thing } }", b=define_thing()))
+    assert message.startswith("a.conf: ")
+    assert message.endswith("(line:1, col:22)")
+    assert len(message) < 300
 
 
-def test_a_substitution_without_a_value_is_told(tmp_path: Path) -> None:
-    told = ["a.conf: Cannot resolve variable ${nothing} (line: 2, col: 15)"]
-    assert told == mistakes(folder(tmp_path, a="_definitions {\n thing.type = ${nothing} }"))
+def test_a_substitution_without_a_value_is_reported(tmp_path: Path) -> None:
+    expected = ["a.conf: Cannot resolve variable ${nothing} (line: 2, col: 15)"]
+    assert expected == list_mistakes(write_files(tmp_path, a="_definitions {\n thing.type = ${nothing} }"))
 
 
 @pytest.mark.filterwarnings(PYHOCON_WARNS)
 @pytest.mark.parametrize(
-    "written",
+    "hocon",
     [
         '_references {\n  include "no.conf"\n}',
         '_references { include "no.conf" }',
@@ -396,34 +396,36 @@ def test_a_substitution_without_a_value_is_told(tmp_path: Path) -> None:
     ],
     ids=["on a line of its own", "behind a brace", "behind a comma"],
 )
-def test_an_include_of_no_file_is_told(tmp_path: Path, written: str) -> None:
-    told = mistakes(folder(tmp_path, a=written + "\n" + thing()))
-    assert told == ['a.conf: include "no.conf": the file does not exist']
+def test_an_include_of_no_file_is_reported(tmp_path: Path, hocon: str) -> None:
+    mistakes = list_mistakes(write_files(tmp_path, a=hocon + "\n" + define_thing()))
+    assert mistakes == ['a.conf: include "no.conf": the file does not exist']
 
 
 @pytest.mark.filterwarnings(PYHOCON_WARNS)
-def test_an_include_of_no_file_is_told_in_a_file_that_is_only_included(tmp_path: Path) -> None:
-    at = folder(tmp_path, a='_definitions {\n  include "_common.conf"\n}\n' + thing(), _common='include "no.conf"\n')
-    assert mistakes(at) == ['_common.conf: include "no.conf": the file does not exist']
+def test_an_include_of_no_file_is_reported_in_a_file_that_is_only_included(tmp_path: Path) -> None:
+    at = write_files(
+        tmp_path, a='_definitions {\n  include "_common.conf"\n}\n' + define_thing(), _common='include "no.conf"\n'
+    )
+    assert list_mistakes(at) == ['_common.conf: include "no.conf": the file does not exist']
 
 
 @pytest.mark.filterwarnings(PYHOCON_WARNS)
 def test_words_that_look_like_an_include_are_left_alone(tmp_path: Path) -> None:
     text = '_definitions.thing.description: """A list may\n  include "none" of them."""\n'
-    assert mistakes(folder(tmp_path, a=text + thing())) == []
+    assert list_mistakes(write_files(tmp_path, a=text + define_thing())) == []
 
 
-def test_a_folder_without_files_is_told(tmp_path: Path) -> None:
-    assert [f"schema: no .conf file in {tmp_path}"] == mistakes(tmp_path)
+def test_a_folder_without_files_is_reported(tmp_path: Path) -> None:
+    assert [f"schema: no .conf file in {tmp_path}"] == list_mistakes(tmp_path)
 
 
-def test_a_filter_property_that_does_not_say_how_it_filters_is_told(tmp_path: Path) -> None:
+def test_a_filter_property_that_does_not_say_how_it_filters_is_reported(tmp_path: Path) -> None:
     text = '_definitions.f_filter.x-like: a.get\nget { "1.0" { request.properties.id { type: string } } }'
-    assert mistakes(folder(tmp_path, a=text)) == ["a.conf: _definitions.f_filter.x-like: id needs x-filter"]
+    assert list_mistakes(write_files(tmp_path, a=text)) == ["a.conf: _definitions.f_filter.x-like: id needs x-filter"]
 
 
 def test_files_that_are_only_included_make_no_schema(tmp_path: Path) -> None:
-    assert [f"schema: no .conf file in {tmp_path}"] == mistakes(folder(tmp_path, _common=thing()))
+    assert [f"schema: no .conf file in {tmp_path}"] == list_mistakes(write_files(tmp_path, _common=define_thing()))
 
 
 CONTRADICTIONS = {
@@ -437,14 +439,14 @@ CONTRADICTIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("written", "told"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-def test_files_that_contradict_each_other_are_told(tmp_path: Path, written: str, told: str) -> None:
-    at = folder(tmp_path, a='_definitions.thing.description: "A."\n' + thing(), b=written)
-    assert [f"b.conf: {told}"] == mistakes(at)
+@pytest.mark.parametrize(("hocon", "message"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_files_that_contradict_each_other_are_reported(tmp_path: Path, hocon: str, message: str) -> None:
+    at = write_files(tmp_path, a='_definitions.thing.description: "A."\n' + define_thing(), b=hocon)
+    assert [f"b.conf: {message}"] == list_mistakes(at)
 
 
 def test_files_that_say_the_same_twice_agree(tmp_path: Path) -> None:
-    assert mistakes(folder(tmp_path, a=thing(), b=thing())) == []
+    assert list_mistakes(write_files(tmp_path, a=define_thing(), b=define_thing())) == []
 
 
 # -- what is right ---------------------------------------------------------------------------------
@@ -458,7 +460,7 @@ def test_the_highest_version_of_an_endpoint_counts_wherever_it_stands(tmp_path: 
       "1.5" { description: "Oldest." }
     }
     """
-    found = load(folder(tmp_path, a=text)).endpoints["a", "do"]
+    found = load(write_files(tmp_path, a=text)).endpoints["a", "do"]
     assert (found.version, found.description) == ("2.10", "New.")
     assert found.request
     assert [(field.name, field.is_required) for field in found.request.fields] == [("a", True)]
@@ -469,14 +471,14 @@ def test_an_include_is_looked_for_beside_the_file(tmp_path: Path, monkeypatch: p
     elsewhere.mkdir()
     here.mkdir()
     common = "shared {{ type: object, properties.{} {{ type: string }} }}"
-    folder(elsewhere, _common=common.format("wrong"))
-    folder(here, _common=common.format("right"), a='_definitions {\n  include "_common.conf"\n}\n')
+    write_files(elsewhere, _common=common.format("wrong"))
+    write_files(here, _common=common.format("right"), a='_definitions {\n  include "_common.conf"\n}\n')
     monkeypatch.chdir(elsewhere)
     assert [field.name for field in load(Path(os.path.relpath(here))).get_object("shared").fields] == ["right"]
 
 
 def test_a_file_that_starts_with_an_underscore_is_only_included(tmp_path: Path) -> None:
-    at = folder(tmp_path, a=thing(), _drafts="this is { no HOCON")
+    at = write_files(tmp_path, a=define_thing(), _drafts="this is { no HOCON")
     assert list(load(at).definitions) == ["thing"]
 
 
@@ -494,14 +496,14 @@ def test_descriptions_lose_their_indentation_but_not_their_own_steps(tmp_path: P
       }
     }
     '''
-    found = load(folder(tmp_path, a=text)).get_object("thing")
+    found = load(write_files(tmp_path, a=text)).get_object("thing")
     assert found.description == "The first line.\nThe second.\n\n  - a step\nThe last. "
     assert [field.description for field in found.fields] == ["A.  "]
 
 
 def test_letters_of_all_languages_are_read(tmp_path: Path) -> None:
     text = '_definitions.thing { description: "Größe ≥ 0, 日本語, 😀.", type: object, properties.a { type: string } }'
-    assert load(folder(tmp_path, a=text)).get_object("thing").description == "Größe ≥ 0, 日本語, 😀."
+    assert load(write_files(tmp_path, a=text)).get_object("thing").description == "Größe ≥ 0, 日本語, 😀."
 
 
 def test_quoted_keys_lose_their_quotes(tmp_path: Path) -> None:
@@ -511,7 +513,7 @@ def test_quoted_keys_lose_their_quotes(tmp_path: Path) -> None:
       "other" { properties.c { type: string } }
     }
     """
-    found = load(folder(tmp_path, a=text)).get_object("thing")
+    found = load(write_files(tmp_path, a=text)).get_object("thing")
     assert [("a", ScalarType("String")), ("b", Ref("other"))] == [(field.name, field.type) for field in found.fields]
 
 
@@ -523,7 +525,7 @@ def test_a_substitution_can_be_changed_in_part(tmp_path: Path) -> None:
       other = ${_references.flag}
     } } }
     """
-    found = load(folder(tmp_path, a=text)).endpoints["a", "do"].request
+    found = load(write_files(tmp_path, a=text)).endpoints["a", "do"].request
     assert found
     assert [(field.description, field.default) for field in found.fields] == [("Ours.", False), ("Any.", False)]
 
@@ -535,7 +537,7 @@ def test_a_file_adds_properties_and_enum_values_to_another_ones_definitions(tmp_
       colour_enum { enum: [blue, green], x-values { green: "Green." } }
     }
     """
-    at = folder(tmp_path, a=thing(definitions="colour_enum { type: string, enum: [red, blue] }"), b=newer)
+    at = write_files(tmp_path, a=define_thing(definitions="colour_enum { type: string, enum: [red, blue] }"), b=newer)
     found = load(at)
     assert [field.name for field in found.get_object("thing").fields] == ["a", "b"]
     enum = found.definitions["colour_enum"]
@@ -548,17 +550,20 @@ def test_a_definition_like_an_endpoint_takes_its_properties(tmp_path: Path) -> N
     get { "1.0" { request.properties { id { type: string, x-filter: listed }, page { type: integer } } } }
     _definitions.thing_filter { x-like: a.get, x-without: [page], properties.more { type: boolean } }
     """
-    assert [field.name for field in load(folder(tmp_path, a=text)).get_object("thing_filter").fields] == ["id", "more"]
+    assert [field.name for field in load(write_files(tmp_path, a=text)).get_object("thing_filter").fields] == [
+        "id",
+        "more",
+    ]
 
 
 def test_a_relation_of_an_answer_that_is_not_stored_is_shown_as_the_object_alone(tmp_path: Path) -> None:
     plain = "other { type: object, x-collection: other, properties.id { type: string, x-scalar: ID } }"
-    at = folder(tmp_path, a=thing("owner { type: string, x-relation: other }", plain))
+    at = write_files(tmp_path, a=define_thing("owner { type: string, x-relation: other }", plain))
     assert list(load(at).get_object("thing").output_fields) == ["a", "owner"]
 
 
 def test_a_stored_relation_is_shown_as_the_object_and_as_its_id(tmp_path: Path) -> None:
-    at = folder(tmp_path, a=thing("owner { type: string, x-relation: other }", STORED))
+    at = write_files(tmp_path, a=define_thing("owner { type: string, x-relation: other }", STORED))
     shown = load(at).get_object("thing").output_fields
     assert {"a": ScalarType("String"), "owner": Ref("other"), "ownerId": ScalarType("ID")} == {
         name: output_field.type for name, output_field in shown.items()
@@ -566,7 +571,7 @@ def test_a_stored_relation_is_shown_as_the_object_and_as_its_id(tmp_path: Path) 
 
 
 def test_lists_may_lie_in_lists(tmp_path: Path) -> None:
-    at = folder(tmp_path, a=thing("rows { type: array, items { type: array, items { type: number } } }"))
+    at = write_files(tmp_path, a=define_thing("rows { type: array, items { type: array, items { type: number } } }"))
     [_, rows] = load(at).get_object("thing").fields
     assert ListOf(ListOf(ScalarType("Float"))) == rows.type
 
@@ -574,13 +579,13 @@ def test_lists_may_lie_in_lists(tmp_path: Path) -> None:
 # -- the repository's own files --------------------------------------------------------------------
 
 
-def described(spec: Spec) -> Iterator[tuple[str, str | None]]:
+def walk_descriptions(spec: Spec) -> Iterator[tuple[str, str | None]]:
     """Every element of the spec by its path, with its description."""
     for name, definition in spec.definitions.items():
         yield name, definition.description
         if isinstance(definition, ObjectSpec):
-            yield from fields_described(name, definition.fields)
-            yield from fields_described(name, tuple(definition.output_fields.values()))
+            yield from walk_field_descriptions(name, definition.fields)
+            yield from walk_field_descriptions(name, tuple(definition.output_fields.values()))
         elif isinstance(definition, EnumSpec):
             yield from ((f"{name}.{value.name}", value.description) for value in definition.values)
         else:
@@ -589,16 +594,16 @@ def described(spec: Spec) -> Iterator[tuple[str, str | None]]:
         yield f"{service}.{name}", endpoint.description
         for part in (endpoint.request, endpoint.response):
             if part:
-                yield from fields_described(f"{service}.{name}.{part.name}", part.fields)
+                yield from walk_field_descriptions(f"{service}.{name}.{part.name}", part.fields)
     for name, operation in spec.queries.items():
         yield f"Query.{name}", operation.description
-        yield from fields_described(f"Query.{name}", operation.arguments)
+        yield from walk_field_descriptions(f"Query.{name}", operation.arguments)
 
 
-def fields_described(owner: str, fields: tuple[FieldSpec, ...]) -> Iterator[tuple[str, str | None]]:
+def walk_field_descriptions(owner: str, fields: tuple[FieldSpec, ...]) -> Iterator[tuple[str, str | None]]:
     for field in fields:
         yield f"{owner}.{field.name}", field.description
-        yield from fields_described(f"{owner}.{field.name}", field.arguments)
+        yield from walk_field_descriptions(f"{owner}.{field.name}", field.arguments)
 
 
 def test_the_schema_of_this_repository_has_no_mistakes() -> None:
@@ -606,7 +611,11 @@ def test_the_schema_of_this_repository_has_no_mistakes() -> None:
 
 
 def test_every_element_is_described_in_whole_sentences() -> None:
-    poor = {path: text for path, text in described(load()) if not text or not text.endswith(".") or text[0].islower()}
+    poor = {
+        path: text
+        for path, text in walk_descriptions(load())
+        if not text or not text.endswith(".") or text[0].islower()
+    }
     assert poor == {}
 
 
@@ -647,7 +656,7 @@ def test_a_mutation_for_many_takes_what_the_single_one_takes_and_answers_it_for_
     }  # fmt: skip
 
 
-def test_mistakes_in_a_mutation_for_many_are_told(tmp_path: Path) -> None:
+def test_mistakes_in_a_mutation_for_many_are_reported(tmp_path: Path) -> None:
     (tmp_path / "runs.conf").write_text(MANY.replace("done { type: boolean }", "done { type: bool }, 7: x"))
     with pytest.raises(SchemaError) as raised:
         load(tmp_path)
@@ -657,46 +666,46 @@ def test_mistakes_in_a_mutation_for_many_are_told(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-# -- what is kept ----------------------------------------------------------------------------------
+# -- the cache --------------------------------------------------------------------------------------
 
 
-def read(at: Path, kept: Path) -> HoconSources:
-    found = HoconSources(at, kept)
-    assert found.mistakes == []
-    return found
+def read_sources(at: Path, cache: Path) -> HoconSources:
+    sources = HoconSources(at, cache)
+    assert sources.mistakes == []
+    return sources
 
 
 def test_what_was_read_once_is_read_again_without_its_files_being_parsed(tmp_path: Path) -> None:
-    """And only as long as every file is as it was, those that are included as well."""
-    kept = tmp_path / "kept"
-    at = folder(tmp_path, things='_definitions { include "_part.conf" }', _part='a { description: "one" }')
-    parsed = read(at, kept)
-    [file] = kept.iterdir()
-    file.write_bytes(file.read_bytes().replace(b"one", b"kept"))
-    assert read(at, kept).definitions == {"a": {"description": "kept"}}
+    """The cache ends when any file changes, also one that is only included."""
+    cache = tmp_path / "cache"
+    at = write_files(tmp_path, things='_definitions { include "_part.conf" }', _part='a { description: "one" }')
+    parsed = read_sources(at, cache)
+    [file] = cache.iterdir()
+    file.write_bytes(file.read_bytes().replace(b"one", b"cached"))
+    assert read_sources(at, cache).definitions == {"a": {"description": "cached"}}
     assert parsed.definitions == {"a": {"description": "one"}}
     (at / "_part.conf").write_text('a { description: "two" }')
-    assert read(at, kept).definitions == {"a": {"description": "two"}}
-    assert [other.name for other in kept.iterdir()] != [file.name]
-    assert len(list(kept.iterdir())) == 1
+    assert read_sources(at, cache).definitions == {"a": {"description": "two"}}
+    assert [other.name for other in cache.iterdir()] != [file.name]
+    assert len(list(cache.iterdir())) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
-def test_what_is_kept_and_can_not_be_read_is_made_anew(tmp_path: Path, content: bytes) -> None:
-    at = folder(tmp_path, things='_definitions { a { description: "one" } }')
-    expected = read(at, tmp_path / "kept").definitions
-    [file] = (tmp_path / "kept").iterdir()
+def test_a_cache_that_can_not_be_read_is_made_again(tmp_path: Path, content: bytes) -> None:
+    at = write_files(tmp_path, things='_definitions { a { description: "one" } }')
+    expected = read_sources(at, tmp_path / "cache").definitions
+    [file] = (tmp_path / "cache").iterdir()
     file.write_bytes(content)
-    assert read(at, tmp_path / "kept").definitions == expected
+    assert read_sources(at, tmp_path / "cache").definitions == expected
 
 
-def test_where_nothing_can_be_kept_nothing_is(tmp_path: Path) -> None:
-    at = folder(tmp_path, things='_definitions { a { description: "one" } }')
-    (tmp_path / "kept").write_text("a file")
-    assert read(at, tmp_path / "kept").definitions == {"a": {"description": "one"}}
+def test_a_folder_without_write_access_gets_no_cache(tmp_path: Path) -> None:
+    at = write_files(tmp_path, things='_definitions { a { description: "one" } }')
+    (tmp_path / "cache").write_text("a file")
+    assert read_sources(at, tmp_path / "cache").definitions == {"a": {"description": "one"}}
 
 
-def test_files_with_mistakes_are_not_kept(tmp_path: Path) -> None:
-    at = folder(tmp_path, things="_definitions { a {")
-    assert HoconSources(at, tmp_path / "kept").mistakes
-    assert not (tmp_path / "kept").exists()
+def test_files_with_mistakes_are_not_cached(tmp_path: Path) -> None:
+    at = write_files(tmp_path, things="_definitions { a {")
+    assert HoconSources(at, tmp_path / "cache").mistakes
+    assert not (tmp_path / "cache").exists()

@@ -82,24 +82,24 @@ DEPARTURES: dict[str, tuple[str | None, str]] = {
 }
 
 
-def pascal(name: str) -> str:
+def to_pascal_case(name: str) -> str:
     return "".join(part.title() for part in name.removesuffix("_enum").split("_"))
 
 
-def camel(name: str) -> str:
+def to_camel_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])_+([a-z])", lambda found: found[1].upper(), name)
 
 
-def flat(tree: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(tree: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves of a tree by their dotted paths; an empty branch is a leaf."""
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{at}{key}.")
+            yield from flatten(value, f"{at}{key}.")
         else:
             yield f"{at}{key}", value
 
 
-def differing(expected: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+def find_differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
     """What is found, where it differs from what is expected; None where nothing is."""
     names = expected.keys() | found.keys()
     return {name: found.get(name) for name in names if expected.get(name, NOTHING) != found.get(name, NOTHING)}
@@ -108,43 +108,43 @@ def differing(expected: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str
 # -- HOCON against the seed ------------------------------------------------------------------------
 
 
-def bare(node: Any) -> Any:
+def strip_node(node: Any) -> Any:
     """A node less what the seed's shape leaves out: descriptions, patterns of items, annotations."""
     if isinstance(node, list):
-        return [bare(item) for item in node]
+        return [strip_node(item) for item in node]
     if not isinstance(node, Mapping):
         return node
     return {
-        key: value.rsplit("/", 1)[-1] if key == "$ref" else bare(value)
+        key: value.rsplit("/", 1)[-1] if key == "$ref" else strip_node(value)
         for key, value in node.items()
         if (isinstance(value, Mapping) and not key.startswith("x-"))
         or (not key.startswith("x-") and key not in {"description", "pattern"})
     }
 
 
-def written(folder: Path) -> dict[str, Any]:
+def read_shape(folder: Path) -> dict[str, Any]:
     """What tasks.conf says, in the form of the seed's shape."""
     tree, common = parse_hocon(folder / "tasks.conf"), parse_hocon(folder / "_common.conf")
-    definitions = {name: bare(node) for name, node in tree["_definitions"].items() if name not in common}
-    return {"definitions": definitions, "endpoints": dict(endpoints(tree))}
+    definitions = {name: strip_node(node) for name, node in tree["_definitions"].items() if name not in common}
+    return {"definitions": definitions, "endpoints": dict(walk_endpoints(tree))}
 
 
-def endpoints(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def walk_endpoints(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, versions in tree.items():
         if not name.startswith("_"):
             [version] = [key for key in versions if key[0].isdigit()]
             others = {key: value for key, value in versions.items() if key != version}
-            yield name, {"version": version, **bare(versions[version]), **others}
+            yield name, {"version": version, **strip_node(versions[version]), **others}
 
 
 def test_hocon_says_what_the_seed_says() -> None:
-    assert written(FOLDER) == SEED
+    assert read_shape(FOLDER) == SEED
 
 
 # -- the spec against the seed ---------------------------------------------------------------------
 
 
-def rules_of(node: Mapping[str, Any]) -> dict[str, Any]:
+def read_rules(node: Mapping[str, Any]) -> dict[str, Any]:
     """Which properties must be given, and what they are otherwise."""
     required = node.get("required", [])
     return {
@@ -153,21 +153,21 @@ def rules_of(node: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def rules_of_seed() -> dict[str, Any]:
+def read_seed_rules() -> dict[str, Any]:
     rules = {
-        f"definitions.{name}": rules_of(node) for name, node in SEED["definitions"].items() if "properties" in node
+        f"definitions.{name}": read_rules(node) for name, node in SEED["definitions"].items() if "properties" in node
     }
     for name, node in SEED["endpoints"].items():
         rules[f"endpoints.{name}"] = {
             "is": (node["version"], node.get("internal", False), "batch_request" in node),
-            **{part: rules_of(node[part]) for part in ("request", "response") if part in node},
+            **{part: read_rules(node[part]) for part in ("request", "response") if part in node},
         }
-    return dict(flat(rules))
+    return dict(flatten(rules))
 
 
-def rules_in(spec: Spec) -> dict[str, Any]:
+def read_spec_rules(spec: Spec) -> dict[str, Any]:
     rules = {
-        f"definitions.{name}": rules_kept(spec.get_object(name), node["properties"])
+        f"definitions.{name}": read_object_rules(spec.get_object(name), node["properties"])
         for name, node in SEED["definitions"].items()
         if "properties" in node
     }
@@ -176,12 +176,12 @@ def rules_in(spec: Spec) -> dict[str, Any]:
             parts = {"request": endpoint.request, "response": endpoint.response}
             rules[f"endpoints.{name}"] = {
                 "is": (endpoint.version, endpoint.is_internal, endpoint.is_batch),
-                **{part: rules_kept(found) for part, found in parts.items() if found},
+                **{part: read_object_rules(found) for part, found in parts.items() if found},
             }
-    return dict(flat(rules))
+    return dict(flatten(rules))
 
 
-def rules_kept(definition: ObjectSpec, only: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def read_object_rules(definition: ObjectSpec, only: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Of a stored definition only what the seed knows: newer servers store more."""
     return {
         field.name: (field.is_required, field.default)
@@ -191,83 +191,85 @@ def rules_kept(definition: ObjectSpec, only: Mapping[str, Any] | None = None) ->
 
 
 def test_the_spec_keeps_every_endpoint_and_what_is_required_and_defaulted() -> None:
-    assert rules_in(load()) == rules_of_seed()
+    assert read_spec_rules(load()) == read_seed_rules()
 
 
 # -- the API against the seed ----------------------------------------------------------------------
 
 
-def type_of(node: Mapping[str, Any], name: str) -> str:
+def write_type(node: Mapping[str, Any], name: str) -> str:
     """The GraphQL type that the rules make of a property; an enum written in its place is called after it."""
     if "$ref" in node:
-        return pascal(node["$ref"])
+        return to_pascal_case(node["$ref"])
     if node["type"] == "array":
-        return f"[{type_of(node['items'], name)}!]"
+        return f"[{write_type(node['items'], name)}!]"
     is_enum = "enum" in node and node["type"] == "string"
-    return pascal(name) if is_enum else TYPES[node["type"], node.get("format")]
+    return to_pascal_case(name) if is_enum else TYPES[node["type"], node.get("format")]
 
 
-def api_of_seed() -> dict[str, str]:
+def build_seed_api() -> dict[str, str]:
     """Every element that the rules make of the seed: types, fields, enum values, and the two ways to read."""
     elements = {}
     for name, node in SEED["definitions"].items():
-        elements |= {pascal(name): "type"} | values_of(name, node)
+        elements |= {to_pascal_case(name): "type"} | build_values(name, node)
         for key, inner in node.get("properties", {}).items():
             must = "!" if key in node.get("required", []) else ""
-            elements[f"{pascal(name)}.{camel(key)}"] = type_of(inner, f"{name}_{key}") + must
-            elements |= values_of(f"{name}_{key}", inner)
+            elements[f"{to_pascal_case(name)}.{to_camel_case(key)}"] = write_type(inner, f"{name}_{key}") + must
+            elements |= build_values(f"{name}_{key}", inner)
     one, many = SEED["endpoints"]["get_by_id"], SEED["endpoints"]["get_all"]
     for key, inner in many["request"]["properties"].items():
-        elements[f"TaskFilter.{camel(key)}"] = type_of(inner, key)
+        elements[f"TaskFilter.{to_camel_case(key)}"] = write_type(inner, key)
     for key, inner in one["request"]["properties"].items():
-        elements[f"Query.task({key})"] = type_of(inner, key) + "!" * (key in one["request"]["required"])
+        elements[f"Query.task({key})"] = write_type(inner, key) + "!" * (key in one["request"]["required"])
     for key, inner in (one["response"]["properties"] | many["response"]["properties"]).items():
-        elements[f"Query.{key}"] = type_of(inner, key)
-    return elements | operations_of_seed()
+        elements[f"Query.{key}"] = write_type(inner, key)
+    return elements | build_seed_operations()
 
 
-def operations_of_seed() -> dict[str, str]:
+def build_seed_operations() -> dict[str, str]:
     """What the rules make of the endpoints that change something, and of what their requests are made of."""
     elements = {"Query.taskValidate": "Boolean!", "Query.taskValidate(input)": "TaskValidateInput!"}
     for name in READ_OR_CHANGED["changed"]:
-        operation = f"Task{pascal(name)}"
-        elements[f"Mutation.{camel('task_' + name)}"] = f"(input): {operation}Payload!"
-        elements |= fields_of(SEED["endpoints"][name].get("request", {}), f"{operation}Input", "Input")
-        elements |= fields_of(SEED["endpoints"][name]["response"], f"{operation}Payload")
-    elements |= fields_of(SEED["endpoints"]["validate"]["request"], "TaskValidateInput", "Input")
-    elements |= fields_of(SEED["endpoints"]["update"]["request"], "TaskUpdateItem", "Input")
+        operation = f"Task{to_pascal_case(name)}"
+        elements[f"Mutation.{to_camel_case('task_' + name)}"] = f"(input): {operation}Payload!"
+        elements |= build_fields(SEED["endpoints"][name].get("request", {}), f"{operation}Input", "Input")
+        elements |= build_fields(SEED["endpoints"][name]["response"], f"{operation}Payload")
+    elements |= build_fields(SEED["endpoints"]["validate"]["request"], "TaskValidateInput", "Input")
+    elements |= build_fields(SEED["endpoints"]["update"]["request"], "TaskUpdateItem", "Input")
     for name in ("execution", "script", "artifact", "artifact_type_data"):
         node = SEED["definitions"][name]
-        bare_node = {**node, "properties": {key: without_default(one) for key, one in node["properties"].items()}}
-        elements |= fields_of(bare_node, f"{pascal(name)}Input", "Input", name)
+        bare_node = {**node, "properties": {key: drop_default(one) for key, one in node["properties"].items()}}
+        elements |= build_fields(bare_node, f"{to_pascal_case(name)}Input", "Input", name)
     return elements
 
 
-def without_default(node: Mapping[str, Any]) -> dict[str, Any]:
+def drop_default(node: Mapping[str, Any]) -> dict[str, Any]:
     """Defaults of what is stored are applied by taskCreate; the SDL says none."""
     return {key: value for key, value in node.items() if key != "default"}
 
 
-def fields_of(node: Mapping[str, Any], type_: str, suffix: str = "", owner: str = "") -> dict[str, str]:
+def build_fields(node: Mapping[str, Any], type_: str, suffix: str = "", owner: str = "") -> dict[str, str]:
     """The fields of an input or a payload: objects of an input are inputs, and ids are IDs."""
     elements = {}
     for key, inner in node.get("properties", {}).items():
         must = "!" if key in node.get("required", []) else ""
         default = f" = {json.dumps(inner['default'])}" if "default" in inner else ""
-        found = "ID" if key in IDS else type_of(inner, f"{owner}_{key}" if owner else key)
+        found = "ID" if key in IDS else write_type(inner, f"{owner}_{key}" if owner else key)
         is_object = found.strip("[]!") in {
-            pascal(name) for name, one in SEED["definitions"].items() if "enum" not in one
+            to_pascal_case(name) for name, one in SEED["definitions"].items() if "enum" not in one
         }
         found = re.sub(r"(\w+)", rf"\1{suffix}", found) if is_object else found
-        elements[f"{type_}.{SPELT.get(key) or camel(key)}"] = found + must + default
+        elements[f"{type_}.{SPELT.get(key) or to_camel_case(key)}"] = found + must + default
     return elements
 
 
-def values_of(name: str, node: Mapping[str, Any]) -> dict[str, str]:
-    return {f"{pascal(name)}.{value.upper()}": "value" for value in node.get("enum", []) if isinstance(value, str)}
+def build_values(name: str, node: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        f"{to_pascal_case(name)}.{value.upper()}": "value" for value in node.get("enum", []) if isinstance(value, str)
+    }
 
 
-def api(schema: GraphQLSchema) -> dict[str, str]:
+def build_api(schema: GraphQLSchema) -> dict[str, str]:
     """Every element of the API, in the same words."""
     elements = {}
     for name, type_ in schema.type_map.items():
@@ -275,14 +277,14 @@ def api(schema: GraphQLSchema) -> dict[str, str]:
         if isinstance(type_, GraphQLEnumType):
             elements |= {f"{name}.{value}": "value" for value in type_.values}
         elif isinstance(type_, GraphQLObjectType | GraphQLInputObjectType):
-            elements |= {f"{name}.{field}": shown(type_, field) for field in type_.fields}
+            elements |= {f"{name}.{field}": print_field(type_, field) for field in type_.fields}
     for field, inner in schema.type_map["Query"].fields.items():  # type: ignore[attr-defined]
         elements[f"Query.{field}"] = str(inner.type)
         elements |= {f"Query.{field}({key})": str(argument.type) for key, argument in inner.args.items()}
     return elements
 
 
-def shown(owner: GraphQLObjectType | GraphQLInputObjectType, name: str) -> str:
+def print_field(owner: GraphQLObjectType | GraphQLInputObjectType, name: str) -> str:
     field, twin = owner.fields[name], owner.fields.get(f"{name}Id")
     arguments = f"({', '.join(field.args)}): " if getattr(field, "args", None) else ""
     default = getattr(field, "default_value", Undefined)
@@ -290,12 +292,12 @@ def shown(owner: GraphQLObjectType | GraphQLInputObjectType, name: str) -> str:
     return f"{arguments}{field.type}{said}" + (" + ID" if twin and str(twin.type) == "ID" else "")
 
 
-def departures(schema: GraphQLSchema) -> dict[str, str | None]:
+def find_departures(schema: GraphQLSchema) -> dict[str, str | None]:
     """Where the API isn't what the rules make of the seed. What it has beside the seed is no departure."""
-    expected, found = api_of_seed(), api(schema)
+    expected, found = build_seed_api(), build_api(schema)
     enums = {name.partition(".")[0] for name, kind in expected.items() if kind == "value"}
     looked_at = expected.keys() | {f"{enum}.UNKNOWN" for enum in enums}
-    return differing(expected, {name: kind for name, kind in found.items() if name in looked_at})
+    return find_differences(expected, {name: kind for name, kind in found.items() if name in looked_at})
 
 
 @pytest.fixture(scope="module")
@@ -304,11 +306,11 @@ def schema() -> GraphQLSchema:
 
 
 def test_the_api_shows_every_element_of_the_seed_and_departs_only_where_it_means_to(schema: GraphQLSchema) -> None:
-    assert departures(schema) == {name: shows for name, (shows, _) in DEPARTURES.items()}
+    assert find_departures(schema) == {name: shows for name, (shows, _) in DEPARTURES.items()}
 
 
 def test_what_is_no_filter_field_is_an_argument(schema: GraphQLSchema) -> None:
-    found = api(schema)
+    found = build_api(schema)
     assert {"Query.tasks(page)": "Int", "Query.tasks(pageSize)": "Int"}.items() <= found.items()
     assert found["Query.tasks(orderBy)"].startswith("[")
     assert found["Query.tasks(filter)"] == "TaskFilter"
@@ -317,7 +319,7 @@ def test_what_is_no_filter_field_is_an_argument(schema: GraphQLSchema) -> None:
 
 def test_a_page_of_tasks_holds_the_list_that_the_seed_answers(schema: GraphQLSchema) -> None:
     [answered] = SEED["endpoints"]["get_all"]["response"]["properties"].values()
-    assert api(schema)["TaskConnection.nodes"] == type_of(answered, "tasks") + "!"
+    assert build_api(schema)["TaskConnection.nodes"] == write_type(answered, "tasks") + "!"
 
 
 def test_every_endpoint_of_the_seed_reads_or_changes() -> None:
@@ -419,7 +421,7 @@ CHANGES: dict[str, tuple[str, str, set[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def noticed(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+def noticed_changes(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """All that is noticed of a folder with all the changes."""
     folder = tmp_path_factory.mktemp("changed") / "schema"
     shutil.copytree(FOLDER, folder)
@@ -432,17 +434,17 @@ def noticed(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     spec = load(folder)
     meant = {name: shows for name, (shows, _) in DEPARTURES.items()}
     return {
-        *differing(dict(flat(SEED)), dict(flat(written(folder)))),
-        *differing(rules_of_seed(), rules_in(spec)),
-        *differing(meant, departures(build_schema(spec)._schema)),
+        *find_differences(dict(flatten(SEED)), dict(flatten(read_shape(folder)))),
+        *find_differences(read_seed_rules(), read_spec_rules(spec)),
+        *find_differences(meant, find_departures(build_schema(spec)._schema)),
     }
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_of_the_seed_is_noticed(noticed: set[str], change: str) -> None:
+def test_a_change_of_the_seed_is_noticed(noticed_changes: set[str], change: str) -> None:
     *_, expected = CHANGES[change]
-    assert expected - noticed == set()
+    assert expected - noticed_changes == set()
 
 
-def test_nothing_else_is_noticed(noticed: set[str]) -> None:
-    assert set().union(*(expected for *_, expected in CHANGES.values())) == noticed
+def test_nothing_else_is_noticed(noticed_changes: set[str]) -> None:
+    assert set().union(*(expected for *_, expected in CHANGES.values())) == noticed_changes
