@@ -18,7 +18,7 @@ TEXTS = (
     "api/graphiql/examples/*",
     "resolvers/**/*.py",
     "models/**/*.py",
-    "schema/*.py",
+    "schema/*.*",
 )
 
 
