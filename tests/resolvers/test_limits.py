@@ -612,7 +612,7 @@ async def test_a_dashboard_of_500_tasks_with_30_metrics_passes(client: Client) -
 
 async def test_every_example_of_the_docs_costs_less_than_half_the_budget(client: Client) -> None:
     examples = find_examples()
-    assert len(examples) >= 19
+    assert len(examples) >= 24
     for query in (*examples, FULL_INTROSPECTION):
         if query.startswith("subscription"):
             continue  # it has no first answer that would show its cost
