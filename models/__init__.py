@@ -1,1 +1,1 @@
-"""What is stored: documents, layout, database. Knows no GraphQL."""
+"""Stored data: documents, layout, database. Knows no GraphQL."""

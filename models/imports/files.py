@@ -69,7 +69,7 @@ class ProblemCode(StrEnum):
     ENCRYPTED_ZIP = "ENCRYPTED_ZIP", "The zip is encrypted"
     UNSAFE_ZIP = "UNSAFE_ZIP", "The zip has a name that leads out of it, or a link"
     NO_TASK = "NO_TASK", "The zip has no task.json at its root"
-    BAD_TASK = "BAD_TASK", "The task.json is not what the SDK writes"
+    BAD_TASK = "BAD_TASK", "The task.json does not have the form that the SDK writes"
     BAD_EVENTS = "BAD_EVENTS", "The line is not a list of events"
     REFUSED = "REFUSED", "MongoDB refused a document; others of the file may be stored"
 

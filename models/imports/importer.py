@@ -85,7 +85,7 @@ async def import_files(
     :param company: owner of the tasks and projects that sessions become
     :param user: their creator
     :param shown_fields: collection → the stored top-level fields that the API shows; all others are stored and reported
-    :raises PyMongoError: the database cannot be reached; what it refuses is a problem in the report
+    :raises PyMongoError: the database can't be reached; a document that it refuses is a problem in the report
     """
     limits = limits or ImportLimits()
     sources, unknown_files, problems = find_sources(paths)

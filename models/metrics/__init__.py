@@ -1,1 +1,1 @@
-"""Reported metrics: blocks of points, and what a task keeps of them."""
+"""Reported metrics: blocks of points, and the statistics of a task."""

@@ -1,4 +1,4 @@
-"""The database: connect, tell whose it is, prepare it when it is ours."""
+"""The database: connect to it, and prepare one that is empty or set up by taskql."""
 
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping

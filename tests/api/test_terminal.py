@@ -105,7 +105,7 @@ ODD = [
     f"queue.jsonl, line 2: Two lines have the same _id and different content: '{MARKUP}'",
     r"task.\x1b[2J\nfield (1), task.[/a] [bold]b[/bold] [link=x] :smile: [red (1)",
     r"Left out, because they are neither sessions nor dumps of the database backend: a]/left[bold]\x1b[2J\n.txt",
-    r"session[bold]\x1b[2J.zip/task.json: The task.json is not what the SDK writes",
+    r"session[bold]\x1b[2J.zip/task.json: The task.json does not have the form that the SDK writes",
 ]
 
 
