@@ -12,7 +12,7 @@ from pymongo.errors import (
 
 from api.errors import format_error
 from models.store.writer import StandaloneError
-from resolvers.errors import ErrorCode, find_api_error
+from resolvers.errors import ErrorCode, find_api_error, limit_exceeded, not_found
 from tests.support.client import Client
 from tests.support.factories import COMPANY, DAY, PUBLIC, Document, model, queue, task
 
@@ -116,6 +116,18 @@ def test_an_exception_has_the_code_wherever_it_is_a_cause(code: ErrorCode) -> No
         assert api_error is not None
         assert api_error.code is code
         assert format_error(error)["extensions"] == {"code": code.name}
+
+
+def test_a_maker_writes_the_details_that_it_is_called_with() -> None:
+    assert limit_exceeded("No.", limit="rows", maximum=0).extensions == {
+        "code": "LIMIT_EXCEEDED",
+        "limit": "rows",
+        "maximum": 0,
+    }
+    assert not_found("queue", "q").extensions == {"code": "INVALID_QUEUE_ID", "field": "queue", "queue": "q"}
+    by_argument = not_found("task", "t", field="parent")
+    assert by_argument.extensions == {"code": "INVALID_TASK_ID", "field": "parent", "task": "t"}
+    assert str(by_argument) == "No task has the id 't'."
 
 
 def test_the_cause_of_a_timeout_says_more_than_the_timeout() -> None:

@@ -128,7 +128,7 @@ def test_a_filter_is_parsed_into_nodes() -> None:
         ({"id": ["a"] * 99}, 0),
         ({"id": ["a"] * 100}, 1),
         ({"id": ["a"] * 250, "name": "x", "parent": None}, 3),
-        ({"is_set": ["name"] * 7, "status_changed": ["2026-01-01"] * 5}, 12),
+        ({"is_set": ["name"] * 7, "is_unset": ["name"] * 3, "status_changed": ["2026-01-01"] * 5}, 15),
         ({"created": {"gte": NEW_YEAR, "lt": NEW_YEAR}}, 3),
         ({"metrics": [{"metric": "m", "variant": "v", "gt": 1.0}, {"metric": "m", "variant": "v"}]}, 7),
         ({"or": [{"name": "x"}, {}], "not": {"not": {"name": "x"}}}, 6),
@@ -171,6 +171,10 @@ def test_a_filter_has_a_depth_and_a_maximum() -> None:
 )
 def test_a_filter_knows_its_fields_with_patterns(filter_: Filter, fields: set[str]) -> None:
     assert find_pattern_fields(FILTER_TYPE.parse(filter_)) == fields
+
+
+def test_a_pattern_without_upper_and_lower_case_is_a_pattern() -> None:
+    assert find_pattern_fields(read_filter_type(SPEC, "project").parse({"name": "x", "id": ["a"]})) == {"name"}
 
 
 EMPTY_FILTERS: list[Filter] = [
