@@ -72,8 +72,7 @@ class Server:
 def serve(*options: object, **settings: object) -> Iterator[Server]:
     """Run `taskql serve` until it is ready; on a free port unless the settings name one."""
     command = [sys.executable, "-m", "api", "serve", *map(str, options)]
-    # a busy machine has time to answer
-    variables = build_env(**{"port": 0, "max_time_ms": 60_000, **settings})
+    variables = build_env(**{"port": 0, **settings})
     # a pipe that nobody reads would fill, and then stop the server
     with (
         tempfile.TemporaryFile("w+") as log,
