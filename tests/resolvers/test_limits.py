@@ -628,7 +628,7 @@ async def test_the_cost_that_the_docs_print_is_so(client: Client) -> None:
         "/graphql", content=body.replace("\n", ""), headers={"Content-Type": "application/json"}
     )
     assert json.dumps(response.json()["extensions"], separators=(",", ":")) in DOCS["limits"]
-    [product] = re.findall(r"500 . \(1 \+ 30\) \+ 1 = (\d+) of 500000", DOCS["limits"])
+    [product] = re.findall(r"500 . \(1 \+ 30\) \+ 1 = (\d+)\s+of\s+500000", DOCS["limits"])
     assert int(product) == 500 * 31 + 1
 
 
