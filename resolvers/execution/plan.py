@@ -76,8 +76,7 @@ async def _name_pattern(pattern_fields: Collection[str], work: Awaitable[Any]) -
         return await work
     except PyMongoError as error:
         api_error = find_api_error(error)
-        is_pattern_error = api_error is not None and api_error.code is ErrorCode.INVALID_REGEX_ERROR
-        if api_error is None or not is_pattern_error or len(pattern_fields) != 1:
+        if api_error is None or api_error.code is not ErrorCode.INVALID_REGEX_ERROR or len(pattern_fields) != 1:
             raise
         raise InputError(api_error.code, str(api_error), field=next(iter(pattern_fields))) from error
 

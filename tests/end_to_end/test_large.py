@@ -34,7 +34,7 @@ ONE: list[tuple[str, Document, Document]] = [  # mutation, input, fields of the 
 ]
 
 
-def nearly_full(spare: int = 1000, **fields: Any) -> Document:
+def build_nearly_full_task(spare: int = 1000, **fields: Any) -> Document:
     """A task with so many bytes to spare in MongoDB's 16 MB."""
     empty = task(_id="big", company=COMPANY, parent=None, project=None, **{"report": "", **fields})
     return empty | {"report": "r" * (MAX_BYTES - spare - len(bson.encode(empty)))}
@@ -44,7 +44,7 @@ def nearly_full(spare: int = 1000, **fields: Any) -> Document:
 async def test_a_change_that_does_not_fit_is_a_limit_and_changes_nothing(
     client: Client, database: Database, name: str, asked: Document, fields: Document
 ) -> None:
-    big = nearly_full(**fields)
+    big = build_nearly_full_task(**fields)
     await database.task.insert_one(big)
     await database.queue.insert_one(queue(_id="q"))
     error = await client.error(mutation(name, "__typename"), input={"task": "big", **asked})
@@ -54,7 +54,7 @@ async def test_a_change_that_does_not_fit_is_a_limit_and_changes_nothing(
 
 async def test_a_change_that_makes_room_is_made(client: Client, database: Database) -> None:
     """A text is counted once where it takes the place of another one."""
-    await database.task.insert_one(nearly_full(status="created", comment="c" * 200_000))
+    await database.task.insert_one(build_nearly_full_task(status="created", comment="c" * 200_000))
     data = await client.data(mutation("taskEdit", "updated"), input={"task": "big", "comment": LONG})
     assert data["taskEdit"]["updated"] == 1
 
@@ -62,7 +62,7 @@ async def test_a_change_that_makes_room_is_made(client: Client, database: Databa
 async def test_a_batch_names_the_item_that_does_not_fit_and_stores_the_others(
     client: Client, database: Database
 ) -> None:
-    await database.task.insert_many([nearly_full(status="created"), task(_id="small", status="created")])
+    await database.task.insert_many([build_nearly_full_task(status="created"), task(_id="small", status="created")])
     items = [{"task": id_, "comment": LONG} for id_ in ("big", "small")]
     asked = {"items": items, "allOrNothing": False}
     selected = "updated results { id succeeded error { code } }"
@@ -78,7 +78,7 @@ async def test_a_batch_names_the_item_that_does_not_fit_and_stores_the_others(
 async def test_many_tasks_and_reports_name_the_one_that_does_not_fit(client: Client, database: Database) -> None:
     await database.task.insert_many(
         [
-            nearly_full(status="in_progress", last_metrics={}, unique_metrics=[]),
+            build_nearly_full_task(status="in_progress", last_metrics={}, unique_metrics=[]),
             task(_id="small", status="in_progress"),
         ]
     )

@@ -205,13 +205,13 @@ async def test_related_and_loaded_fields_of_any_id_are_answered(client: Client, 
     assert sorted(node["id"] for node in nodes["projects"]["nodes"]) == sorted([*TEXTS, "p"])
 
 
-def cursor_with(real: str, **changed: Any) -> str:
+def build_cursor(real: str, **changed: Any) -> str:
     """A cursor with another place in it."""
     packed = bson.decode(base64.urlsafe_b64decode(real + "=" * (-len(real) % 4)))
     return base64.urlsafe_b64encode(bson.encode(packed | changed)).decode().rstrip("=")
 
 
-def nested(levels: int) -> Any:
+def build_nested(levels: int) -> Any:
     value: Any = 1
     for level in range(levels):
         value = {"a": value} if level % 2 else [value]
@@ -221,10 +221,10 @@ def nested(levels: int) -> Any:
 @pytest.mark.parametrize(
     "id_",
     [
-        nested(101),
-        nested(400),
-        Code("f", nested(400)),
-        DBRef("c", nested(300)),
+        build_nested(101),
+        build_nested(400),
+        Code("f", build_nested(400)),
+        DBRef("c", build_nested(300)),
     ],
     ids=["101", "400", "in the scope of a code", "in a reference"],
 )
@@ -232,7 +232,7 @@ async def test_a_cursor_with_a_deep_id_is_no_cursor(client: Client, database: Da
     """Failed before: INTERNAL_ERROR, because MongoDB reads no query of so many levels."""
     await database.task.insert_many([task(_id="a"), task(_id="b")])
     page = (await client.data(PAGE, orderBy=BY_ID, first=1))["tasks"]
-    forged = cursor_with(page["pageInfo"]["endCursor"], i=id_)
+    forged = build_cursor(page["pageInfo"]["endCursor"], i=id_)
     error = await client.error(PAGE, orderBy=BY_ID, first=1, after=forged)
     assert error["code"] == "BAD_CURSOR"
 
@@ -243,17 +243,17 @@ async def test_a_cursor_with_a_deep_id_is_no_cursor(client: Client, database: Da
 async def test_what_mongodb_takes_for_no_id_is_no_cursor(client: Client, database: Database, id_: Any) -> None:
     await database.task.insert_many([task(_id="a"), task(_id="b")])
     page = (await client.data(PAGE, orderBy=BY_ID, first=1))["tasks"]
-    forged = cursor_with(page["pageInfo"]["endCursor"], i=id_)
+    forged = build_cursor(page["pageInfo"]["endCursor"], i=id_)
     for way in ({"after": forged}, {"before": forged}):
         assert (await client.error(PAGE, orderBy=BY_ID, **way))["code"] == "BAD_CURSOR"
 
 
 @pytest.mark.parametrize(
-    "id_", [{"a": {"$gt": ""}}, {"a": [{"$where": "true"}]}, nested(90), "$_id", "$$ROOT"], ids=repr
+    "id_", [{"a": {"$gt": ""}}, {"a": [{"$where": "true"}]}, build_nested(90), "$_id", "$$ROOT"], ids=repr
 )
 async def test_an_id_in_a_cursor_is_never_an_operator(client: Client, database: Database, id_: Any) -> None:
     await database.task.insert_many([task(_id="a"), task(_id="b")])
     page = (await client.data(PAGE, orderBy=BY_ID, first=1))["tasks"]
-    found = await client.data(PAGE, orderBy=BY_ID, after=cursor_with(page["pageInfo"]["endCursor"], i=id_))
+    found = await client.data(PAGE, orderBy=BY_ID, after=build_cursor(page["pageInfo"]["endCursor"], i=id_))
     expected = ["a", "b"] if isinstance(id_, str) else []
     assert [edge["node"]["id"] for edge in found["tasks"]["edges"]] == expected

@@ -44,16 +44,16 @@ LOOSE = Limits(
 
 
 @cache
-def limited(limits: Limits = DEFAULT_LIMITS) -> Schema:
+def build_limited_schema(limits: Limits = DEFAULT_LIMITS) -> Schema:
     return root.build_schema(load(), limits)
 
 
 @pytest.fixture(scope="module")
 def schema() -> Schema:
-    return limited()
+    return build_limited_schema()
 
 
-async def refused(client: Client, commands: Commands, query: str, **variables: Any) -> dict[str, Any]:
+async def get_refusal(client: Client, commands: Commands, query: str, **variables: Any) -> dict[str, Any]:
     """The details of the refusal; the database has seen nothing."""
     commands.seen.clear()
     error = await client.error(query, **variables)
@@ -87,65 +87,65 @@ def metrics(number: int) -> str:
 # -- A: document limits ----------------------------------------------------------------------------
 
 
-def parents(levels: int) -> str:
+def nest_parents(levels: int) -> str:
     return "parent { " * levels + "id" + " }" * levels
 
 
 async def test_a1_depth(client: Client, commands: Commands) -> None:
-    assert await is_answered(client, task(parents(10)))
+    assert await is_answered(client, task(nest_parents(10)))
     expected = {"limit": "depth", "maximum": 12, "actual": 13}
-    assert expected == await refused(client, commands, task(parents(11)))
+    assert expected == await get_refusal(client, commands, task(nest_parents(11)))
 
 
 async def test_a2_depth_through_fragments(client: Client, commands: Commands) -> None:
     text = '{ task(id: "a") { ...A } } fragment A on Task { parent { ...B } } fragment B on Task { %s }'
-    assert await is_answered(client, text % parents(9))
+    assert await is_answered(client, text % nest_parents(9))
     expected = {"limit": "depth", "maximum": 12, "actual": 13}
-    assert expected == await refused(client, commands, text % parents(10))
+    assert expected == await get_refusal(client, commands, text % nest_parents(10))
 
 
 async def test_a3_depth_through_inline_fragments(client: Client, commands: Commands) -> None:
     text = '{ ... { ... on Query { task(id: "a") { ... on Task { ... @include(if: true) { %s } } } } } }'
-    assert await is_answered(client, text % parents(10))
+    assert await is_answered(client, text % nest_parents(10))
     expected = {"limit": "depth", "maximum": 12, "actual": 13}
-    assert expected == await refused(client, commands, text % parents(11))
+    assert expected == await get_refusal(client, commands, text % nest_parents(11))
 
 
 async def test_a4_introspection_may_be_as_deep_as_the_standard_query(client: Client, commands: Commands) -> None:
     assert await is_answered(client, FULL_INTROSPECTION)
     deeper = get_introspection_query(type_depth=10)
     expected = {"limit": "depth", "maximum": 15, "actual": 16}
-    assert expected == await refused(client, commands, deeper)
-    assert expected == await refused(client, commands, deeper.replace("__schema", "once: __schema"))
+    assert expected == await get_refusal(client, commands, deeper)
+    assert expected == await get_refusal(client, commands, deeper.replace("__schema", "once: __schema"))
 
 
 async def test_a5_aliases(client: Client, commands: Commands) -> None:
     assert await is_answered(client, task(names(100)))
     expected = {"limit": "aliases", "maximum": 100, "actual": 101}
-    assert expected == await refused(client, commands, task(names(101)))
+    assert expected == await get_refusal(client, commands, task(names(101)))
 
 
 async def test_a5_aliases_of_a_fragment_count_wherever_it_is_spread(client: Client, commands: Commands) -> None:
     text = task("...F parent { ...F }") + " fragment F on Task { %s }"
     assert await is_answered(client, text.replace("%s", names(50)))
     expected = {"limit": "aliases", "maximum": 100, "actual": 102}
-    assert expected == await refused(client, commands, text.replace("%s", names(51)))
+    assert expected == await get_refusal(client, commands, text.replace("%s", names(51)))
 
 
 async def test_a6_directives(client: Client, commands: Commands) -> None:
     assert await is_answered(client, task("... @include(if: true) { name } " * 100))
     expected = {"limit": "directives", "maximum": 100, "actual": 101}
     for known in ("... @include(if: true) { name } " * 101, "name " + "@nowhere " * 101):
-        assert expected == await refused(client, commands, task(known))
+        assert expected == await get_refusal(client, commands, task(known))
     everywhere = "query ($a: ID! @b) @b { task(id: $a) @b { ...F @b ... @b { id } } } fragment F on Task @b { id @b }"
-    assert counted(everywhere).directives == 7
+    assert count_text(everywhere).directives == 7
 
 
 async def test_a7_tokens(client: Client, commands: Commands) -> None:
     text = task("id " * 100 + "#\n" * 3890)
     assert parse(text).token_count == 4000
     assert await is_answered(client, text)
-    assert await refused(client, commands, text + " #") == {"limit": "tokens", "maximum": 4000}
+    assert await get_refusal(client, commands, text + " #") == {"limit": "tokens", "maximum": 4000}
 
 
 def long(size: int, start: str = "{ __typename } # ", end: str = "") -> str:
@@ -157,9 +157,9 @@ async def test_a8_characters(client: Client, commands: Commands) -> None:
     for start, end in (("{ __typename } # ", ""), ('{ task(id: "', '") { id } }'), ('{ task(id: """', '""") { id } }')):
         assert await is_answered(client, long(100_000, start, end))
         expected = {"limit": "characters", "maximum": 100_000, "actual": 100_001}
-        assert expected == await refused(client, commands, long(100_001, start, end))
+        assert expected == await get_refusal(client, commands, long(100_001, start, end))
     expected["actual"] = 1_900_000
-    assert expected == await refused(client, commands, long(1_900_000))
+    assert expected == await get_refusal(client, commands, long(1_900_000))
     assert await is_answered(client, "query ($id: ID!) { task(id: $id) { id } }", id="é" * 1_000_000)
 
 
@@ -182,7 +182,7 @@ def test_a8_characters_are_counted_on_the_command_line(mongodb_uri: str) -> None
     assert "LIMIT_EXCEEDED" in said.stderr
 
 
-def fan_out(fragments: int, leaf: str = "a: name") -> str:
+def build_fan_out(fragments: int, leaf: str = "a: name") -> str:
     """Fragments that each spread the next one twice."""
     links = "".join(f"fragment F{n} on Task {{ ...F{n + 1} ...F{n + 1} }} " for n in range(fragments - 1))
     return f"{{ tasks {{ nodes {{ ...F0 }} }} }} {links} fragment F{fragments - 1} on Task {{ {leaf} }}"
@@ -190,9 +190,9 @@ def fan_out(fragments: int, leaf: str = "a: name") -> str:
 
 async def test_a9_fan_out(client: Client, commands: Commands) -> None:
     expected = {"limit": "aliases", "maximum": 100}
-    assert await refused(client, commands, fan_out(8)) == expected | {"actual": 128}
-    assert await refused(client, commands, fan_out(90)) == expected
-    assert counted(fan_out(400)).aliases == PLENTY
+    assert await get_refusal(client, commands, build_fan_out(8)) == expected | {"actual": 128}
+    assert await get_refusal(client, commands, build_fan_out(90)) == expected
+    assert count_text(build_fan_out(400)).aliases == PLENTY
 
 
 def test_a9_takes_no_longer_for_fanning_out(schema: Schema) -> None:
@@ -203,16 +203,16 @@ def test_a9_takes_no_longer_for_fanning_out(schema: Schema) -> None:
         document = parse(text)
         fragments = sort_fragments(document)
         assert fragments is not None
-        return lambda: (count_document(document, fragments), priced(schema, document).compute({}))
+        return lambda: (count_document(document, fragments), price_document(schema, document).compute({}))
 
-    few, many = medians(whole(fan_out(3)), whole(fan_out(21)))
+    few, many = measure_medians(whole(build_fan_out(3)), whole(build_fan_out(21)))
     assert many <= 3 * few
-    times = medians(*(ours(fan_out(number, "__typename")) for number in (22, 45, 90)))
+    times = measure_medians(*(ours(build_fan_out(number, "__typename")) for number in (22, 45, 90)))
     assert times[1] <= 3 * times[0]
     assert times[2] <= 3 * times[1]
 
 
-def medians(*works: Callable[[], Any], rounds: int = 25) -> list[float]:
+def measure_medians(*works: Callable[[], Any], rounds: int = 25) -> list[float]:
     """CPU time of each, interleaved."""
     times: list[list[float]] = [[] for _ in works]
     for _ in range(rounds):
@@ -238,7 +238,7 @@ async def test_a10_fragment_cycles_are_left_to_validation(client: Client, comman
 
 
 async def test_a11_errors_are_told_up_to_a_hundred() -> None:
-    schema = limited(LOOSE)
+    schema = build_limited_schema(LOOSE)
     text = rows(" ".join(f"x{number}" for number in range(10_000)))
     start = time.process_time()
     result = await schema.execute(text)
@@ -248,7 +248,7 @@ async def test_a11_errors_are_told_up_to_a_hundred() -> None:
 
 async def test_a11_validation_that_gives_up_is_a_limit(client: Client, commands: Commands) -> None:
     assert await is_answered(client, rows("name " * 150))
-    assert await refused(client, commands, rows("name " * 3000)) == {"limit": "validation"}
+    assert await get_refusal(client, commands, rows("name " * 3000)) == {"limit": "validation"}
     *wrong, last = (await client.answer(f"{{ tasks(filter: {{tags: [{'1 ' * 500}]}}) {{ totalCount }} }}"))["errors"]
     assert {error["extensions"]["code"] for error in wrong} == {"VALIDATION_FAILED"}
     assert last["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": "validation"}
@@ -286,7 +286,7 @@ PAGES = {
 def test_a12_a_page_costs_what_is_asked_for(schema: Schema, said: str, variables: dict[str, Any], page: int) -> None:
     """What lies outside the range counts as its end, and is refused by the list itself."""
     text = f"query ($n: Int, $d: Int = 9) {{ tasks{said} {{ nodes {{ id parent {{ id }} }} edges {{ cursor }} }} }}"
-    assert priced(schema, parse(text)).compute(variables) == 1 + 3 * page
+    assert price_document(schema, parse(text)).compute(variables) == 1 + 3 * page
 
 
 async def test_a12_the_cost_is_that_of_each_request_not_of_the_document(client: Client, commands: Commands) -> None:
@@ -294,7 +294,7 @@ async def test_a12_the_cost_is_that_of_each_request_not_of_the_document(client: 
     for _ in range(2):
         assert await is_answered(client, text, n=499)
         expected = {"limit": "cost", "maximum": 500_000, "actual": 1 + 500 * 1001}
-        assert expected == await refused(client, commands, text, n=500)
+        assert expected == await get_refusal(client, commands, text, n=500)
 
 
 async def test_a12_more_names_than_a_task_usually_has_cost_as_many_as_they_are(
@@ -309,17 +309,17 @@ async def test_a12_more_names_than_a_task_usually_has_cost_as_many_as_they_are(
     assert found["requested"] == 1 + 500 * 301
     more = {"names": [f"m{number}" for number in range(1000)]}
     expected = {"limit": "cost", "maximum": 500_000, "actual": 1 + 500 * 1001}
-    assert expected == await refused(client, commands, f"query ($names: [String!]) {by_variable}", **more)
+    assert expected == await get_refusal(client, commands, f"query ($names: [String!]) {by_variable}", **more)
 
 
 async def test_a13_nested_lists_multiply(client: Client, commands: Commands) -> None:
     expected = {"limit": "cost", "maximum": 500_000, "actual": 1 + 500 * 5001}
-    assert expected == await refused(client, commands, rows(metrics(100)))
+    assert expected == await get_refusal(client, commands, rows(metrics(100)))
     inside = "subprojects(first: 250) { %s }"
     two, three = (f"{{ projects(first: 250) {{ nodes {{ {inside % part} }} }} }}" for part in ("id", inside % "id"))
     assert await is_answered(client, two)
     expected["actual"] = 1 + 250 * (1 + 250 * (1 + 250))
-    assert expected == await refused(client, commands, three)
+    assert expected == await get_refusal(client, commands, three)
 
 
 def test_a13_pages_in_pages_multiply() -> None:
@@ -335,7 +335,7 @@ def test_a13_pages_in_pages_multiply() -> None:
 async def test_a14_refusals_hold_nothing_of_the_schema(client: Client) -> None:
     words = set(load().definitions) | {"Task", "Query", "lastMetrics", "nodes", "hyperparams"}
     for text in (
-        task(parents(20)),
+        task(nest_parents(20)),
         task(names(101)),
         task("id " + "@a" * 101),
         "{ " + " ".join(f"a{n}: __typename" for n in range(30)) + " }",
@@ -354,17 +354,17 @@ async def test_fields_at_the_root(client: Client, commands: Commands) -> None:
         return f"{{ {fields} ...F }} fragment F on Query {{ __typename }}"
 
     assert await is_answered(client, text(20))
-    assert await refused(client, commands, text(21)) == {"limit": "rootFields", "maximum": 20, "actual": 21}
+    assert await get_refusal(client, commands, text(21)) == {"limit": "rootFields", "maximum": 20, "actual": 21}
 
 
 async def test_a_page_beyond_the_limit_is_refused_by_the_list(client: Client, commands: Commands) -> None:
     for name in ("first", "last", "pageSize"):
         expected = {"limit": "page", "maximum": 500, "actual": 501, "field": name}
-        assert expected == await refused(client, commands, f"{{ tasks({name}: 501) {{ totalCount }} }}")
+        assert expected == await get_refusal(client, commands, f"{{ tasks({name}: 501) {{ totalCount }} }}")
 
 
 async def test_every_operation_of_a_document_is_held_to_the_limits(client: Client, commands: Commands) -> None:
-    text = f"query A {{ __typename }} query B {task(parents(20))}"
+    text = f"query A {{ __typename }} query B {task(nest_parents(20))}"
     response = await client.http.post("/graphql", json={"query": text, "operationName": "A"})
     assert response.json()["errors"][0]["extensions"]["limit"] == "depth"
     assert commands.seen == []
@@ -375,12 +375,12 @@ async def test_every_operation_of_a_document_is_held_to_the_limits(client: Clien
 
 def test_nesting_is_counted_in_json_and_in_literals_alike() -> None:
     for value, depth in (("1", 0), ("[]", 1), ("[1, [2], 3]", 2), ("{a: [{b: 1}]}", 3), ("{}", 1)):
-        assert counted(f"{{ field(argument: {value}) }}").nesting == depth
-        assert counted(f"query ($a: A = {value}) {{ field }}").nesting == depth
-        assert counted(f"query ($a: A @directive(argument: {value})) {{ field }}").nesting == depth
-        assert counted(f"query @directive(argument: {value}) {{ field }}").nesting == depth
-        assert counted(f"{{ field @directive(argument: {value}) }}").nesting == depth
-        assert counted(f"{{ ...F }} fragment F on A @directive(argument: {value}) {{ field }}").nesting == depth
+        assert count_text(f"{{ field(argument: {value}) }}").nesting == depth
+        assert count_text(f"query ($a: A = {value}) {{ field }}").nesting == depth
+        assert count_text(f"query ($a: A @directive(argument: {value})) {{ field }}").nesting == depth
+        assert count_text(f"query @directive(argument: {value}) {{ field }}").nesting == depth
+        assert count_text(f"{{ field @directive(argument: {value}) }}").nesting == depth
+        assert count_text(f"{{ ...F }} fragment F on A @directive(argument: {value}) {{ field }}").nesting == depth
         assert measure_nesting(json.loads(re.sub(r"(\w+):", r'"\1":', value))) == depth
 
 
@@ -390,7 +390,7 @@ async def test_nesting_of_literals(client: Client, commands: Commands) -> None:
 
     [error] = (await client.answer(text(63)))["errors"]
     assert error["extensions"] == {"code": "VALIDATION_FAILED"}
-    assert await refused(client, commands, text(64)) == {"limit": "nesting", "maximum": 64, "actual": 65}
+    assert await get_refusal(client, commands, text(64)) == {"limit": "nesting", "maximum": 64, "actual": 65}
     for levels in (190, 1000, 100_000):
         [error] = (await client.answer(text(levels)))["errors"]
         assert error["extensions"]["code"] in {"PARSE_FAILED", "LIMIT_EXCEEDED"}
@@ -403,7 +403,7 @@ async def test_no_nesting_of_selections_exhausts_the_stack(client: Client, level
             task(part * levels + end + " }" * levels) if end == "id" else f"{{ {part * levels}{end}{' }' * levels} }}"
         )
         for limits in (DEFAULT_LIMITS, LOOSE):
-            result = await limited(limits).execute(text, context_value=None)
+            result = await build_limited_schema(limits).execute(text, context_value=None)
             assert "recursion" not in str(result.errors).lower()
         codes = {error["extensions"]["code"] for error in (await client.answer(text)).get("errors", ())}
         assert codes <= {"LIMIT_EXCEEDED", "PARSE_FAILED", "VALIDATION_FAILED"}
@@ -413,9 +413,9 @@ async def test_nesting_of_variables(client: Client, commands: Commands) -> None:
     text = "query ($tags: [String!]) { tasks(filter: {tags: $tags}) { totalCount } }"
     [error] = (await client.answer(text, tags=nested(64)))["errors"]
     assert error["extensions"] == {"code": "VALIDATION_FAILED"}
-    assert await refused(client, commands, text, tags=nested(65)) == {"limit": "nesting", "maximum": 64}
-    assert await refused(client, commands, text, tags=nested(500)) == {"limit": "nesting", "maximum": 64}
-    assert await refused(client, commands, text, unknown={"a": nested(64)}) == {"limit": "nesting", "maximum": 64}
+    assert await get_refusal(client, commands, text, tags=nested(65)) == {"limit": "nesting", "maximum": 64}
+    assert await get_refusal(client, commands, text, tags=nested(500)) == {"limit": "nesting", "maximum": 64}
+    assert await get_refusal(client, commands, text, unknown={"a": nested(64)}) == {"limit": "nesting", "maximum": 64}
 
 
 async def test_a_body_nested_beyond_all_reading_is_refused(client: Client) -> None:
@@ -507,33 +507,33 @@ def documents(draw: st.DrawFn) -> tuple[list[tuple[Any, ...]], list[list[tuple[A
     return draw(selections(tuple(range(number)))), fragments
 
 
-def written(selection: list[tuple[Any, ...]]) -> str:
+def write_document(selection: list[tuple[Any, ...]]) -> str:
     parts = []
     for kind, arguments, directive, has_alias, inner in selection:
         if isinstance(kind, int):
             parts.append(f"...F{kind}{directive}")
         elif kind == "inline":
-            parts.append(f"...{' on T' if has_alias else ''}{directive} {written(inner)}")
+            parts.append(f"...{' on T' if has_alias else ''}{directive} {write_document(inner)}")
         else:
             alias = "alias: " if has_alias else ""
-            parts.append(f"{alias}{kind}{arguments}{directive} {written(inner) if inner else ''}")
+            parts.append(f"{alias}{kind}{arguments}{directive} {write_document(inner) if inner else ''}")
     return "{ " + " ".join(parts) + " }"
 
 
-def expanded(selection: list[tuple[Any, ...]], fragments: list[list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
+def expand_fragments(selection: list[tuple[Any, ...]], fragments: list[list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
     """Every fragment written out where it is spread, as one inline."""
     return [
-        ("inline", "", directive, False, expanded(fragments[kind], fragments))
+        ("inline", "", directive, False, expand_fragments(fragments[kind], fragments))
         if isinstance(kind, int)
-        else (kind, arguments, directive, has_alias, expanded(inner, fragments))
+        else (kind, arguments, directive, has_alias, expand_fragments(inner, fragments))
         for kind, arguments, directive, has_alias, inner in selection
     ]
 
 
-def naive_counts(selection: list[tuple[Any, ...]]) -> Counts:
+def count_naively(selection: list[tuple[Any, ...]]) -> Counts:
     aliases = directives = fields = depth = levels = 0
     for kind, arguments, directive, has_alias, inner in selection:
-        below = naive_counts(inner)
+        below = count_naively(inner)
         is_field = kind != "inline"
         aliases += below.aliases + (is_field and has_alias)
         directives += below.directives + DIRECTIVES[directive][0]
@@ -543,18 +543,18 @@ def naive_counts(selection: list[tuple[Any, ...]]) -> Counts:
     return Counts(aliases, directives, fields, depth, 0, levels)
 
 
-def naive_cost(selection: list[tuple[Any, ...]], page: int) -> int:
+def price_naively(selection: list[tuple[Any, ...]], page: int) -> int:
     total = 0
     for kind, arguments, directive, _, inner in selection:
         if not DIRECTIVES[directive][1]:
             continue
         if kind == "inline":
-            total += naive_cost(inner, page)
+            total += price_naively(inner, page)
         elif kind == "page":
-            total += 1 + naive_cost(inner, PAGE_ARGUMENTS[arguments])
+            total += 1 + price_naively(inner, PAGE_ARGUMENTS[arguments])
         elif kind != "leaf":
             number = {"one": 1, "many": page, "sized": 6, "named": NAMED_ARGUMENTS.get(arguments, 0)}[kind]
-            total += number * (1 + naive_cost(inner, USUAL_SIZE))
+            total += number * (1 + price_naively(inner, USUAL_SIZE))
     return total
 
 
@@ -562,23 +562,23 @@ def naive_cost(selection: list[tuple[Any, ...]], page: int) -> int:
 @given(documents())
 def test_counts_and_cost_are_those_of_the_document_written_out(made: tuple[Any, Any]) -> None:
     selection, fragments = made
-    text = HEAD + written(selection)
-    text += "".join(f" fragment F{n} on T {written(fragment)}" for n, fragment in enumerate(fragments))
-    whole = expanded(selection, fragments)
-    assert counted(text) == naive_counts(whole)
+    text = HEAD + write_document(selection)
+    text += "".join(f" fragment F{n} on T {write_document(fragment)}" for n, fragment in enumerate(fragments))
+    whole = expand_fragments(selection, fragments)
+    assert count_text(text) == count_naively(whole)
     document = parse(text)
     operation = CostModel(SMALL, SIZES, 500).build_operation_costs(document, sort_fragments(document) or {})[None]
-    assert operation.compute(VARIABLES) == min(PLENTY, naive_cost(whole, USUAL_SIZE))
+    assert operation.compute(VARIABLES) == min(PLENTY, price_naively(whole, USUAL_SIZE))
 
 
-def counted(text: str) -> Counts:
+def count_text(text: str) -> Counts:
     document = parse(text)
     fragments = sort_fragments(document)
     assert fragments is not None
     return count_document(document, fragments)
 
 
-def priced(schema: Schema, document: DocumentNode) -> Any:
+def price_document(schema: Schema, document: DocumentNode) -> Any:
     fragments = sort_fragments(document)
     assert fragments is not None
     [operation] = schema._cost_model.build_operation_costs(document, fragments).values()
@@ -649,7 +649,7 @@ async def test_the_cost_of_the_named_operation_counts(client: Client) -> None:
 
 
 def test_only_lists_have_a_size() -> None:
-    types = limited()._schema.type_map
+    types = build_limited_schema()._schema.type_map
     for (name, field), size in find_usual_sizes(load()).items():
         assert "[" in str(types[name].fields[field].type)  # type: ignore[attr-defined]
         assert size > 0

@@ -69,11 +69,11 @@ SDL: GraphQLSchema = build_schema((FOLDER / "schema.graphql").read_text())
 NOW = "2026-01-31T12:00:00.000Z"
 
 
-def utc(*parts: int) -> datetime:
+def format_utc(*parts: int) -> datetime:
     return datetime(*parts)  # type: ignore[arg-type] # noqa: DTZ001 - stored dates are naive UTC
 
 
-def object_type(name: str) -> GraphQLObjectType:
+def get_object_type(name: str) -> GraphQLObjectType:
     found = SDL.get_type(name)
     assert isinstance(found, GraphQLObjectType)
     return found
@@ -163,7 +163,7 @@ async def test_every_kind_of_document_is_read_by_its_id(client: Client, database
 
 async def test_a_task_answers_with_everything_that_it_holds(client: Client, database: Database) -> None:
     await database.task.insert_one(task(_id="t"))
-    found = await one(client, everything("Task"))
+    found = await one(client, select_everything("Task"))
     assert found | {"execution": ..., "lastMetrics": ..., "hyperparams": ..., "models": ...} == {
         "id": "t",
         "name": "train digits",
@@ -326,17 +326,17 @@ async def test_a_task_may_be_its_own_parent(client: Client, database: Database) 
     assert found["parent"]["parent"] == {"name": "train digits", "parent": {"id": "t", "parent": {"id": "t"}}}
 
 
-def relations(type_: GraphQLObjectType, seen: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def list_relations(type_: GraphQLObjectType, seen: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The way to every relation of a task itself, through its parts."""
     for name, field in type_.fields.items():
         inner = get_named_type(field.type)
         if isinstance(inner, GraphQLObjectType) and "id" in inner.fields:
             yield (*seen, name)
         elif isinstance(inner, GraphQLObjectType) and (type_.name, name) not in LOADED:
-            yield from relations(inner, (*seen, name))
+            yield from list_relations(inner, (*seen, name))
 
 
-RELATIONS = [way for way in relations(object_type("Task")) if way != ("company",)]
+RELATIONS = [way for way in list_relations(get_object_type("Task")) if way != ("company",)]
 STORED_AT = {
     ("lastChangedBy",): "last_changed_by",
     ("execution", "model"): "models.input",
@@ -353,9 +353,9 @@ def referring(way: tuple[str, ...], id_: Any) -> Document:
 
 async def related(client: Client, way: tuple[str, ...]) -> tuple[Any, Any]:
     """A relation with all of its plain fields, and its id alone."""
-    type_ = object_type("Task")
+    type_ = get_object_type("Task")
     for name in way:
-        type_ = object_type(get_named_type(type_.fields[name].type).name)
+        type_ = get_object_type(get_named_type(type_.fields[name].type).name)
     plain = " ".join(name for name, field in type_.fields.items() if is_leaf_type(get_named_type(field.type)))
     *outer, last = way
     inside = f"{last} {{ {plain} }} {last}Id"
@@ -844,23 +844,23 @@ async def test_labels_of_models_have_plain_keys(client: Client, database: Databa
 # -- rows that are broken --------------------------------------------------------------------------
 
 
-def everything(name: str, relations_too: int = 0) -> str:
+def select_everything(name: str, relations_too: int = 0) -> str:
     """Every stored field of a type, and of its parts; relations with their plain fields when asked for."""
     fields = []
-    for field_name, field in object_type(name).fields.items():
+    for field_name, field in get_object_type(name).fields.items():
         inner = get_named_type(field.type)
         if (name, field_name) in LOADED:
             continue
         if not isinstance(inner, GraphQLObjectType):
             fields.append(field_name)
         elif "id" not in inner.fields:
-            fields.append(f"{field_name} {{ {everything(inner.name, relations_too)} }}")
+            fields.append(f"{field_name} {{ {select_everything(inner.name, relations_too)} }}")
         elif relations_too:
-            fields.append(f"{field_name} {{ {everything(inner.name, relations_too - 1)} }}")
+            fields.append(f"{field_name} {{ {select_everything(inner.name, relations_too - 1)} }}")
     return " ".join(fields)
 
 
-def conforms(value: Any, type_: Any, at: str = "") -> None:
+def check_conforms(value: Any, type_: Any, at: str = "") -> None:
     """Raises AssertionError unless an answer is what its GraphQL type promises; aliases are `field_something`."""
     if isinstance(type_, GraphQLNonNull):
         assert value is not None, f"{at} is null"
@@ -870,11 +870,11 @@ def conforms(value: Any, type_: Any, at: str = "") -> None:
     if isinstance(type_, GraphQLList):
         assert isinstance(value, list), at
         for number, item in enumerate(value):
-            conforms(item, type_.of_type, f"{at}[{number}]")
+            check_conforms(item, type_.of_type, f"{at}[{number}]")
     elif isinstance(type_, GraphQLObjectType):
         assert isinstance(value, dict), at
         for name, inner in value.items():
-            conforms(inner, type_.fields[name.partition("_")[0]].type, f"{at}.{name}")
+            check_conforms(inner, type_.fields[name.partition("_")[0]].type, f"{at}.{name}")
     elif isinstance(type_, GraphQLEnumType):
         assert value in type_.values, at
     else:
@@ -901,7 +901,7 @@ async def rows(client: Client, selection: str, of: str = "tasks") -> dict[str, d
         response = await client.http.post("/graphql", json={"query": query, "variables": {"page": page}})
         answer = json.loads(response.content.decode(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
         assert "errors" not in answer, answer["errors"]
-        conforms(answer["data"], SDL.query_type)
+        check_conforms(answer["data"], SDL.query_type)
         found += answer["data"][of]["nodes"]
         if len(found) == answer["data"][of]["totalCount"]:
             break
@@ -911,7 +911,7 @@ async def rows(client: Client, selection: str, of: str = "tasks") -> dict[str, d
 
 
 @cache
-def hocon() -> dict[str, Any]:
+def read_hocon() -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for name in ("tasks", "tasks_newer"):
         for definition, node in (
@@ -942,9 +942,9 @@ OLD_PLACES = (
 )  # one value, or plain values
 
 
-def stored_paths(definition: str, at: str = "") -> Iterator[str]:
+def list_stored_paths(definition: str, at: str = "") -> Iterator[str]:
     """Every path of a stored task that its HOCON definition names, whole parts and their fields."""
-    for name, node in hocon()[definition].items():
+    for name, node in read_hocon()[definition].items():
         stored = node.get("x-stored", [])
         places = [stored] if isinstance(stored, str) else stored or [at + name]
         for place in places:
@@ -953,13 +953,13 @@ def stored_paths(definition: str, at: str = "") -> Iterator[str]:
             yield from (path for path in (*maps, item) if path)
             shown = node.get("x-list", {})
             inner = shown.get("of") or str(node.get("items", node).get("$ref", "")).rpartition("/")[2]
-            if inner in hocon() and not shown.get("entries") and place not in OLD_PLACES:
-                yield from stored_paths(inner, (item or place) + ".")
+            if inner in read_hocon() and not shown.get("entries") and place not in OLD_PLACES:
+                yield from list_stored_paths(inner, (item or place) + ".")
 
 
 @cache
 def paths() -> list[str]:
-    return sorted({path for path in stored_paths("task") if path not in ("_id", "company")})
+    return sorted({path for path in list_stored_paths("task") if path not in ("_id", "company")})
 
 
 WRONG: dict[str, Any] = {
@@ -1002,7 +1002,7 @@ WRONG: dict[str, Any] = {
 }
 
 
-def whole_task(id_: str) -> Document:
+def build_whole_task(id_: str) -> Document:
     """A task with something at every stored path."""
     found = task(
         _id=id_,
@@ -1028,7 +1028,7 @@ def test_a_whole_task_has_something_at_every_stored_path() -> None:
         return document
 
     for path in paths():
-        assert at(whole_task("t"), path) is not None
+        assert at(build_whole_task("t"), path) is not None
     assert len(paths()) > 100
 
 
@@ -1053,14 +1053,14 @@ def touched(path: str) -> set[str]:
 async def test_a_wrong_value_harms_neither_the_list_nor_any_other_field(
     client: Client, database: Database, kind: str
 ) -> None:
-    await database.task.insert_many([whole_task("t0"), whole_task("t1")])
+    await database.task.insert_many([build_whole_task("t0"), build_whole_task("t1")])
     await database.project.insert_one(project(_id="p"))
     await database.user.insert_one(user(_id="u"))
     await database.model.insert_one(model(_id="m"))
     await database.queue.insert_one(queue(_id="q"))
-    selection = everything("Task", relations_too=1)
+    selection = select_everything("Task", relations_too=1)
     before = await rows(client, selection)
-    broken = [put(whole_task(f"wrong {path}"), path, WRONG[kind]) for path in paths()]
+    broken = [put(build_whole_task(f"wrong {path}"), path, WRONG[kind]) for path in paths()]
     await database.task.insert_many(broken)
     after = await rows(client, selection)
     assert {id_: after[id_] for id_ in before} == before
@@ -1072,7 +1072,7 @@ async def test_a_wrong_value_harms_neither_the_list_nor_any_other_field(
 
 
 async def test_a_wrong_value_harms_nothing_that_is_chosen_from_a_map_either(client: Client, database: Database) -> None:
-    await database.task.insert_one(whole_task("t"))
+    await database.task.insert_one(build_whole_task("t"))
     selection = """
       id lastMetrics(metric: ["loss"]) { metric value }
       lastMetrics_1: lastMetrics(metric: ["loss"], variant: ["train"]) { value }
@@ -1085,7 +1085,7 @@ async def test_a_wrong_value_harms_nothing_that_is_chosen_from_a_map_either(clie
     maps = ("last_metrics", "hyperparams", "execution", "configuration", "container")
     inside = [path for path in paths() if path.startswith(maps)]
     for kind, value in WRONG.items():
-        await database.task.insert_many([put(whole_task(f"{kind} {path}"), path, value) for path in inside])
+        await database.task.insert_many([put(build_whole_task(f"{kind} {path}"), path, value) for path in inside])
         after = await rows(client, selection)
         assert after["t"] == before["t"]
         assert len(after) == len(inside) + 1
@@ -1104,9 +1104,11 @@ async def test_a_wrong_value_in_another_document_harms_no_other_field(
     wrong = {f"{path} {kind}": (path, value) for path in paths for kind, value in WRONG.items()}
     await database[name].insert_many([good, *(put(good | {"_id": id_}, *change) for id_, change in wrong.items())])
     await database.task.insert_many([referring(way, id_) | {"_id": id_} for id_ in ("good", *wrong)])
-    found = await rows(client, f"id {' { '.join(way)} {{ {everything(name.capitalize())} }} {'}' * (len(way) - 1)}")
+    found = await rows(
+        client, f"id {' { '.join(way)} {{ {select_everything(name.capitalize())} }} {'}' * (len(way) - 1)}"
+    )
     shown = {id_: reduce(getitem, way, node) for id_, node in found.items()}
-    assert shown == await rows(client, everything(name.capitalize()), of=f"{name}s")
+    assert shown == await rows(client, select_everything(name.capitalize()), of=f"{name}s")
     for id_, (path, _) in wrong.items():
         assert shown[id_]["id"] == id_
         hurt = {field for field, value in shown["good"].items() if field != "id" and shown[id_][field] != value}
@@ -1122,7 +1124,7 @@ async def test_a_wrong_value_in_the_company_harms_nothing(client: Client, databa
 
 async def test_an_almost_empty_task_answers_with_nulls_and_empty_lists(client: Client, database: Database) -> None:
     await database.task.insert_one({"_id": "t", "company": COMPANY})
-    found = (await rows(client, everything("Task", relations_too=1)))["t"]
+    found = (await rows(client, select_everything("Task", relations_too=1)))["t"]
     empty = {name: value for name, value in found.items() if value is not None}
     company_ = {"id": COMPANY, "name": None}
     assert empty == {
@@ -1141,7 +1143,7 @@ async def test_an_almost_empty_task_answers_with_nulls_and_empty_lists(client: C
 @pytest.mark.parametrize("name", ["project", "queue", "model", "user"])
 async def test_an_almost_empty_document_answers_with_nulls(client: Client, database: Database, name: str) -> None:
     await database[name].insert_one({"_id": "x", "company": COMPANY})
-    found = (await client.data(f'{{ {name}(id: "x") {{ {everything(name.capitalize())} }} }}'))[name]
+    found = (await client.data(f'{{ {name}(id: "x") {{ {select_everything(name.capitalize())} }} }}'))[name]
     assert {key: value for key, value in found.items() if value not in (None, [])} == {"id": "x", "companyId": COMPANY}
 
 
@@ -1212,14 +1214,14 @@ async def test_a_number_is_what_fits_its_type_or_null(
 @pytest.mark.parametrize(
     ("stored", "expected"),
     [
-        (utc(1, 1, 1), "0001-01-01T00:00:00.000Z"),
-        (utc(9999, 12, 31, 23, 59, 59, 999_000), "9999-12-31T23:59:59.999Z"),
-        (utc(2026, 1, 31, 12, 0, 0, 1_000), "2026-01-31T12:00:00.001Z"),
+        (format_utc(1, 1, 1), "0001-01-01T00:00:00.000Z"),
+        (format_utc(9999, 12, 31, 23, 59, 59, 999_000), "9999-12-31T23:59:59.999Z"),
+        (format_utc(2026, 1, 31, 12, 0, 0, 1_000), "2026-01-31T12:00:00.001Z"),
         (DatetimeMS(253402300800000), None),
         (DatetimeMS(-62135596800001), None),
         (DatetimeMS(2**63 - 1), None),
         (DatetimeMS(-(2**63)), None),
-        (utc(1969, 12, 31, 23, 59, 59, 999_000), "1969-12-31T23:59:59.999Z"),
+        (format_utc(1969, 12, 31, 23, 59, 59, 999_000), "1969-12-31T23:59:59.999Z"),
         ("2026-01-31", None),
         (1_790_000_000, None),
         (Timestamp(1_790_000_000, 1), None),

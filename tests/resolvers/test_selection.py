@@ -1,6 +1,6 @@
-"""What is read is what is selected: the projection says no more and no less, and never changes an answer.
+"""The projection reads exactly the stored paths of the selection, and it never changes an answer.
 
-Both are told here a second time and in another way: the stored paths straight from the HOCON files, and the answers by
+The tests derive both a second time in another way: the stored paths straight from the HOCON files, and the answers by
 graphql-core itself over whole documents.
 """
 
@@ -78,7 +78,7 @@ FOLDER = ROOT / "schema"
 SDL: GraphQLSchema = build_schema((FOLDER / "schema.graphql").read_text())
 
 
-def object_type(name: str) -> GraphQLObjectType:
+def get_object_type(name: str) -> GraphQLObjectType:
     found = SDL.get_type(name)
     assert isinstance(found, GraphQLObjectType)
     return found
@@ -87,19 +87,19 @@ def object_type(name: str) -> GraphQLObjectType:
 # -- what HOCON says -------------------------------------------------------------------------------
 
 
-def _merged(one: Any, other: Any) -> Any:
+def merge_nodes(one: Any, other: Any) -> Any:
     if isinstance(one, dict) and isinstance(other, dict):
         return {
-            key: _merged(one[key], other[key]) if key in one and key in other else one.get(key, other.get(key))
+            key: merge_nodes(one[key], other[key]) if key in one and key in other else one.get(key, other.get(key))
             for key in {**one, **other}
         }
     return one
 
 
 @cache
-def definitions() -> dict[str, Any]:
+def read_definitions() -> dict[str, Any]:
     files = [ConfigFactory.parse_file(str(path)).as_plain_ordered_dict() for path in sorted(FOLDER.glob("[!_]*.conf"))]
-    merged: dict[str, Any] = reduce(_merged, (file.get("_definitions", {}) for file in files))
+    merged: dict[str, Any] = reduce(merge_nodes, (file.get("_definitions", {}) for file in files))
     return {"".join(map(str.capitalize, name.removesuffix("_enum").split("_"))): node for name, node in merged.items()}
 
 
@@ -116,15 +116,15 @@ class Property(NamedTuple):
         return [stored] if isinstance(stored, str) else stored
 
 
-def property_of(type_name: str, field: str) -> Property:
-    properties = definitions()[type_name]["properties"]
+def find_property(type_name: str, field: str) -> Property:
+    properties = read_definitions()[type_name]["properties"]
     name = re.sub("([A-Z])", r"_\1", field).lower()
     if name in properties:
         return Property(name, properties[name], "x-relation" in properties[name])
     return Property(name.removesuffix("_id"), properties[name.removesuffix("_id")], is_relation=False)
 
 
-def md5(name: str) -> str:
+def hash_name(name: str) -> str:
     return hashlib.md5(name.encode()).hexdigest()  # noqa: S324 - the stored layout
 
 
@@ -133,7 +133,7 @@ def escape(name: str) -> str:
     return "%" + key if key.startswith("_") else key
 
 
-KEYS = {"md5": md5, "escaped": escape}
+KEYS = {"md5": hash_name, "escaped": escape}
 
 
 # -- the rule: which stored paths a selection reads ------------------------------------------------
@@ -186,39 +186,41 @@ class Reads(NamedTuple):
     finds: set[tuple[str, frozenset[str]]]
 
 
-def reads(request: Request, type_name: str, *selections: SelectionSetNode, at: str = "") -> Reads:
+def find_reads(request: Request, type_name: str, *selections: SelectionSetNode, at: str = "") -> Reads:
     paths: set[str] = set()
     finds: set[tuple[str, frozenset[str]]] = set()
     for nodes in request.fields(*selections).values():
         if nodes[0].name.value == "__typename":
             continue
-        found = property_of(type_name, nodes[0].name.value)
+        found = find_property(type_name, nodes[0].name.value)
         places = found.places or [at + found.name]
         below = [node.selection_set for node in nodes if node.selection_set]
-        inner = get_named_type(object_type(type_name).fields[nodes[0].name.value].type).name
+        inner = get_named_type(get_object_type(type_name).fields[nodes[0].name.value].type).name
         if found.is_relation:
             paths |= {*places}
-            finds |= finds_of(request, inner, below)
+            finds |= find_lookups(request, inner, below)
         elif "x-list" in found.node:
-            paths |= {*narrowed(found, places[0], request, nodes[0], inner), *places[1:]}
+            paths |= {*narrow_map(found, places[0], request, nodes[0], inner), *places[1:]}
         elif below and not found.places:
-            deeper = reads(request, inner, *below, at=places[0] + ".")
+            deeper = find_reads(request, inner, *below, at=places[0] + ".")
             paths |= deeper.paths
             finds |= deeper.finds
         else:
             paths |= {*places}
-            finds |= reads(request, inner, *below).finds if below else set()
+            finds |= find_reads(request, inner, *below).finds if below else set()
     return Reads(paths, finds)
 
 
-def finds_of(request: Request, type_name: str, below: Sequence[SelectionSetNode]) -> set[tuple[str, frozenset[str]]]:
-    found = reads(request, type_name, *below)
-    projected = widest(found.paths | {"_id"})
-    own = {(definitions()[type_name]["x-collection"], projected)} if projected != {"_id"} else set()
+def find_lookups(
+    request: Request, type_name: str, below: Sequence[SelectionSetNode]
+) -> set[tuple[str, frozenset[str]]]:
+    found = find_reads(request, type_name, *below)
+    projected = drop_inner_paths(found.paths | {"_id"})
+    own = {(read_definitions()[type_name]["x-collection"], projected)} if projected != {"_id"} else set()
     return own | found.finds
 
 
-def narrowed(found: Property, place: str, request: Request, node: FieldNode, inner: str) -> set[str]:
+def narrow_map(found: Property, place: str, request: Request, node: FieldNode, inner: str) -> set[str]:
     """A map is read whole, or only at the keys that are asked for, outer levels first."""
     shown, values = found.node["x-list"], request.values(node)
     paths = [place]
@@ -231,11 +233,11 @@ def narrowed(found: Property, place: str, request: Request, node: FieldNode, inn
         paths = [f"{path}.{key}" for path in paths for key in keys]
     if shown["key"] not in KEYS or shown.get("entries") or not node.selection_set:
         return {*paths}
-    deeper = reads(request, inner, node.selection_set).paths
+    deeper = find_reads(request, inner, node.selection_set).paths
     return {f"{path}.{name}" for path in paths for name in deeper}
 
 
-def widest(paths: set[str]) -> frozenset[str]:
+def drop_inner_paths(paths: set[str]) -> frozenset[str]:
     return frozenset(path for path in paths if not any(path.startswith(f"{other}.") for other in paths))
 
 
@@ -266,24 +268,28 @@ class Reference:
     def resolve(self, source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
         if not isinstance(source, Source):
             return source[info.field_name]
-        found = property_of(info.parent_type.name, info.field_name)
+        found = find_property(info.parent_type.name, info.field_name)
         value = self.value(source, found)
         inner = get_named_type(info.return_type)
         if found.is_relation:
-            return self.other(found.node["x-relation"], text_id(value))
+            return self.other(found.node["x-relation"], read_id(value))
         if "x-list" in found.node:
-            return [Source(item, source.whole) for item in items(value, found.node["x-list"], arguments)]
+            return [Source(item, source.whole) for item in list_items(value, found.node["x-list"], arguments)]
         if isinstance(inner, GraphQLObjectType):
-            if value is None and any("x-stored" in node for node in definitions()[inner.name]["properties"].values()):
-                value = {}  # what is kept elsewhere in the document is there all the same
-            return parts(value, source.whole, is_list=isinstance(nullable(info.return_type), GraphQLList))
-        return plain(value, info.return_type)
+            if value is None and any(
+                "x-stored" in node for node in read_definitions()[inner.name]["properties"].values()
+            ):
+                value = {}  # values from elsewhere in the document are there even so
+            return build_sources(
+                value, source.whole, is_list=isinstance(unwrap_non_null(info.return_type), GraphQLList)
+            )
+        return convert_plain(value, info.return_type)
 
     def value(self, source: Source, found: Property) -> Any:
         if "x-read" in found.node:
-            return READERS[found.node["x-read"]](*(at(source.whole, place) for place in found.places))
+            return READERS[found.node["x-read"]](*(read_path(source.whole, place) for place in found.places))
         if found.places:
-            return at(source.whole, found.places[0])
+            return read_path(source.whole, found.places[0])
         return source.value.get(found.name)
 
     def other(self, collection: str, id_: str | None) -> Source | None:
@@ -293,13 +299,13 @@ class Reference:
         return Source(document, document)
 
 
-def at(document: Any, path: str) -> Any:
+def read_path(document: Any, path: str) -> Any:
     for part in path.split("."):
         document = document.get(part) if isinstance(document, dict) else None
     return document
 
 
-def text_id(value: Any) -> str | None:
+def read_id(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
@@ -314,7 +320,7 @@ def read_hyperparams(new: Any, legacy: Any) -> Any:
 
 
 def read_models(stored: Any, legacy: Any) -> list[Document]:
-    return stored or ([{"model": legacy}] if text_id(legacy) else [])
+    return stored or ([{"model": legacy}] if read_id(legacy) else [])
 
 
 def read_container(new: Any, command: Any) -> Document:
@@ -353,7 +359,7 @@ READERS: dict[str, Any] = {
 }
 
 
-def items(value: Any, shown: Mapping[str, Any], arguments: Mapping[str, Any]) -> list[Document]:
+def list_items(value: Any, shown: Mapping[str, Any], arguments: Mapping[str, Any]) -> list[Document]:
     """The items at the bottom of a map, or of an old list, that fit the arguments."""
     if shown["key"] == "artifact":
         found = value if isinstance(value, list) else [*(value or {}).values()]
@@ -380,23 +386,23 @@ def unescape(key: str) -> str:
     return re.sub("%%|%2E|%24|%_", lambda match: names[match[0]], key)
 
 
-def parts(value: Any, whole: Mapping[str, Any], *, is_list: bool) -> Any:
+def build_sources(value: Any, whole: Mapping[str, Any], *, is_list: bool) -> Any:
     if is_list:
         return [Source(item, whole) for item in value] if isinstance(value, list) else None
     return Source(value, whole) if isinstance(value, dict) else None
 
 
-def nullable(type_: Any) -> Any:
+def unwrap_non_null(type_: Any) -> Any:
     return type_.of_type if isinstance(type_, GraphQLNonNull) else type_
 
 
-def plain(value: Any, type_: Any) -> Any:
+def convert_plain(value: Any, type_: Any) -> Any:
     """A stored value of the right type as JSON."""
-    type_ = nullable(type_)
+    type_ = unwrap_non_null(type_)
     if value is None:
         return None
     if isinstance(type_, GraphQLList):
-        return [plain(item, type_.of_type) for item in value]
+        return [convert_plain(item, type_.of_type) for item in value]
     if isinstance(type_, GraphQLEnumType):
         return value.upper() if value.upper() in type_.values else "UNKNOWN"
     if type_.name == "String" and not isinstance(value, str):
@@ -412,12 +418,12 @@ def as_json(value: Any) -> Any:
     return value
 
 
-def unordered(value: Any) -> Any:
+def sort_maps(value: Any) -> Any:
     """Lists of objects in one order: maps have none, and the order of rows is not what is tested here."""
     if isinstance(value, dict):
-        return {key: "…" if "ursor" in key else unordered(inner) for key, inner in value.items()}
+        return {key: "…" if "ursor" in key else sort_maps(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        found = [unordered(item) for item in value]
+        found = [sort_maps(item) for item in value]
         return (
             sorted(found, key=lambda item: json.dumps(item, sort_keys=True))
             if found and isinstance(found[0], dict)
@@ -533,7 +539,7 @@ LIST_PARTS = [
     "pageInfo { hasPreviousPage endCursor }",
     "__typename",
 ]
-TASK = object_type("Task")
+TASK = get_object_type("Task")
 
 
 class Drawn(NamedTuple):
@@ -626,21 +632,21 @@ async def test_what_is_read_is_what_is_selected_and_answers_as_all_of_it_would(
     commands.seen.clear()
     actual = await client.data(drawn.text, **drawn.variables)
     if field.name.value == "task":
-        check_find(commands, reads(request, "Task", field.selection_set))
+        check_find(commands, find_reads(request, "Task", field.selection_set))
     else:
         check_list(commands, list_reads(request, field.selection_set, drawn.sort))
-    assert unordered(actual) == unordered(Reference(STORED).answer(request, root_of(STORED["task"])))
+    assert sort_maps(actual) == sort_maps(Reference(STORED).answer(request, root_of(STORED["task"])))
 
 
 def check_find(commands: Commands, expected: Reads) -> None:
-    assert found_by(commands) == {("task", widest(expected.paths | {"_id"})), *expected.finds}
+    assert found_by(commands) == {("task", drop_inner_paths(expected.paths | {"_id"})), *expected.finds}
     assert listed_by(commands) == []
 
 
 def check_list(commands: Commands, expected: Reads) -> None:
     assert found_by(commands) == expected.finds
     projected = {frozenset(projection) for projection in listed_by(commands)}
-    assert projected == ({widest(expected.paths)} if expected.paths else set())
+    assert projected == ({drop_inner_paths(expected.paths)} if expected.paths else set())
 
 
 def root_of(tasks: list[Document]) -> dict[str, Any]:
@@ -667,7 +673,7 @@ def list_reads(request: Request, selection: SelectionSetNode, sort: list[str]) -
             found.paths.update(sort)
         rows = below if nodes[0].name.value == "nodes" else [node.selection_set for node in names.get("node", ())]
         if rows:
-            of_rows = reads(request, "Task", *filter(None, rows))
+            of_rows = find_reads(request, "Task", *filter(None, rows))
             found.paths.update(of_rows.paths)
             found.finds.update(of_rows.finds)
     return found
@@ -806,7 +812,7 @@ def places(type_: GraphQLObjectType, at: tuple[str, ...] = ()) -> Iterator[tuple
         inner = get_named_type(field.type)
         if isinstance(inner, GraphQLObjectType) and (type_.name, name) not in LOADED:
             yield (*at, name)
-            if not property_of(type_.name, name).is_relation and (type_.name, name) not in LOADED:
+            if not find_property(type_.name, name).is_relation and (type_.name, name) not in LOADED:
                 yield from places(inner, (*at, name))
 
 

@@ -1,4 +1,4 @@
-"""What the server tells of itself, with its database and without."""
+"""The facts of a server about itself, with its database and without."""
 
 import hashlib
 from pathlib import Path
@@ -25,23 +25,23 @@ EVERYTHING = f"""{{ serverInfo {{
 }} }}"""
 
 
-def values_of(name: str) -> list[str]:
-    found = load().definitions[name]
-    assert isinstance(found, EnumSpec)
-    return [value.name for value in found.values]
+def list_enum_values(name: str) -> list[str]:
+    definition = load().definitions[name]
+    assert isinstance(definition, EnumSpec)
+    return [value.name for value in definition.values]
 
 
-async def told(app: Starlette, query: str) -> dict[str, Any]:
+async def read_server_info(app: Starlette, query: str) -> dict[str, Any]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
         answer: dict[str, Any] = (await http.post("/graphql", json={"query": query})).json()
     assert "errors" not in answer, answer["errors"]
-    found: dict[str, Any] = answer["data"]["serverInfo"]
-    return found
+    info: dict[str, Any] = answer["data"]["serverInfo"]
+    return info
 
 
-async def test_the_server_tells_what_it_is(client: Client) -> None:
-    found = (await client.data(EVERYTHING))["serverInfo"]
-    assert found | {"limits": ..., "mongodb": ...} == {
+async def test_the_server_describes_itself(client: Client) -> None:
+    info = (await client.data(EVERYTHING))["serverInfo"]
+    assert info | {"limits": ..., "mongodb": ...} == {
         "version": VERSION,
         "schemaHash": hashlib.sha256(SDL.read_bytes()).hexdigest(),
         "rules": "DOCUMENTED",
@@ -49,7 +49,7 @@ async def test_the_server_tells_what_it_is(client: Client) -> None:
         "features": ["COST", "GRAPHIQL", "INTROSPECTION"],
         "mongodb": ...,
     }
-    assert found["limits"] == {
+    assert info["limits"] == {
         "page": 500,
         "characters": 100_000,
         "tokens": 4000,
@@ -75,11 +75,11 @@ async def test_the_server_tells_what_it_is(client: Client) -> None:
         "subscriptions": 2000,
         "timeMs": 60_000,
     }
-    assert found["mongodb"]["topology"] == "REPLICA_SET"
-    assert int(found["mongodb"]["version"].split(".")[0]) >= 6
+    assert info["mongodb"]["topology"] == "REPLICA_SET"
+    assert int(info["mongodb"]["version"].split(".")[0]) >= 6
 
 
-async def test_what_it_tells_are_the_settings_in_force(app: Starlette, mongodb_uri: str) -> None:
+async def test_its_limits_and_features_are_the_settings_in_force(app: Starlette, mongodb_uri: str) -> None:
     settings = Settings(
         mongodb_uri=SecretStr(mongodb_uri),
         rules="clearml",
@@ -93,14 +93,14 @@ async def test_what_it_tells_are_the_settings_in_force(app: Starlette, mongodb_u
     )
     made = create_app(settings)
     made.state.database = app.state.database
-    found = await told(made, EVERYTHING)
-    assert found["rules"] == "CLEARML"
-    assert found["features"] == ["COST"]
+    info = await read_server_info(made, EVERYTHING)
+    assert info["rules"] == "CLEARML"
+    assert info["features"] == ["COST"]
     expected = {"page": 7, "cost": 2**40, "bodyBytes": 2**41, "bodySeconds": 0.5, "timeMs": 250, "pattern": 256}
-    assert {name: found["limits"][name] for name in expected} == expected
+    assert {name: info["limits"][name] for name in expected} == expected
 
 
-async def test_aliases_and_typenames_are_answered_as_everywhere(client: Client) -> None:
+async def test_aliases_and_type_names_are_answered(client: Client) -> None:
     data = await client.data("""{ serverInfo {
       __typename v: version limits { __typename } small: limits { page }
       mongodb { __typename } again: mongodb { topology }
@@ -115,36 +115,36 @@ async def test_aliases_and_typenames_are_answered_as_everywhere(client: Client) 
     }
 
 
-def test_hocon_names_what_is_told_and_the_settings_know_the_rules() -> None:
-    known = describe_server(Settings())
-    assert known.keys() | {"schema_hash", "mongodb"} == {
+def test_hocon_names_every_fact_and_the_settings_know_the_rules() -> None:
+    facts = describe_server(Settings())
+    assert facts.keys() | {"schema_hash", "mongodb"} == {
         field.name for field in load().get_object("server_info").fields
     }
-    assert known["limits"].keys() == {field.name for field in load().get_object("server_limits").fields}
-    assert known["features"] == values_of("server_feature_enum")
-    assert [*get_args(Settings.model_fields["rules"].annotation)] == values_of("server_rules_enum")
+    assert facts["limits"].keys() == {field.name for field in load().get_object("server_limits").fields}
+    assert facts["features"] == list_enum_values("server_feature_enum")
+    assert [*get_args(Settings.model_fields["rules"].annotation)] == list_enum_values("server_rules_enum")
 
 
-def test_other_rules_there_are_none() -> None:
+def test_another_set_of_rules_is_refused() -> None:
     with pytest.raises(ValidationError, match="'documented' or 'clearml'"):
         Settings.model_validate({"rules": "none"})
 
 
-def test_only_what_needs_the_database_is_lost_when_it_is_away(tmp_path: Path) -> None:
+def test_a_lost_database_takes_only_the_facts_that_need_it(tmp_path: Path) -> None:
     with standalone(tmp_path) as uri:
         server = serve(mongodb_uri=uri, max_time_ms=1000)
-        found = server.__enter__()
+        server_process = server.__enter__()
         try:
-            alone = found.data("{ serverInfo { mongodb { topology } } }")
+            alone = server_process.data("{ serverInfo { mongodb { topology } } }")
         except BaseException:
             server.__exit__(None, None, None)
             raise
     try:
-        without = found.data("{ serverInfo { version limits { page } } }")
+        without = server_process.data("{ serverInfo { version limits { page } } }")
         query = "{ serverInfo { version mongodb { version } again: mongodb { topology } } }"
-        answer = HTTP.post(found.address, json={"query": query}).json()
+        answer = HTTP.post(server_process.address, json={"query": query}).json()
     finally:
-        found.process.kill()
+        server_process.process.kill()
         server.__exit__(None, None, None)
     assert alone == {"serverInfo": {"mongodb": {"topology": "STANDALONE"}}}
     assert without == {"serverInfo": {"version": VERSION, "limits": {"page": 500}}}
