@@ -67,6 +67,16 @@ async def test_the_project_of_a_task_exists(client: Client, lax: Client, missing
         assert payload["task"] == {"projectId": missing, "project": {"name": None}}
 
 
+# -- deleting --------------------------------------------------------------------------------------
+
+
+async def test_clearml_rules_delete_an_archived_task_in_any_status(client: Client, lax: Client) -> None:
+    await client.database["task"].insert_one(task(_id="t", status="stopped", system_tags=["archived"]))
+    error = await get_refusal(client, "taskDelete", task="t")
+    assert (error["code"], error["status"], error["allowed"]) == ("TASK_CANNOT_BE_DELETED", "STOPPED", ["CREATED"])
+    assert (await change(lax, "taskDelete", "deleted", task="t"))["deleted"] is True
+
+
 # -- output goes to known places -------------------------------------------------------------------
 
 KNOWN = (
