@@ -595,6 +595,17 @@ async def test_a_task_that_gets_another_project_sets_the_last_update_of_both(cli
     assert is_touched == {"old": name != "taskClone", "new": True, "else": False}
 
 
+async def test_a_project_keeps_a_later_last_update(client: Client) -> None:
+    """A mutation that was slow does not take it back."""
+    later = DAY.replace(year=9000)
+    await client.database["task"].insert_one(task(_id="t", project="p"))
+    await client.database["project"].insert_one(project(_id="p", last_update=later))
+    await change(client, "taskUpdate", "updated", task="t", comment="new")
+    stored = await client.database["project"].find_one({"_id": "p"})
+    assert stored
+    assert stored["last_update"] == later
+
+
 async def test_null_clears_optional_fields_only(client: Client) -> None:
     await insert(client, task=task(_id="t", project="p"), project=project(_id="p"))
     for name in ("name", "created"):

@@ -696,6 +696,7 @@ async def test_ten_thousand_points_are_accepted_and_one_more_is_refused_unread(
     assert commands.seen == []
     results = await report(running, {"it": points, "other": points})
     assert [result["added"] for result in results] == [5000, 5000]
+    assert len(await report(running, {str(number): [] for number in range(100)})) == 100
 
 
 async def test_a_task_is_reported_once_in_a_request(running: Client) -> None:
