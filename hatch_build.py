@@ -36,7 +36,7 @@ PATCHED = (
     'else if("Variable"===a.kind)'
 )
 CI = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0", "--fetch-timeout=30000"]
-MOST_SECONDS = 300
+MAX_SECONDS = 300
 
 
 class GraphiQLFiles(BuildHookInterface[Any]):
@@ -64,7 +64,7 @@ class GraphiQLFiles(BuildHookInterface[Any]):
         for name in (".npmrc", "package.json", "package-lock.json"):
             shutil.copy(Path(self.root, "api", "graphiql", name), folder)
         try:
-            done = npm(CI, return_completed_process=True, cwd=folder, capture_output=True, timeout=MOST_SECONDS)
+            done = npm(CI, return_completed_process=True, cwd=folder, capture_output=True, timeout=MAX_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             return str(error)
         if done.returncode:

@@ -27,8 +27,10 @@ def test_all_61_audits_of_graphql_http_are_passed(tmp_path: Path, mongodb_uri: s
     assert [result for result in results if result["status"] != "ok"] == []
     assert len(results) == 61
     assert {word: sum(result["name"].startswith(word) for result in results) for word in ("MUST", "SHOULD", "MAY")} == {
-        "MUST": 13, "SHOULD": 23, "MAY": 25,
-    }  # fmt: skip
+        "MUST": 13,
+        "SHOULD": 23,
+        "MAY": 25,
+    }
 
 
 def find_node_and_npm() -> tuple[str, str]:

@@ -101,13 +101,18 @@ async def read_pages(client: Client, selected: str, arguments: str = "") -> list
 # -- the same rows ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [
-    "", ', filter: {status: [COMPLETED, FAILED], tags: ["-baseline"]}',
-    ', filter: {project: ["fa9466b2eda844859d70aa72b912d165"], includeSubprojects: true}, orderBy: [{field: NAME}]',
-    ', orderBy: [{metric: {metric: "accuracy", variant: "test", stat: MAX}, direction: DESC}, {field: STATUS}]',
-    ', orderBy: [{hyperparam: {section: "General", name: "alpha"}, nulls: FIRST}]',
-    ', filter: {searchText: "digits"}, orderBy: [{textScore: true}]', ', filter: {id: ["nobody"]}',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        ', filter: {status: [COMPLETED, FAILED], tags: ["-baseline"]}',
+        ', filter: {project: ["fa9466b2eda844859d70aa72b912d165"], includeSubprojects: true}, orderBy: [{field: NAME}]',
+        ', orderBy: [{metric: {metric: "accuracy", variant: "test", stat: MAX}, direction: DESC}, {field: STATUS}]',
+        ', orderBy: [{hyperparam: {section: "General", name: "alpha"}, nulls: FIRST}]',
+        ', filter: {searchText: "digits"}, orderBy: [{textScore: true}]',
+        ', filter: {id: ["nobody"]}',
+    ],
+)
 async def test_an_export_of_real_tasks_has_the_rows_of_all_pages(
     client: Client, database: Database, arguments: str
 ) -> None:
@@ -157,8 +162,9 @@ async def test_any_list_can_be_exported_by_any_query_for_it(client: Client, data
     request = {"query": query, "operationName": "Of", "variables": {"name": "DIG"}}
     response = await client.http.post("/export", json=request)
     assert (response.text, response.headers["content-disposition"]) == (
-        "called\r\ndigits\r\n", 'attachment; filename="projects.csv"',
-    )  # fmt: skip
+        "called\r\ndigits\r\n",
+        'attachment; filename="projects.csv"',
+    )
 
 
 async def test_an_empty_list_is_a_line_of_names_or_nothing(client: Client) -> None:
@@ -170,9 +176,13 @@ async def test_an_empty_list_is_a_line_of_names_or_nothing(client: Client) -> No
 
 async def test_others_tasks_are_not_exported_and_public_ones_are(client: Client, database: Database) -> None:
     await database.project.insert_one(project(_id="p", name="secret", company=OTHER_COMPANY))
-    await database.task.insert_many([
-        task(_id="own", project="p"), task(_id="public", company=PUBLIC), task(_id="theirs", company=OTHER_COMPANY),
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [
+            task(_id="own", project="p"),
+            task(_id="public", company=PUBLIC),
+            task(_id="theirs", company=OTHER_COMPANY),
+        ]
+    )
     rows = await read_lines(client, "{ tasks(orderBy: [{field: ID}]) { nodes { id project { name } } } }")
     assert rows == [{"id": "own", "project": {"name": None}}, {"id": "public", "project": None}]
 
@@ -184,10 +194,12 @@ async def test_a_long_list_is_read_in_pages_and_answered_in_batches(
     client: Client, database: Database, commands: Commands
 ) -> None:
     await database.project.insert_many([project(_id=f"p{number}") for number in range(7)])
-    await database.task.insert_many([
-        {"_id": f"{number:04}", "company": COMPANY, "project": f"p{number % 7}", "last_update": DAY}
-        for number in range(1001)
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [
+            {"_id": f"{number:04}", "company": COMPANY, "project": f"p{number % 7}", "last_update": DAY}
+            for number in range(1001)
+        ]
+    )
     commands.seen.clear()
     rows = await read_lines(client, "{ tasks { nodes { id project { name } } } }")
     assert ids([{"_id": row["id"]} for row in rows]) == [f"{number:04}" for number in reversed(range(1001))]
@@ -271,20 +283,41 @@ async def test_an_export_counts_among_the_requests_that_are_worked_on_at_once(
 
 def build_scope(query: str) -> dict[str, Any]:
     return {
-        "type": "http", "method": "GET", "path": "/export", "headers": [(b"host", b"localhost")],
+        "type": "http",
+        "method": "GET",
+        "path": "/export",
+        "headers": [(b"host", b"localhost")],
         "query_string": str(httpx.QueryParams(query=query)).encode(),
-    }  # fmt: skip
+    }
 
 
 # -- cells -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("stored", "expected"), [
-    ("=1+1", "'=1+1"), ("+1", "'+1"), ("-1", "'-1"), ("@SUM(A1)", "'@SUM(A1)"), ("\t=1", "'\t=1"), ("\r=1", "'\r=1"),
-    ("\n=1", "'\n=1"), ("\uff1d1", "'\uff1d1"), ('=HYPERLINK("http://x")', '\'=HYPERLINK("http://x")'),
-    ("a=1", "a=1"), ("'=1", "'=1"), (" =1", " =1"), ("a,b", "a,b"), ('a"b', 'a"b'), ("a\r\nb", "a\r\nb"),
-    ("é 🙂 \0 \u2028", "é 🙂 \0 \u2028"), ("", ""), (None, ""), (5, ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("\n=1", "'\n=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ('=HYPERLINK("http://x")', '\'=HYPERLINK("http://x")'),
+        ("a=1", "a=1"),
+        ("'=1", "'=1"),
+        (" =1", " =1"),
+        ("a,b", "a,b"),
+        ('a"b', 'a"b'),
+        ("a\r\nb", "a\r\nb"),
+        ("é 🙂 \0 \u2028", "é 🙂 \0 \u2028"),
+        ("", ""),
+        (None, ""),
+        (5, ""),
+    ],
+)
 async def test_a_cell_is_the_text_and_never_a_formula(
     client: Client, database: Database, stored: Any, expected: str
 ) -> None:
@@ -295,58 +328,87 @@ async def test_a_cell_is_the_text_and_never_a_formula(
 
 
 async def test_numbers_are_written_as_such_and_null_is_empty(client: Client, database: Database) -> None:
-    await database.task.insert_one(task(
-        _id="a", last_iteration=-5, active_duration=None, started=DAY, project=None, runtime={"=a": -1.5, "b": None},
-        tags=["=x"], last_metrics=last_metrics(("m", "v", -1e-7), ("m", "w", float("nan"))),
-    ))  # fmt: skip
+    await database.task.insert_one(
+        task(
+            _id="a",
+            last_iteration=-5,
+            active_duration=None,
+            started=DAY,
+            project=None,
+            runtime={"=a": -1.5, "b": None},
+            tags=["=x"],
+            last_metrics=last_metrics(("m", "v", -1e-7), ("m", "w", float("nan"))),
+        )
+    )
     query = """{ tasks { nodes { lastIteration activeDuration started project { name user { name } } runtime tags
       lastMetrics { value } availableTransitions { __typename } task: __typename } } }"""
     names, [cells] = await read_table(client, query)
     row = dict(zip(names, cells, strict=True))
     assert row.pop("availableTransitions").startswith('[{"__typename":"AvailableTransition"}')
     assert row == {
-        "lastIteration": "-5", "activeDuration": "", "started": "2026-01-31T12:00:00.000Z", "project.name": "",
-        "project.user.name": "", "runtime": '{"=a":-1.5,"b":null}', "tags": '["=x"]',
-        "lastMetrics": '[{"value":-1e-7},{"value":null}]', "task": "Task",
-    }  # fmt: skip
+        "lastIteration": "-5",
+        "activeDuration": "",
+        "started": "2026-01-31T12:00:00.000Z",
+        "project.name": "",
+        "project.user.name": "",
+        "runtime": '{"=a":-1.5,"b":null}',
+        "tags": '["=x"]',
+        "lastMetrics": '[{"value":-1e-7},{"value":null}]',
+        "task": "Task",
+    }
 
 
 # -- what is refused -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("params", "status", "code"), [
-    ({}, 400, "BAD_REQUEST"),
-    ({"query": "{"}, 400, "PARSE_FAILED"),
-    ({"query": "{ tasks { nodes { nothing } } }"}, 400, "VALIDATION_FAILED"),
-    ({"query": "{ tasks { nodes } }"}, 400, "VALIDATION_FAILED"),
-    ({"query": QUERY, "variables": "["}, 400, "BAD_REQUEST"),
-    ({"query": QUERY, "format": "xml"}, 400, "BAD_REQUEST"),
-    ({"query": QUERY, "format": ""}, 400, "BAD_REQUEST"),
-    ({"query": "query($f: TaskFilter) { tasks(filter: $f) { nodes { id } } }", "variables": '{"f": {"no": 1}}'},
-     400, "VALIDATION_FAILED"),
-    ({"query": '{ tasks(filter: {name: "["}) { nodes { id } } }'}, 400, "INVALID_REGEX_ERROR"),
-    ({"query": "{ tasks(filter: {or: []}) { nodes { id } } }"}, 400, "FIELDS_VALUE_ERROR"),
-    ({"query": "{ tasks(orderBy: [{}]) { nodes { id } } }"}, 400, "VALIDATION_ERROR"),
-    ({"query": "{ tasks(first: 50) { nodes { id } } }"}, 400, "VALIDATION_ERROR"),
-    ({"query": '{ tasks(after: "x") { nodes { id } } }'}, 400, "VALIDATION_ERROR"),
-    ({"query": "{ tasks(pageSize: 500) { nodes { id } } }"}, 400, "VALIDATION_ERROR"),
-    ({"query": "{ tasks { nodes { id } totalCount } }"}, 400, "VALIDATION_ERROR"),
-    ({"query": "{ tasks { edges { node { id } } } }"}, 400, "VALIDATION_ERROR"),
-    ({"query": "{ tasks { nodes { id } } projects { nodes { id } } }"}, 400, "VALIDATION_ERROR"),
-    ({"query": "{ tasks { nodes { id } } __typename }"}, 400, "VALIDATION_ERROR"),
-    ({"query": "{ tasks { nodes @skip(if: true) { id } } }"}, 400, "VALIDATION_ERROR"),
-    ({"query": '{ task(id: "a") { id } }'}, 400, "VALIDATION_ERROR"),
-    ({"query": "{ serverInfo { version } }"}, 400, "VALIDATION_ERROR"),
-    ({"query": "{ __typename }"}, 400, "VALIDATION_ERROR"),
-    ({"query": "query A { tasks { nodes { id } } } query B { tasks { nodes { id } } }"}, 400, "BAD_REQUEST"),
-    ({"query": 'mutation { taskPing(input: {task: "a"}) { __typename } }'}, 400, "BAD_REQUEST"),
-    ({"query": "{ tasks { nodes { children(first: 501) { nodes { id } } } } }"}, 400, "LIMIT_EXCEEDED"),
-    ({"query": "{ tasks { nodes { children(first: 500) { nodes { children(first: 500) { nodes { id } } } } } } }"},
-     400, "LIMIT_EXCEEDED"),
-    ({"query": f"{{ tasks {{ nodes {{ {' '.join(f'a{number}: id' for number in range(101))} }} }} }}"},
-     400, "LIMIT_EXCEEDED"),
-    ({"query": "{ tasks { nodes { series(maxPoints: 10001) { metric } } } }"}, 400, "LIMIT_EXCEEDED"),
-])  # fmt: skip
+COSTLY = "{ tasks { nodes { children(first: 500) { nodes { children(first: 500) { nodes { id } } } } } } }"
+
+
+@pytest.mark.parametrize(
+    ("params", "status", "code"),
+    [
+        ({}, 400, "BAD_REQUEST"),
+        ({"query": "{"}, 400, "PARSE_FAILED"),
+        ({"query": "{ tasks { nodes { nothing } } }"}, 400, "VALIDATION_FAILED"),
+        ({"query": "{ tasks { nodes } }"}, 400, "VALIDATION_FAILED"),
+        ({"query": QUERY, "variables": "["}, 400, "BAD_REQUEST"),
+        ({"query": QUERY, "format": "xml"}, 400, "BAD_REQUEST"),
+        ({"query": QUERY, "format": ""}, 400, "BAD_REQUEST"),
+        (
+            {"query": "query($f: TaskFilter) { tasks(filter: $f) { nodes { id } } }", "variables": '{"f": {"no": 1}}'},
+            400,
+            "VALIDATION_FAILED",
+        ),
+        ({"query": '{ tasks(filter: {name: "["}) { nodes { id } } }'}, 400, "INVALID_REGEX_ERROR"),
+        ({"query": "{ tasks(filter: {or: []}) { nodes { id } } }"}, 400, "FIELDS_VALUE_ERROR"),
+        ({"query": "{ tasks(orderBy: [{}]) { nodes { id } } }"}, 400, "VALIDATION_ERROR"),
+        ({"query": "{ tasks(first: 50) { nodes { id } } }"}, 400, "VALIDATION_ERROR"),
+        ({"query": '{ tasks(after: "x") { nodes { id } } }'}, 400, "VALIDATION_ERROR"),
+        ({"query": "{ tasks(pageSize: 500) { nodes { id } } }"}, 400, "VALIDATION_ERROR"),
+        ({"query": "{ tasks { nodes { id } totalCount } }"}, 400, "VALIDATION_ERROR"),
+        ({"query": "{ tasks { edges { node { id } } } }"}, 400, "VALIDATION_ERROR"),
+        ({"query": "{ tasks { nodes { id } } projects { nodes { id } } }"}, 400, "VALIDATION_ERROR"),
+        ({"query": "{ tasks { nodes { id } } __typename }"}, 400, "VALIDATION_ERROR"),
+        ({"query": "{ tasks { nodes @skip(if: true) { id } } }"}, 400, "VALIDATION_ERROR"),
+        ({"query": '{ task(id: "a") { id } }'}, 400, "VALIDATION_ERROR"),
+        ({"query": "{ serverInfo { version } }"}, 400, "VALIDATION_ERROR"),
+        ({"query": "{ __typename }"}, 400, "VALIDATION_ERROR"),
+        ({"query": "query A { tasks { nodes { id } } } query B { tasks { nodes { id } } }"}, 400, "BAD_REQUEST"),
+        ({"query": 'mutation { taskPing(input: {task: "a"}) { __typename } }'}, 400, "BAD_REQUEST"),
+        ({"query": "{ tasks { nodes { children(first: 501) { nodes { id } } } } }"}, 400, "LIMIT_EXCEEDED"),
+        (
+            {"query": COSTLY},
+            400,
+            "LIMIT_EXCEEDED",
+        ),
+        (
+            {"query": f"{{ tasks {{ nodes {{ {' '.join(f'a{number}: id' for number in range(101))} }} }} }}"},
+            400,
+            "LIMIT_EXCEEDED",
+        ),
+        ({"query": "{ tasks { nodes { series(maxPoints: 10001) { metric } } } }"}, 400, "LIMIT_EXCEEDED"),
+    ],
+)
 async def test_a_query_that_cannot_be_exported_is_refused_before_the_first_byte(
     client: Client, database: Database, params: dict[str, str], status: int, code: str
 ) -> None:
@@ -362,11 +424,14 @@ async def test_an_error_names_the_argument_and_its_place(client: Client) -> None
     assert len(response.json()["errors"]) == 2
 
 
-@pytest.mark.parametrize(("query", "message"), [
-    ('mutation { taskPing(input: {task: "a"}) { __typename } }', "Only a query can be exported."),
-    ("subscription { taskChanged { kind } }", "Only a query can be exported."),
-    ("{ metricNames { nodes { metric } } }", "one list of tasks, projects, queues, models or users"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ('mutation { taskPing(input: {task: "a"}) { __typename } }', "Only a query can be exported."),
+        ("subscription { taskChanged { kind } }", "Only a query can be exported."),
+        ("{ metricNames { nodes { metric } } }", "one list of tasks, projects, queues, models or users"),
+    ],
+)
 async def test_a_refusal_names_the_operations_that_can_be_exported(client: Client, query: str, message: str) -> None:
     for response in (
         await client.http.get("/export", params={"query": query}),
@@ -396,8 +461,9 @@ async def test_a_mutation_beside_the_exported_query_is_refused(client: Client, d
 
 
 async def test_foreign_hosts_are_refused_and_only_allowed_origins_may_read(
-    beside: Callable[..., Client], database: Database  # noqa: ARG001 - to be empty
-) -> None:  # fmt: skip
+    beside: Callable[..., Client],
+    database: Database,  # noqa: ARG001 - to be empty
+) -> None:
     client = beside(allowed_origins="http://front.example")
     params = {"query": QUERY}
     assert_refused(await client.http.get("/export", params=params, headers={"host": "evil"}), 400, "BAD_REQUEST")
@@ -418,12 +484,20 @@ def assert_refused(response: httpx.Response, status: int, code: str) -> None:
 # -- over HTTP -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("accept", "form", "expected"), [
-    (None, None, "text/csv"), ("*/*", None, "text/csv"), ("text/html,*/*;q=0.8", None, "text/csv"),
-    ("application/jsonl", None, "application/jsonl"), ("text/csv;q=0.1, application/*", None, "application/jsonl"),
-    ("application/jsonl", "csv", "text/csv"), ("text/html", "jsonl", "application/jsonl"), ("text/html", None, None),
-    ("text/csv;q=0", None, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("accept", "form", "expected"),
+    [
+        (None, None, "text/csv"),
+        ("*/*", None, "text/csv"),
+        ("text/html,*/*;q=0.8", None, "text/csv"),
+        ("application/jsonl", None, "application/jsonl"),
+        ("text/csv;q=0.1, application/*", None, "application/jsonl"),
+        ("application/jsonl", "csv", "text/csv"),
+        ("text/html", "jsonl", "application/jsonl"),
+        ("text/html", None, None),
+        ("text/csv;q=0", None, None),
+    ],
+)
 async def test_the_format_is_the_one_that_is_named_or_liked_best(
     client: Client, accept: str | None, form: str | None, expected: str | None
 ) -> None:
@@ -547,7 +621,7 @@ def test_a_refused_export_is_one_paragraph_and_leaves_the_file_as_it_was(mongodb
         ([VARIED, "--variables", "[]"], "BAD_REQUEST: variables must be an object."),
         ([f"@{tmp_path / 'nothing'}"], "nothing: No such file or directory."),
         (["mutation { taskPing { id } }"], "Only a query can be exported."),
-    ):  # fmt: skip
+    ):
         refused = run("export", *arguments, "--output", target, **options)
         assert (refused.returncode, refused.stdout) == (1, ""), message
         assert len(refused.stderr.splitlines()) == 1, refused.stderr

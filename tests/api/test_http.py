@@ -598,9 +598,13 @@ async def test_a_value_that_its_scalar_fails_to_read_is_the_clients_mistake_and_
 )
 @pytest.mark.parametrize("media_type", [JSON_TYPE, RESPONSE_TYPE])
 async def test_a_fault_is_a_number_that_finds_it_in_the_log(
-    http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, media_type: str,
-    request_body: dict[str, Any], headers: dict[str, str], status: int,
-) -> None:  # fmt: skip
+    http: httpx.AsyncClient,
+    caplog: pytest.LogCaptureFixture,
+    media_type: str,
+    request_body: dict[str, Any],
+    headers: dict[str, str],
+    status: int,
+) -> None:
     with caplog.at_level(logging.DEBUG):
         response = await http.post("/graphql", json=request_body, headers={"accept": media_type, **headers})
     assert response.status_code == status
@@ -756,12 +760,18 @@ def test_lists_of_hosts_and_origins_are_read_with_commas(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"allowed_hosts": "localhost:8000"}, {"allowed_hosts": "http://localhost"}, {"allowed_hosts": "*"},
-        {"allowed_hosts": "a.*.org"}, {"allowed_hosts": "::1"}, {"allowed_origins": "*"}, {"allowed_origins": "null"},
-        {"allowed_origins": "example.org"}, {"allowed_origins": "https://example.org/"},
+        {"allowed_hosts": "localhost:8000"},
+        {"allowed_hosts": "http://localhost"},
+        {"allowed_hosts": "*"},
+        {"allowed_hosts": "a.*.org"},
+        {"allowed_hosts": "::1"},
+        {"allowed_origins": "*"},
+        {"allowed_origins": "null"},
+        {"allowed_origins": "example.org"},
+        {"allowed_origins": "https://example.org/"},
         {"allowed_origins": "https://*.example.org"},
     ],
-)  # fmt: skip
+)
 def test_hosts_and_origins_that_match_nothing_or_everything_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="is not a"):
         Settings(**wrong)

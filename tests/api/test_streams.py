@@ -92,11 +92,16 @@ async def test_a_message_that_breaks_the_protocol_closes_the_socket(
 @pytest.mark.parametrize(
     "payload",
     [
-        {"query": None}, {"query": 1}, {"query": ""}, {"query": QUERY, "variables": []},
-        {"query": QUERY, "variables": "x"}, {"query": QUERY, "operationName": 1},
-        {"query": QUERY, "operationName": "none"}, {"query": QUERY, "extensions": [1]},
+        {"query": None},
+        {"query": 1},
+        {"query": ""},
+        {"query": QUERY, "variables": []},
+        {"query": QUERY, "variables": "x"},
+        {"query": QUERY, "operationName": 1},
+        {"query": QUERY, "operationName": "none"},
+        {"query": QUERY, "extensions": [1]},
     ],
-)  # fmt: skip
+)
 async def test_a_malformed_request_is_refused_and_the_socket_stays_open(address: str, payload: dict[str, Any]) -> None:
     async with connect(f"ws://{address}/graphql", subprotocols=[PROTOCOL]) as connection:
         await connection.send(INIT)
@@ -205,9 +210,12 @@ async def test_pages_of_other_origins_stay_outside(address: str, headers: dict[s
     host, port = address.split(":")
     try:
         async with connect(
-            f"ws://{headers.get('host', address)}/graphql", host=host, port=int(port), subprotocols=[PROTOCOL],
+            f"ws://{headers.get('host', address)}/graphql",
+            host=host,
+            port=int(port),
+            subprotocols=[PROTOCOL],
             origin=headers.get("origin"),  # type: ignore[arg-type]
-        ) as connection:  # fmt: skip
+        ) as connection:
             await connection.send(INIT)
             await connection.recv()
         was_let_in = True

@@ -34,10 +34,13 @@ WISHES = {
     "no such protocol": ("Connection: Upgrade", "Upgrade: nonsense/7"),
     "WebSocket": ("Connection: Upgrade", "Upgrade: websocket"),
     "all of a WebSocket": (
-        "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol: graphql-transport-ws",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Protocol: graphql-transport-ws",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

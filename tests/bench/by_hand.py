@@ -24,9 +24,19 @@ from models.metrics.blocks import LAST_BLOCK_FIELDS, POINT_TYPE, append_points, 
 from models.metrics.last_metrics import LastMetrics
 
 FIELDS = (
-    "name", "type", "status", "comment", "created", "started", "completed", "last_update", "last_iteration", "tags",
-    "project", "last_metrics",
-)  # fmt: skip
+    "name",
+    "type",
+    "status",
+    "comment",
+    "created",
+    "started",
+    "completed",
+    "last_update",
+    "last_iteration",
+    "tags",
+    "project",
+    "last_metrics",
+)
 client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(os.environ["TASKQL_MONGODB_URI"])
 
 
@@ -36,16 +46,30 @@ def moment(value: datetime) -> str:
 
 def row(task: dict[str, Any]) -> dict[str, Any]:
     return {
-        "id": task["_id"], "name": task["name"], "type": task["type"].upper(), "status": task["status"].upper(),
-        "comment": task["comment"], "created": moment(task["created"]), "started": moment(task["started"]),
-        "completed": moment(task["completed"]), "lastUpdate": moment(task["last_update"]),
-        "lastIteration": task["last_iteration"], "tags": task["tags"], "projectId": task["project"],
+        "id": task["_id"],
+        "name": task["name"],
+        "type": task["type"].upper(),
+        "status": task["status"].upper(),
+        "comment": task["comment"],
+        "created": moment(task["created"]),
+        "started": moment(task["started"]),
+        "completed": moment(task["completed"]),
+        "lastUpdate": moment(task["last_update"]),
+        "lastIteration": task["last_iteration"],
+        "tags": task["tags"],
+        "projectId": task["project"],
         "lastMetrics": [
-            {"metric": event["metric"], "variant": event["variant"], "value": event["value"],
-             "minValue": event["min_value"], "maxValue": event["max_value"]}
-            for variants in task["last_metrics"].values() for event in variants.values()
+            {
+                "metric": event["metric"],
+                "variant": event["variant"],
+                "value": event["value"],
+                "minValue": event["min_value"],
+                "maxValue": event["max_value"],
+            }
+            for variants in task["last_metrics"].values()
+            for event in variants.values()
         ],
-    }  # fmt: skip
+    }
 
 
 async def dashboard(request: Request) -> Response:
@@ -85,8 +109,10 @@ async def store(session: AsyncClientSession, one: dict[str, Any]) -> None:
         .to_list()
     )
     updates, made = append_points(one["task"], packed, last, at)
-    writes = [*(UpdateOne({"_id": id_}, update) for id_, update in updates),
-              *(InsertOne(block | {"company": CLEARML_COMPANY}) for block in made)]  # fmt: skip
+    writes = [
+        *(UpdateOne({"_id": id_}, update) for id_, update in updates),
+        *(InsertOne(block | {"company": CLEARML_COMPANY}) for block in made),
+    ]
     await database[SERIES].bulk_write(writes, session=session)
     set_ = {**written, "last_iteration": kept.last_iteration, "last_update": at}
     await database["task"].update_one({"_id": one["task"]}, {"$set": set_}, session=session)
@@ -94,8 +120,12 @@ async def store(session: AsyncClientSession, one: dict[str, Any]) -> None:
 
 async def curves(request: Request) -> Response:
     asked = orjson.loads(await request.body())["variables"]
-    query = {"company": {"$in": [CLEARML_COMPANY, ""]}, "task": {"$in": asked["ids"]}, "metric": asked["metric"],
-             "variant": asked["variant"]}  # fmt: skip
+    query = {
+        "company": {"$in": [CLEARML_COMPANY, ""]},
+        "task": {"$in": asked["ids"]},
+        "metric": asked["metric"],
+        "variant": asked["variant"],
+    }
     tasks: dict[str, list[bytes]] = defaultdict(list)
     for block in await client["backend"][SERIES].find(query, batch_size=10_000).sort("number").to_list():
         tasks[block["task"]] += block["chunks"]

@@ -78,12 +78,22 @@ def cpu(server: Server, url: str, body: bytes, times: int) -> tuple[float, float
 
 def reported(points: int) -> Iterator[bytes]:
     for report in reports(points, 10):
-        yield asked(REPORT, input={"reports": [
-            {"task": task, "points": [
-                {"metric": metric, "variant": variant, "iteration": iteration, "value": value}
-                for (metric, variant), curve in curves.items() for iteration, _, value in curve.tolist()
-            ]} for task, curves in report.items()
-        ]})  # fmt: skip
+        yield asked(
+            REPORT,
+            input={
+                "reports": [
+                    {
+                        "task": task,
+                        "points": [
+                            {"metric": metric, "variant": variant, "iteration": iteration, "value": value}
+                            for (metric, variant), curve in curves.items()
+                            for iteration, _, value in curve.tolist()
+                        ],
+                    }
+                    for task, curves in report.items()
+                ]
+            },
+        )
 
 
 def overlays(tasks: int, rounds: int) -> Iterator[bytes]:

@@ -95,14 +95,25 @@ def fill(uri: str) -> None:
 def task(dice: random.Random, number: int) -> dict[str, Any]:
     start = datetime(2026, 1, 1) + timedelta(minutes=number)  # noqa: DTZ001 - stored dates are naive UTC
     return {
-        "_id": f"{number:032x}", "company": CLEARML_COMPANY, "user": "u1", "project": f"p{number % 5}",
-        "name": f"run {number}", "type": "training", "status": dice.choice(["completed", "stopped", "created"]),
-        "comment": "a comment of some length", "created": start, "started": start + timedelta(seconds=5),
-        "completed": start + timedelta(hours=1), "last_update": start + timedelta(hours=1), "last_iteration": number,
-        "tags": ["a", "b"], "system_tags": [], "script": {"diff": "x" * 4000, "requirements": {"pip": "y" * 1000}},
+        "_id": f"{number:032x}",
+        "company": CLEARML_COMPANY,
+        "user": "u1",
+        "project": f"p{number % 5}",
+        "name": f"run {number}",
+        "type": "training",
+        "status": dice.choice(["completed", "stopped", "created"]),
+        "comment": "a comment of some length",
+        "created": start,
+        "started": start + timedelta(seconds=5),
+        "completed": start + timedelta(hours=1),
+        "last_update": start + timedelta(hours=1),
+        "last_iteration": number,
+        "tags": ["a", "b"],
+        "system_tags": [],
+        "script": {"diff": "x" * 4000, "requirements": {"pip": "y" * 1000}},
         "hyperparams": {"General": {f"p{i}": {"section": "General", "name": f"p{i}", "value": "1"} for i in range(20)}},
         "last_metrics": metrics(dice),
-    }  # fmt: skip
+    }
 
 
 def metrics(dice: random.Random) -> dict[str, Any]:
@@ -112,11 +123,19 @@ def metrics(dice: random.Random) -> dict[str, Any]:
     return {
         md5(f"metric {i}"): {
             md5(f"variant {j}"): {
-                "metric": f"metric {i}", "variant": f"variant {j}", "value": dice.random(), "min_value": dice.random(),
-                "max_value": dice.random(), "count": 100, "first_value": dice.random(), "mean_value": dice.random(),
-            } for j in range(5)
-        } for i in range(6)
-    }  # fmt: skip
+                "metric": f"metric {i}",
+                "variant": f"variant {j}",
+                "value": dice.random(),
+                "min_value": dice.random(),
+                "max_value": dice.random(),
+                "count": 100,
+                "first_value": dice.random(),
+                "mean_value": dice.random(),
+            }
+            for j in range(5)
+        }
+        for i in range(6)
+    }
 
 
 if __name__ == "__main__":

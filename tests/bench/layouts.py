@@ -67,9 +67,12 @@ class Chunks(Layout):
         series.BLOCK_SIZE = self._size
         found = self.stored.find(build_last_blocks_query(task, report), LAST_BLOCK_FIELDS, batch_size=100_000).to_list()
         updates, made = append_points(task, report, found, DAY)
-        self.stored.bulk_write([
-            *(UpdateOne({"_id": id_}, update) for id_, update in updates), *(InsertOne(block) for block in made),
-        ])  # fmt: skip
+        self.stored.bulk_write(
+            [
+                *(UpdateOne({"_id": id_}, update) for id_, update in updates),
+                *(InsertOne(block) for block in made),
+            ]
+        )
 
     def read(self, tasks: Sequence[str], pair: SeriesName) -> dict[str, Points]:
         return joined(blocks_of(self.stored, tasks, pair), lambda block: b"".join(block["chunks"]))
@@ -139,10 +142,13 @@ class Singles(Layout):
         super().__init__("a document a point", stored, ("task", "metric", "variant"))
 
     def write(self, task: str, report: Report) -> None:
-        self.stored.insert_many([
-            {"task": task, "metric": metric, "variant": variant, "i": iteration, "t": timestamp, "v": value}
-            for (metric, variant), points in report.items() for iteration, timestamp, value in points.tolist()
-        ])  # fmt: skip
+        self.stored.insert_many(
+            [
+                {"task": task, "metric": metric, "variant": variant, "i": iteration, "t": timestamp, "v": value}
+                for (metric, variant), points in report.items()
+                for iteration, timestamp, value in points.tolist()
+            ]
+        )
 
     def read(self, tasks: Sequence[str], pair: SeriesName) -> dict[str, Points]:
         query = {"task": {"$in": [*tasks]}, "metric": pair[0], "variant": pair[1]}
@@ -215,8 +221,9 @@ def reports(points: int, each: int, tasks: int = TASKS) -> Iterator[dict[str, Re
             f"task {task:02}": {
                 pair: series.pack_points(steps, 1_790_000_000_000 + 250 * steps, values[task, place] + steps / 7)
                 for place, pair in enumerate(PAIRS)
-            } for task in range(tasks)
-        }  # fmt: skip
+            }
+            for task in range(tasks)
+        }
 
 
 class Row(NamedTuple):
@@ -233,9 +240,12 @@ class Row(NamedTuple):
 def layouts(database: Any) -> list[Layout]:
     return [
         *(Chunks(database[f"chunks{size}"], size) for size in (256, 512, 1024, 4096)),
-        Packed(database["packed"], 1024), Packed(database["compressed"], 1024, is_small=True),
-        Numbers(database["numbers"], 1000), Singles(database["singles"]), Wide(database["wide"]),
-    ]  # fmt: skip
+        Packed(database["packed"], 1024),
+        Packed(database["compressed"], 1024, is_small=True),
+        Numbers(database["numbers"], 1000),
+        Singles(database["singles"]),
+        Wide(database["wide"]),
+    ]
 
 
 def compare(database: Any, points: int, each: int, rounds: int = 20, count: int = TASKS) -> list[Row]:

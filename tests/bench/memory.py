@@ -62,16 +62,22 @@ def fill(uri: str, tasks: int, text: int) -> None:
     dice = Random(1)
     with pymongo.MongoClient[dict[str, Any]](uri) as client:
         for start in range(0, tasks, 2000):
-            client["backend"]["task"].insert_many([
-                task(
-                    name=f"n{number}", project=f"p{dice.randrange(40)}", user=f"u{dice.randrange(20)}",
-                    comment="x" * text, created=DAY + timedelta(minutes=number),
-                    status=dice.choice(["created", "completed"]), tags=[f"t{dice.randrange(20)}"],
-                    last_update=DAY + timedelta(minutes=dice.randrange(10**6)),
-                    last_metrics=last_metrics(*((f"m{metric}", "v", dice.random()) for metric in range(5))),
-                )
-                for number in range(start, min(tasks, start + 2000))
-            ])  # fmt: skip
+            client["backend"]["task"].insert_many(
+                [
+                    task(
+                        name=f"n{number}",
+                        project=f"p{dice.randrange(40)}",
+                        user=f"u{dice.randrange(20)}",
+                        comment="x" * text,
+                        created=DAY + timedelta(minutes=number),
+                        status=dice.choice(["created", "completed"]),
+                        tags=[f"t{dice.randrange(20)}"],
+                        last_update=DAY + timedelta(minutes=dice.randrange(10**6)),
+                        last_metrics=last_metrics(*((f"m{metric}", "v", dice.random()) for metric in range(5))),
+                    )
+                    for number in range(start, min(tasks, start + 2000))
+                ]
+            )
 
 
 class Measured(NamedTuple):

@@ -71,32 +71,36 @@ def checked(answer: dict[str, Any]) -> str:
 # -- arguments -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arguments", "code"), [
-    ({"page": 0, "pageSize": 5, "first": 5}, "VALIDATION_ERROR"),
-    ({"page": 0, "pageSize": 5, "after": "x"}, "VALIDATION_ERROR"),
-    ({"pageSize": 5, "last": 5}, "VALIDATION_ERROR"),
-    ({"pageSize": 5, "before": "x"}, "VALIDATION_ERROR"),
-    ({"page": 0, "first": 5}, "VALIDATION_ERROR"),
-    ({"first": 5, "last": 5}, "VALIDATION_ERROR"),
-    ({"first": 5, "before": "x"}, "VALIDATION_ERROR"),
-    ({"last": 5, "after": "x"}, "VALIDATION_ERROR"),
-    ({"after": "x", "before": "x"}, "VALIDATION_ERROR"),
-    ({"page": 0}, "MISSING_REQUIRED_FIELDS"),
-    ({"page": 3, "pageSize": None}, "MISSING_REQUIRED_FIELDS"),
-    ({"page": -1, "pageSize": 5}, "VALIDATION_ERROR"),
-    ({"page": -(2**31), "pageSize": 5}, "VALIDATION_ERROR"),
-    *(({name: size}, "VALIDATION_ERROR") for name in ("first", "last", "pageSize") for size in (0, -1, -(2**31))),
-    *(({name: size}, "LIMIT_EXCEEDED") for name in ("first", "last", "pageSize") for size in (501, 2**31 - 1)),
-    ({"orderBy": [{}]}, "VALIDATION_ERROR"),
-    ({"orderBy": [{"direction": "DESC"}]}, "VALIDATION_ERROR"),
-    ({"orderBy": [{"field": "NAME"}, {"field": None}]}, "VALIDATION_ERROR"),
-    ({"filter": {"status": ["UNKNOWN"]}}, "VALIDATION_ERROR"),
-    ({"filter": {"status": ["CREATED", "UNKNOWN"]}}, "VALIDATION_ERROR"),
-    ({"filter": {"_any_": {"pattern": "x"}}}, "VALIDATION_ERROR"),
-    ({"filter": {"_any_": {"pattern": "x", "fields": None}}}, "VALIDATION_ERROR"),
-    ({"filter": {"_all_": {"fields": ["name"]}}}, "VALIDATION_ERROR"),
-    ({"filter": {"_all_": {}}}, "VALIDATION_ERROR"),
-], ids=json.dumps)  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"page": 0, "pageSize": 5, "first": 5}, "VALIDATION_ERROR"),
+        ({"page": 0, "pageSize": 5, "after": "x"}, "VALIDATION_ERROR"),
+        ({"pageSize": 5, "last": 5}, "VALIDATION_ERROR"),
+        ({"pageSize": 5, "before": "x"}, "VALIDATION_ERROR"),
+        ({"page": 0, "first": 5}, "VALIDATION_ERROR"),
+        ({"first": 5, "last": 5}, "VALIDATION_ERROR"),
+        ({"first": 5, "before": "x"}, "VALIDATION_ERROR"),
+        ({"last": 5, "after": "x"}, "VALIDATION_ERROR"),
+        ({"after": "x", "before": "x"}, "VALIDATION_ERROR"),
+        ({"page": 0}, "MISSING_REQUIRED_FIELDS"),
+        ({"page": 3, "pageSize": None}, "MISSING_REQUIRED_FIELDS"),
+        ({"page": -1, "pageSize": 5}, "VALIDATION_ERROR"),
+        ({"page": -(2**31), "pageSize": 5}, "VALIDATION_ERROR"),
+        *(({name: size}, "VALIDATION_ERROR") for name in ("first", "last", "pageSize") for size in (0, -1, -(2**31))),
+        *(({name: size}, "LIMIT_EXCEEDED") for name in ("first", "last", "pageSize") for size in (501, 2**31 - 1)),
+        ({"orderBy": [{}]}, "VALIDATION_ERROR"),
+        ({"orderBy": [{"direction": "DESC"}]}, "VALIDATION_ERROR"),
+        ({"orderBy": [{"field": "NAME"}, {"field": None}]}, "VALIDATION_ERROR"),
+        ({"filter": {"status": ["UNKNOWN"]}}, "VALIDATION_ERROR"),
+        ({"filter": {"status": ["CREATED", "UNKNOWN"]}}, "VALIDATION_ERROR"),
+        ({"filter": {"_any_": {"pattern": "x"}}}, "VALIDATION_ERROR"),
+        ({"filter": {"_any_": {"pattern": "x", "fields": None}}}, "VALIDATION_ERROR"),
+        ({"filter": {"_all_": {"fields": ["name"]}}}, "VALIDATION_ERROR"),
+        ({"filter": {"_all_": {}}}, "VALIDATION_ERROR"),
+    ],
+    ids=json.dumps,
+)
 async def test_arguments_that_can_not_be_together_or_lie_outside_their_range(
     client: Client, database: Database, arguments: dict[str, Any], code: str
 ) -> None:
@@ -110,13 +114,37 @@ async def test_a_size_over_the_limit_says_the_limit(client: Client) -> None:
         assert (error["code"], error["field"], error["maximum"]) == ("LIMIT_EXCEEDED", name, 500)
 
 
-@pytest.mark.parametrize("path", [
-    "nothing", "script.nothing", "script", "created", "lastIteration", "execution", "hyperparams", "project.name",
-    "project",
-    "script.entry_point", "status_reason", "_id", "", ".", "name.", ".name", "$where", "name\0", "runtime", "Name",
-    "name ",
-    "lastMetrics.value", "script.requirements", "company.id", "x" * 10_000, "execution.model_labels",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    [
+        "nothing",
+        "script.nothing",
+        "script",
+        "created",
+        "lastIteration",
+        "execution",
+        "hyperparams",
+        "project.name",
+        "project",
+        "script.entry_point",
+        "status_reason",
+        "_id",
+        "",
+        ".",
+        "name.",
+        ".name",
+        "$where",
+        "name\0",
+        "runtime",
+        "Name",
+        "name ",
+        "lastMetrics.value",
+        "script.requirements",
+        "company.id",
+        "x" * 10_000,
+        "execution.model_labels",
+    ],
+)
 @pytest.mark.parametrize("block", ["_any_", "_all_"])
 async def test_a_pattern_on_what_is_no_text_of_a_task(client: Client, path: str, block: str) -> None:
     for fields in ([path], ["name", path]):
@@ -126,10 +154,28 @@ async def test_a_pattern_on_what_is_no_text_of_a_task(client: Client, path: str,
 
 
 BAD_PATTERNS = [
-    "(", ")", "[", "a{2,1}", "*", "+a", "?", "\\", "(?<n>a", "(?P<n>a)(?P<n>b)", "(?z)", "[b-a]", r"\p{Nothing}",
+    "(",
+    ")",
+    "[",
+    "a{2,1}",
+    "*",
+    "+a",
+    "?",
+    "\\",
+    "(?<n>a",
+    "(?P<n>a)(?P<n>b)",
+    "(?z)",
+    "[b-a]",
+    r"\p{Nothing}",
     "(?<=a+)b",
-    "a{70000}", "[[:nothing:]]", r"\1(", "(?(1)a|b|c)", "(" * 250, "a\0b", "\0",
-]  # fmt: skip
+    "a{70000}",
+    "[[:nothing:]]",
+    r"\1(",
+    "(?(1)a|b|c)",
+    "(" * 250,
+    "a\0b",
+    "\0",
+]
 
 
 @pytest.mark.parametrize("pattern", BAD_PATTERNS)
@@ -181,7 +227,7 @@ IMPOSSIBLE: list[tuple[Document, str, str]] = [
     ),
     ({"or": [{"statusChanged": ["soon"]}]}, "FIELDS_VALUE_ERROR", "statusChanged"),
     ({"not": {"_any_": {"pattern": "x", "fields": ["nothing"]}}}, "INVALID_FIELDS", "_any_"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("filter_", "code", "field"), IMPOSSIBLE)
@@ -199,8 +245,11 @@ async def test_filters_are_at_most_16_deep_within_each_other(client: Client) -> 
     assert (await client.data(LIST, filter=deep))["tasks"]["totalCount"] == 0
     error = await client.error(LIST, filter={"and": [deep]})
     assert (error["code"], error["limit"], error["maximum"], error["actual"]) == (
-        "LIMIT_EXCEEDED", "filterDepth", 16, 17,
-    )  # fmt: skip
+        "LIMIT_EXCEEDED",
+        "filterDepth",
+        16,
+        17,
+    )
 
 
 METRIC = {"metric": "m", "variant": "v"}
@@ -214,7 +263,7 @@ TOO_MUCH: list[tuple[Document, str]] = [
     ({"id": ["x"] * 60_000}, "values"),
     ({"and": [{"tags": ["x"] * 1001}]}, "values"),
     ({"searchText": "word " * 201}, "search"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("filter_", "limit"), TOO_MUCH)
@@ -248,14 +297,21 @@ async def test_an_order_has_at_most_8_keys(client: Client) -> None:
 @pytest.mark.parametrize(
     "filter_",
     [
-        {"created": {"gt": "2026-01-01"}}, {"created": "2026-01-01T00:00:00Z"}, {"created": {"eq": None}},
-        {"isSet": ["NOTHING"]}, {"metrics": [{"metric": "m"}]},
+        {"created": {"gt": "2026-01-01"}},
+        {"created": "2026-01-01T00:00:00Z"},
+        {"created": {"eq": None}},
+        {"isSet": ["NOTHING"]},
+        {"metrics": [{"metric": "m"}]},
         {"metrics": [{"metric": "m", "variant": "v", "eq": "1"}]},
-        {"metrics": [{"metric": "m", "variant": "v", "stat": "MEAN"}]}, {"hyperparams": [{"name": "lr"}]},
-        {"hyperparams": [{"section": "Args", "name": "lr", "gt": "0.1"}]}, {"or": {"or": [5]}}, {"not": []},
-        {"metrics": [{"metric": "m", "variant": "v", "gt": "NaN"}]}, {"includeSubprojects": "yes"},
+        {"metrics": [{"metric": "m", "variant": "v", "stat": "MEAN"}]},
+        {"hyperparams": [{"name": "lr"}]},
+        {"hyperparams": [{"section": "Args", "name": "lr", "gt": "0.1"}]},
+        {"or": {"or": [5]}},
+        {"not": []},
+        {"metrics": [{"metric": "m", "variant": "v", "gt": "NaN"}]},
+        {"includeSubprojects": "yes"},
     ],
-)  # fmt: skip
+)
 async def test_a_filter_of_the_wrong_type_never_reaches_the_database(
     client: Client, commands: Commands, filter_: Document
 ) -> None:
@@ -266,14 +322,17 @@ async def test_a_filter_of_the_wrong_type_never_reaches_the_database(
 @pytest.mark.parametrize(
     ("item", "code"),
     [
-        ({}, "VALIDATION_ERROR"), ({"direction": "DESC"}, "VALIDATION_ERROR"), ({"field": None}, "VALIDATION_ERROR"),
-        ({"textScore": False}, "VALIDATION_ERROR"), ({"field": "NAME", "textScore": True}, "VALIDATION_ERROR"),
+        ({}, "VALIDATION_ERROR"),
+        ({"direction": "DESC"}, "VALIDATION_ERROR"),
+        ({"field": None}, "VALIDATION_ERROR"),
+        ({"textScore": False}, "VALIDATION_ERROR"),
+        ({"field": "NAME", "textScore": True}, "VALIDATION_ERROR"),
         ({"field": "NAME", "metric": {"metric": "m", "variant": "v"}}, "VALIDATION_ERROR"),
         ({"metric": {"metric": "m", "variant": "v"}, "hyperparam": {"section": "a", "name": "b"}}, "VALIDATION_ERROR"),
         ({"textScore": True}, "FIELDS_VALUE_ERROR"),
         ({"hyperparam": {"section": " ", "name": "b"}}, "FIELDS_VALUE_ERROR"),
     ],
-)  # fmt: skip
+)
 async def test_an_order_names_one_thing_that_can_order(client: Client, item: Document, code: str) -> None:
     error = await client.error(LIST, orderBy=[item])
     assert (error["code"], error["field"]) == (code, "orderBy")
@@ -288,15 +347,32 @@ async def test_what_is_no_date(client: Client, text: str) -> None:
     assert error["field"] == "statusChanged"
 
 
-@pytest.mark.parametrize("filter_", [
-    *({name: ["\0"]} for name in ("id", "user", "project", "type", "tags", "systemTags")),
-    {"parent": "\0"}, {"searchText": "\0"}, {"searchText": '"'}, {"searchText": "-" * 1000},
-    {"searchText": "a " * 500},
-    {"searchText": '"a" "b" -"c" -d'}, {"id": ["$ne"]}, {"parent": "$ne"}, {"tags": ["x" * 100_000]},
-    {"id": [str(number) for number in range(1_000)]}, {"name": "a" * 256}, {"name": "(a|b)*" * 40}, {"name": r"\x00"},
-    {"name": "(" * 100 + ")" * 100}, {"name": "\U0001f600"}, {"name": "$"}, {"name": r"\d{1,999}"},
-    {"statusChanged": ["2026-01-01"] * 500}, {"_any_": {"pattern": "x", "fields": ["name"] * 1000}},
-], ids=lambda filter_: json.dumps(filter_)[:40])  # fmt: skip
+@pytest.mark.parametrize(
+    "filter_",
+    [
+        *({name: ["\0"]} for name in ("id", "user", "project", "type", "tags", "systemTags")),
+        {"parent": "\0"},
+        {"searchText": "\0"},
+        {"searchText": '"'},
+        {"searchText": "-" * 1000},
+        {"searchText": "a " * 500},
+        {"searchText": '"a" "b" -"c" -d'},
+        {"id": ["$ne"]},
+        {"parent": "$ne"},
+        {"tags": ["x" * 100_000]},
+        {"id": [str(number) for number in range(1_000)]},
+        {"name": "a" * 256},
+        {"name": "(a|b)*" * 40},
+        {"name": r"\x00"},
+        {"name": "(" * 100 + ")" * 100},
+        {"name": "\U0001f600"},
+        {"name": "$"},
+        {"name": r"\d{1,999}"},
+        {"statusChanged": ["2026-01-01"] * 500},
+        {"_any_": {"pattern": "x", "fields": ["name"] * 1000}},
+    ],
+    ids=lambda filter_: json.dumps(filter_)[:40],
+)
 async def test_strange_but_possible_filters_are_answered(
     client: Client, database: Database, filter_: dict[str, Any]
 ) -> None:
@@ -321,13 +397,35 @@ def unpacked(cursor: str) -> dict[str, Any]:
     return decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
 
 
-@pytest.mark.parametrize("cursor", [
-    "", " ", "x", "garbage", "====", "a" * 100_000, "é", "\0", "null", "0", "-1", "{}", "%00", packed({}),
-    packed({"s": b"", "v": []}),
-    packed({"s": b"", "v": [], "i": ""}), packed({"s": None, "v": None, "i": None}), packed(b""), packed(b"\0" * 100),
-    packed(b"\x05\0\0\0\0"), packed(b"\xff\xff\xff\x7f\0"), packed(b"nothing that means something"),
-    packed({"s": {"$ne": ""}, "v": [{"$gt": ""}], "i": {"$gt": ""}}), base64.b64encode(b'{"id": "x"}').decode(),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        " ",
+        "x",
+        "garbage",
+        "====",
+        "a" * 100_000,
+        "é",
+        "\0",
+        "null",
+        "0",
+        "-1",
+        "{}",
+        "%00",
+        packed({}),
+        packed({"s": b"", "v": []}),
+        packed({"s": b"", "v": [], "i": ""}),
+        packed({"s": None, "v": None, "i": None}),
+        packed(b""),
+        packed(b"\0" * 100),
+        packed(b"\x05\0\0\0\0"),
+        packed(b"\xff\xff\xff\x7f\0"),
+        packed(b"nothing that means something"),
+        packed({"s": {"$ne": ""}, "v": [{"$gt": ""}], "i": {"$gt": ""}}),
+        base64.b64encode(b'{"id": "x"}').decode(),
+    ],
+)
 @pytest.mark.parametrize("name", ["after", "before"])
 async def test_what_is_no_cursor(client: Client, database: Database, cursor: str, name: str) -> None:
     await database.task.insert_one(task())
@@ -360,13 +458,34 @@ async def test_a_damaged_cursor_is_refused_or_means_another_place_but_is_no_faul
                 assert (found["nodes"], found["totalCount"]) == (whole[len(whole) - len(found["nodes"]) :], 2)
 
 
-@pytest.mark.parametrize("change", [
-    {"i": {"$gt": ""}}, {"i": []}, {"i": ["x"]}, {"i": Regex("a")},
-    {"v": {"$gt": ""}}, {"v": {"x": 1}}, {"v": "x"}, {"v": 5}, {"v": None}, {"v": []}, {"v": ["a", "b"]}, {"v": [5]},
-    {"v": [{"$gt": ""}]}, {"v": [["a"]]}, {"v": [Regex("a")]}, {"v": [DAY]}, {"v": [True]}, {"v": [Code("a")]},
-    {"s": b"x"},
-    {"s": "text"}, {"v": [MinKey()]}, {"v": [b"a"]},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"i": {"$gt": ""}},
+        {"i": []},
+        {"i": ["x"]},
+        {"i": Regex("a")},
+        {"v": {"$gt": ""}},
+        {"v": {"x": 1}},
+        {"v": "x"},
+        {"v": 5},
+        {"v": None},
+        {"v": []},
+        {"v": ["a", "b"]},
+        {"v": [5]},
+        {"v": [{"$gt": ""}]},
+        {"v": [["a"]]},
+        {"v": [Regex("a")]},
+        {"v": [DAY]},
+        {"v": [True]},
+        {"v": [Code("a")]},
+        {"s": b"x"},
+        {"s": "text"},
+        {"v": [MinKey()]},
+        {"v": [b"a"]},
+    ],
+    ids=str,
+)
 async def test_a_cursor_that_somebody_made_with_the_seal_of_a_true_one(
     client: Client, database: Database, change: dict[str, Any]
 ) -> None:
@@ -408,12 +527,18 @@ async def test_a_cursor_only_fits_its_own_filter_order_and_viewer(
     cursor = await cursor_of(client, **own)
     assert len((await client.data(LIST, after=cursor, **own))["tasks"]["nodes"]) == 1
     others: list[dict[str, Any]] = [
-        {}, own | {"filter": {"tags": ["-y"]}}, own | {"filter": {}}, own | {"filter": own["filter"] | {"name": "t"}},
-        own | {"orderBy": [{"field": "STATUS"}]}, own | {"orderBy": [{"field": "NAME", "direction": "DESC"}]},
-        own | {"orderBy": [{"field": "NAME", "nulls": "FIRST"}]}, own | {"orderBy": [{"field": "ID"}]},
-        own | {"orderBy": [{"field": "NAME"}, {"field": "STATUS"}]}, own | {"orderBy": None},
+        {},
+        own | {"filter": {"tags": ["-y"]}},
+        own | {"filter": {}},
+        own | {"filter": own["filter"] | {"name": "t"}},
+        own | {"orderBy": [{"field": "STATUS"}]},
+        own | {"orderBy": [{"field": "NAME", "direction": "DESC"}]},
+        own | {"orderBy": [{"field": "NAME", "nulls": "FIRST"}]},
+        own | {"orderBy": [{"field": "ID"}]},
+        own | {"orderBy": [{"field": "NAME"}, {"field": "STATUS"}]},
+        own | {"orderBy": None},
         own | {"orderBy": [{"field": "NAME"}, {"field": "ID", "direction": "DESC"}]},
-    ]  # fmt: skip
+    ]
     for arguments in others:
         assert await refused(client, LIST, after=cursor, **arguments) == "BAD_CURSOR", arguments
     viewer = Viewer(user="u", company=OTHER_COMPANY, role="admin")
@@ -433,81 +558,165 @@ async def test_a_cursor_fits_however_the_same_is_said(client: Client, database: 
 # -- documents and variables -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("query", [
-    "{ nothing }", "{ task { id } }", '{ task(id: "x") }', '{ task(id: "x") { nothing } }', "{ task(id: null) { id } }",
-    '{ task(id: "x", more: 1) { id } }', '{ tasks(first: "5") { nodes { id } } }',
-    "{ tasks(first: 1.5) { nodes { id } } }",
-    "{ tasks(first: 2147483648) { nodes { id } } }", "{ tasks(filter: {nothing: 1}) { nodes { id } } }",
-    "{ tasks(filter: {status: [NOTHING]}) { nodes { id } } }",
-    '{ tasks(filter: {status: ["CREATED"]}) { nodes { id } } }',
-    "{ tasks(orderBy: [{field: NOTHING}]) { nodes { id } } }", "{ tasks(orderBy: [null]) { nodes { id } } }",
-    "{ tasks(filter: {id: [null]}) { nodes { id } } }", '{ tasks(filter: {name: ["x"]}) { nodes { id } } }',
-    "{ tasks { nodes { id } nodes(first: 1) { id } } }", '{ task(id: "x") { a: id a: name } }', "{ ...Missing }",
-    "query($x: Nothing) { __typename }", "query { task(id: $x) { id } }", "query($x: Int) { __typename }",
-    "fragment F on Task { id } { __typename }", "{ ...F } fragment F on Query { ...F }", "mutation { nothing }",
-    '{ task(id: "x") { lastMetrics(metric: [5]) { value } } }', '{ task(id: "x") { name { x } } }',
-    '{ task(id: "x") { id @include } }', '{ task(id: "x") { id @nothing } }', "{ tasks { totalCount { x } } }",
-    '{ task(id: "x") { execution { artifacts(mode: [NOTHING]) { key } } } }', "{ tasks { nodes } }",
-    "type X { a: Int }",
-    "{ tasks(filter: {status: [CREATED]}, filter: {}) { nodes { id } } }",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{ nothing }",
+        "{ task { id } }",
+        '{ task(id: "x") }',
+        '{ task(id: "x") { nothing } }',
+        "{ task(id: null) { id } }",
+        '{ task(id: "x", more: 1) { id } }',
+        '{ tasks(first: "5") { nodes { id } } }',
+        "{ tasks(first: 1.5) { nodes { id } } }",
+        "{ tasks(first: 2147483648) { nodes { id } } }",
+        "{ tasks(filter: {nothing: 1}) { nodes { id } } }",
+        "{ tasks(filter: {status: [NOTHING]}) { nodes { id } } }",
+        '{ tasks(filter: {status: ["CREATED"]}) { nodes { id } } }',
+        "{ tasks(orderBy: [{field: NOTHING}]) { nodes { id } } }",
+        "{ tasks(orderBy: [null]) { nodes { id } } }",
+        "{ tasks(filter: {id: [null]}) { nodes { id } } }",
+        '{ tasks(filter: {name: ["x"]}) { nodes { id } } }',
+        "{ tasks { nodes { id } nodes(first: 1) { id } } }",
+        '{ task(id: "x") { a: id a: name } }',
+        "{ ...Missing }",
+        "query($x: Nothing) { __typename }",
+        "query { task(id: $x) { id } }",
+        "query($x: Int) { __typename }",
+        "fragment F on Task { id } { __typename }",
+        "{ ...F } fragment F on Query { ...F }",
+        "mutation { nothing }",
+        '{ task(id: "x") { lastMetrics(metric: [5]) { value } } }',
+        '{ task(id: "x") { name { x } } }',
+        '{ task(id: "x") { id @include } }',
+        '{ task(id: "x") { id @nothing } }',
+        "{ tasks { totalCount { x } } }",
+        '{ task(id: "x") { execution { artifacts(mode: [NOTHING]) { key } } } }',
+        "{ tasks { nodes } }",
+        "type X { a: Int }",
+        "{ tasks(filter: {status: [CREATED]}, filter: {}) { nodes { id } } }",
+    ],
+)
 async def test_a_document_that_does_not_fit_the_schema(client: Client, query: str) -> None:
     answer = await client.answer(query)
     assert "data" not in answer
     assert checked(answer) in ("VALIDATION_FAILED", "BAD_REQUEST")
 
 
-@pytest.mark.parametrize("query", [
-    "{", "}", "{ task(id: ) { id } }", "query", "{ a: }", "{{}}", "\0", "é", '{ task(id: "x) { id } }',
-    "{ __typename", "...",
-    '{ task(id: "\\uD800") { id } }', '{ task(id: "\\x") { id } }', "{ a(b: 1.) }", "{ a(b: 01) }", "#", " ", ",",
-    "\ufeff",
-    "{ a(b: $) }", "{" * 5000, "{a" * 20_000, "[" * 20_000, "{ tasks(filter: {id: " + "[" * 20_000,
-    "{ a(b: " + "{c:" * 20_000,
-    "query(" + "$a:" * 10_000, "query($a: " + "[" * 20_000, '"""' * 10_001, "{ a" + " @b" * 1,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{",
+        "}",
+        "{ task(id: ) { id } }",
+        "query",
+        "{ a: }",
+        "{{}}",
+        "\0",
+        "é",
+        '{ task(id: "x) { id } }',
+        "{ __typename",
+        "...",
+        '{ task(id: "\\uD800") { id } }',
+        '{ task(id: "\\x") { id } }',
+        "{ a(b: 1.) }",
+        "{ a(b: 01) }",
+        "#",
+        " ",
+        ",",
+        "\ufeff",
+        "{ a(b: $) }",
+        "{" * 5000,
+        "{a" * 20_000,
+        "[" * 20_000,
+        "{ tasks(filter: {id: " + "[" * 20_000,
+        "{ a(b: " + "{c:" * 20_000,
+        "query(" + "$a:" * 10_000,
+        "query($a: " + "[" * 20_000,
+        '"""' * 10_001,
+        "{ a" + " @b" * 1,
+    ],
+)
 async def test_what_is_no_document(client: Client, query: str) -> None:
     answer = await client.answer(query)
     assert "data" not in answer
     assert checked(answer) in ("PARSE_FAILED", "BAD_REQUEST")
 
 
-@pytest.mark.parametrize("variables", [
-    {}, {"id": None}, {"id": ["x"]}, {"id": {"$ne": ""}}, {"id": True}, {"id": 1.5},
-], ids=json.dumps)  # fmt: skip
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"id": None},
+        {"id": ["x"]},
+        {"id": {"$ne": ""}},
+        {"id": True},
+        {"id": 1.5},
+    ],
+    ids=json.dumps,
+)
 async def test_a_variable_of_a_wrong_type(client: Client, variables: dict[str, Any]) -> None:
     answer = await client.answer("query($id: ID!) { task(id: $id) { id } }", **variables)
     assert "data" not in answer
     assert checked(answer) == "VALIDATION_FAILED"
 
 
-@pytest.mark.parametrize("variables", [
-    {"first": "5"}, {"first": 1.5}, {"first": 2**31}, {"first": True}, {"first": [5]}, {"first": 2**63},
-    {"first": 1e300},
-    {"after": 5}, {"after": ["x"]}, {"filter": []}, {"filter": [1]}, {"filter": "x"}, {"filter": {"nothing": 1}},
-    {"filter": {"status": ["created"]}}, {"filter": {"status": ["NOTHING"]}}, {"filter": {"id": [None]}},
-    {"filter": {"tags": [5]}}, {"filter": {"name": {"$gt": ""}}}, {"filter": {"parent": {"$ne": None}}},
-    {"filter": {"_any_": {"pattern": 5, "fields": ["name"]}}}, {"filter": {"_any_": {"pattern": "x", "fields": [5]}}},
-    {"filter": {"_any_": {"pattern": "x", "fields": ["name"], "$where": "1"}}}, {"filter": {"$or": []}},
-    {"orderBy": {"field": "NOTHING"}}, {"orderBy": ["NAME"]}, {"orderBy": [None]}, {"orderBy": [{"field": "name"}]},
-    {"orderBy": [{"field": "NAME", "direction": "UP"}]}, {"orderBy": [{"field": "NAME", "nulls": True}]},
-    {"filter": {"statusChanged": [5]}}, {"filter": {"searchText": ["x"]}}, {"page": "0", "pageSize": 5},
-], ids=json.dumps)  # fmt: skip
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"first": "5"},
+        {"first": 1.5},
+        {"first": 2**31},
+        {"first": True},
+        {"first": [5]},
+        {"first": 2**63},
+        {"first": 1e300},
+        {"after": 5},
+        {"after": ["x"]},
+        {"filter": []},
+        {"filter": [1]},
+        {"filter": "x"},
+        {"filter": {"nothing": 1}},
+        {"filter": {"status": ["created"]}},
+        {"filter": {"status": ["NOTHING"]}},
+        {"filter": {"id": [None]}},
+        {"filter": {"tags": [5]}},
+        {"filter": {"name": {"$gt": ""}}},
+        {"filter": {"parent": {"$ne": None}}},
+        {"filter": {"_any_": {"pattern": 5, "fields": ["name"]}}},
+        {"filter": {"_any_": {"pattern": "x", "fields": [5]}}},
+        {"filter": {"_any_": {"pattern": "x", "fields": ["name"], "$where": "1"}}},
+        {"filter": {"$or": []}},
+        {"orderBy": {"field": "NOTHING"}},
+        {"orderBy": ["NAME"]},
+        {"orderBy": [None]},
+        {"orderBy": [{"field": "name"}]},
+        {"orderBy": [{"field": "NAME", "direction": "UP"}]},
+        {"orderBy": [{"field": "NAME", "nulls": True}]},
+        {"filter": {"statusChanged": [5]}},
+        {"filter": {"searchText": ["x"]}},
+        {"page": "0", "pageSize": 5},
+    ],
+    ids=json.dumps,
+)
 async def test_variables_that_do_not_fit_the_arguments(client: Client, variables: dict[str, Any]) -> None:
     answer = await client.answer(LIST, **variables)
     assert "data" not in answer
     assert checked(answer) == "VALIDATION_FAILED"
 
 
-@pytest.mark.parametrize("query", [
-    'query($x: ID = "x") { task(id: $x) { id } }',
-    'query($x: String = "x") { task(id: "t") { lastMetrics(metric: [$x]) { value } } }',
-    'query($x: String = "x") { tasks { nodes { lastMetrics(metric: [$x]) { value } } } }',
-    'query($x: ID = "x") { tasks(filter: {id: [$x]}) { nodes { id } } }',
-    'query($x: Boolean = true) { task(id: "t") { id @include(if: $x) } }',
-    "query($x: Boolean = true) { tasks { nodes { id } totalCount @skip(if: $x) } }",
-    "query($x: Boolean = true) { tasks { nodes { id } } a: tasks @skip(if: $x) { totalCount } }",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    [
+        'query($x: ID = "x") { task(id: $x) { id } }',
+        'query($x: String = "x") { task(id: "t") { lastMetrics(metric: [$x]) { value } } }',
+        'query($x: String = "x") { tasks { nodes { lastMetrics(metric: [$x]) { value } } } }',
+        'query($x: ID = "x") { tasks(filter: {id: [$x]}) { nodes { id } } }',
+        'query($x: Boolean = true) { task(id: "t") { id @include(if: $x) } }',
+        "query($x: Boolean = true) { tasks { nodes { id } totalCount @skip(if: $x) } }",
+        "query($x: Boolean = true) { tasks { nodes { id } } a: tasks @skip(if: $x) { totalCount } }",
+    ],
+)
 async def test_a_null_where_a_default_let_the_document_pass(client: Client, database: Database, query: str) -> None:
     await database.task.insert_one(task(_id="t"))
     answer = await client.answer(query, x=None)
@@ -533,20 +742,53 @@ def code_of(response: httpx.Response) -> str:
     return checked(answer)
 
 
-@pytest.mark.parametrize("body", [
-    "", " ", "null", "[]", f"[{OK}]", '"text"', "5", "true", "{", "{}", "nothing", "{'query': 1}", '{"query": }',
-    OK + OK, OK[:-1],
-    '{"query": null}', '{"query": ""}', '{"query": 5}', '{"query": ["{ __typename }"]}', '{"query": {"a": 1}}',
-    '{"variables": {}}', '{"query": "{ __typename }", "variables": []}',
-    '{"query": "{ __typename }", "variables": "{}"}',
-    '{"query": "{ __typename }", "variables": 5}', '{"query": "{ __typename }", "operationName": 5}',
-    '{"query": "{ __typename }", "operationName": ["A"]}', '{"query": "{ __typename }", "extensions": []}',
-    '{"query": "{ __typename }", "extensions": "x"}', '{"query": "\\ud800"}', '{"query": NaN}',
-    '{"query": "{ __typename }",}',
-    b"\xff\xfe", b'{"query": "\xff"}', OK.encode("utf-16"), b"\x00" * 100, b"\xef\xbb\xbf" + OK.encode(),
-    "[" * 100_000, "[" * 100_000 + "]" * 100_000, '{"a":' * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000,
-    '{"query": "{ __typename }", "variables": ' + '{"a":' * 100_000 + "1" + "}" * 100_001,
-], ids=lambda body: repr(body[:40]))  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        " ",
+        "null",
+        "[]",
+        f"[{OK}]",
+        '"text"',
+        "5",
+        "true",
+        "{",
+        "{}",
+        "nothing",
+        "{'query': 1}",
+        '{"query": }',
+        OK + OK,
+        OK[:-1],
+        '{"query": null}',
+        '{"query": ""}',
+        '{"query": 5}',
+        '{"query": ["{ __typename }"]}',
+        '{"query": {"a": 1}}',
+        '{"variables": {}}',
+        '{"query": "{ __typename }", "variables": []}',
+        '{"query": "{ __typename }", "variables": "{}"}',
+        '{"query": "{ __typename }", "variables": 5}',
+        '{"query": "{ __typename }", "operationName": 5}',
+        '{"query": "{ __typename }", "operationName": ["A"]}',
+        '{"query": "{ __typename }", "extensions": []}',
+        '{"query": "{ __typename }", "extensions": "x"}',
+        '{"query": "\\ud800"}',
+        '{"query": NaN}',
+        '{"query": "{ __typename }",}',
+        b"\xff\xfe",
+        b'{"query": "\xff"}',
+        OK.encode("utf-16"),
+        b"\x00" * 100,
+        b"\xef\xbb\xbf" + OK.encode(),
+        "[" * 100_000,
+        "[" * 100_000 + "]" * 100_000,
+        '{"a":' * 100_000,
+        '{"a":' * 100_000 + "1" + "}" * 100_000,
+        '{"query": "{ __typename }", "variables": ' + '{"a":' * 100_000 + "1" + "}" * 100_001,
+    ],
+    ids=lambda body: repr(body[:40]),
+)
 async def test_a_body_that_holds_no_request_is_400(client: Client, body: str | bytes) -> None:
     response = await client.http.post("/graphql", content=body, headers=JSON)
     assert response.status_code == 400
@@ -562,30 +804,60 @@ async def test_a_request_without_a_body_is_refused(client: Client) -> None:
     assert code_of(response) == "BAD_REQUEST"
 
 
-@pytest.mark.parametrize("type_", [
-    "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/graphql",
-    "json",
-    "application/jsonx", "text/json", "application/json; charset=iso-8859-1", "application/json; charset=utf-16", "*/*",
-    "application/graphql+json", ";", "application/ json",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "type_",
+    [
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/graphql",
+        "json",
+        "application/jsonx",
+        "text/json",
+        "application/json; charset=iso-8859-1",
+        "application/json; charset=utf-16",
+        "*/*",
+        "application/graphql+json",
+        ";",
+        "application/ json",
+    ],
+)
 async def test_another_content_type_is_415(client: Client, type_: str) -> None:
     response = await client.http.post("/graphql", content=OK, headers={"content-type": type_})
     assert response.status_code == 415
     assert code_of(response) == "BAD_REQUEST"
 
 
-@pytest.mark.parametrize("type_", [
-    "application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8", "Application/JSON",
-    'application/json; charset="utf-8"', " application/json ;charset=utf-8",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "type_",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/json;charset=UTF-8",
+        "Application/JSON",
+        'application/json; charset="utf-8"',
+        " application/json ;charset=utf-8",
+    ],
+)
 async def test_json_is_taken_however_its_type_is_written(client: Client, type_: str) -> None:
     response = await client.http.post("/graphql", content=OK, headers={"content-type": type_})
     assert (response.status_code, response.json()) == (200, {"data": {"__typename": "Query"}})
 
 
-@pytest.mark.parametrize("more", [{}, {"variables": None}, {"operationName": None}, {"extensions": None}, {"more": [1]},
-                                  {"variables": {"unused": {"a": [1]}}}, {"extensions": {"x": 1}}],
-                                  ids=json.dumps)  # fmt: skip
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"variables": None},
+        {"operationName": None},
+        {"extensions": None},
+        {"more": [1]},
+        {"variables": {"unused": {"a": [1]}}},
+        {"extensions": {"x": 1}},
+    ],
+    ids=json.dumps,
+)
 async def test_what_a_request_may_have_besides_its_query(client: Client, more: dict[str, Any]) -> None:
     response = await client.http.post("/graphql", json={"query": "{ __typename }", **more})
     assert (response.status_code, response.json()) == (200, {"data": {"__typename": "Query"}})
@@ -612,9 +884,12 @@ async def test_a_body_over_four_megabytes_is_413(client: Client) -> None:
 
 async def test_get_reads(client: Client, database: Database) -> None:
     await database.task.insert_one(task(_id="t"))
-    asked: dict[str, str] = {"query": "query Q($id: ID!) { task(id: $id) { id } } query R { __typename }",
-    "operationName": "Q",
-                             "variables": '{"id": "t"}', "extensions": "{}"}  # fmt: skip
+    asked: dict[str, str] = {
+        "query": "query Q($id: ID!) { task(id: $id) { id } } query R { __typename }",
+        "operationName": "Q",
+        "variables": '{"id": "t"}',
+        "extensions": "{}",
+    }
     response = await client.http.get("/graphql", params=asked)
     assert (response.status_code, response.json()) == (200, {"data": {"task": {"id": "t"}}})
     response = await client.http.get(
@@ -625,23 +900,34 @@ async def test_get_reads(client: Client, database: Database) -> None:
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize("params", [
-    {}, {"query": ""}, {"variables": "{}"}, {"query": "{ __typename }", "variables": "{"},
-    {"query": "{ __typename }", "variables": "[]"}, {"query": "{ __typename }", "variables": "5"},
-    {"query": "{ __typename }", "extensions": "x"}, {"query": "{ __typename }", "variables": "[" * 2000},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"query": ""},
+        {"variables": "{}"},
+        {"query": "{ __typename }", "variables": "{"},
+        {"query": "{ __typename }", "variables": "[]"},
+        {"query": "{ __typename }", "variables": "5"},
+        {"query": "{ __typename }", "extensions": "x"},
+        {"query": "{ __typename }", "variables": "[" * 2000},
+    ],
+)
 async def test_get_of_what_is_no_request_is_400(client: Client, params: dict[str, str]) -> None:
     response = await client.http.get("/graphql", params=params)
     assert response.status_code == 400
     assert code_of(response) == "BAD_REQUEST"
 
 
-@pytest.mark.parametrize(("params", "status", "code"), [
-    ("query=%ff", 400, "BAD_REQUEST"),
-    ("query={__typename}&variables=%ff", 400, "BAD_REQUEST"),
-    ("%ff", 400, "BAD_REQUEST"),
-    ("query=%00", 200, "PARSE_FAILED"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("params", "status", "code"),
+    [
+        ("query=%ff", 400, "BAD_REQUEST"),
+        ("query={__typename}&variables=%ff", 400, "BAD_REQUEST"),
+        ("%ff", 400, "BAD_REQUEST"),
+        ("query=%00", 200, "PARSE_FAILED"),
+    ],
+)
 async def test_get_of_broken_text_is_no_fault(client: Client, params: str, status: int, code: str) -> None:
     response = await client.http.get(f"/graphql?{params}")
     assert (response.status_code, code_of(response)) == (status, code)
@@ -695,11 +981,17 @@ async def test_a_named_operation_is_the_one_that_runs(client: Client) -> None:
     assert (response.status_code, response.json()) == (200, {"data": {"b": "Query"}})
 
 
-@pytest.mark.parametrize(("query", "status", "has_data"), [
-    ("{ __typename }", 200, True), ("{ nothing }", 400, False), ("{", 400, False), (TWO, 400, False),
-    ("query($x: Int!) { tasks(first: $x) { totalCount } }", 400, False),
-    ("{ tasks(first: 0) { totalCount } }", 200, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("query", "status", "has_data"),
+    [
+        ("{ __typename }", 200, True),
+        ("{ nothing }", 400, False),
+        ("{", 400, False),
+        (TWO, 400, False),
+        ("query($x: Int!) { tasks(first: $x) { totalCount } }", 400, False),
+        ("{ tasks(first: 0) { totalCount } }", 200, True),
+    ],
+)
 async def test_the_response_type_of_the_draft_is_given_to_who_accepts_it(
     client: Client, query: str, status: int, has_data: bool
 ) -> None:
@@ -775,8 +1067,9 @@ async def test_a_count_that_takes_too_long_leaves_the_rows_as_they_are(hurried: 
     }"""
     answer = await hurried.answer(query, filter=SLOW)
     assert answer["data"] == {
-        "tasks": {"nodes": [{"id": "quick"}], "totalCount": None, "again": None}, "other": {"totalCount": 4001},
-    }  # fmt: skip
+        "tasks": {"nodes": [{"id": "quick"}], "totalCount": None, "again": None},
+        "other": {"totalCount": 4001},
+    }
     assert sorted(error["path"] for error in answer["errors"]) == [["tasks", "again"], ["tasks", "totalCount"]]
     assert {error["extensions"]["code"] for error in answer["errors"]} == {"TIMEOUT"}
 
@@ -835,11 +1128,18 @@ def failing(error: Callable[[], Exception]) -> strawberry.Schema:
     return strawberry.Schema(Query)
 
 
-@pytest.mark.parametrize("error", [
-    lambda: RuntimeError("the password is 12345"), lambda: KeyError("secret"), RecursionError,
-    lambda: ValueError(""),
-    lambda: AssertionError("secret"), lambda: ExceptionGroup("secret", [ValueError("secret")]),
-], ids=lambda error: type(error()).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "error",
+    [
+        lambda: RuntimeError("the password is 12345"),
+        lambda: KeyError("secret"),
+        RecursionError,
+        lambda: ValueError(""),
+        lambda: AssertionError("secret"),
+        lambda: ExceptionGroup("secret", [ValueError("secret")]),
+    ],
+    ids=lambda error: type(error()).__name__,
+)
 async def test_a_fault_of_ours_is_masked_and_found_in_the_log(
     app: Starlette, caplog: pytest.LogCaptureFixture, error: Callable[[], Exception]
 ) -> None:
@@ -870,7 +1170,12 @@ async def test_a_fault_of_ours_is_masked_and_found_in_the_log(
 
 async def test_what_clients_do_wrong_is_no_error_in_the_log(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        for query in ("{ tasks(first: 0) { totalCount } }", '{ tasks(after: "x") { totalCount } }', "{ nothing }", "{",
-                      '{ tasks(filter: {name: "("}) { totalCount } }'):  # fmt: skip
+        for query in (
+            "{ tasks(first: 0) { totalCount } }",
+            '{ tasks(after: "x") { totalCount } }',
+            "{ nothing }",
+            "{",
+            '{ tasks(filter: {name: "("}) { totalCount } }',
+        ):
             await client.answer(query)
     assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == []

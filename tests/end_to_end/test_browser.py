@@ -14,9 +14,15 @@ from tests.support.servers import Server, serve
 
 CHROMIUM = Path("/usr/bin/chromium")
 OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP rebound.test 127.0.0.1",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP rebound.test 127.0.0.1",
+]
 ASK = """async ([address, method]) => {
   const query = '{ __typename }';
   const asked = method === 'GET'

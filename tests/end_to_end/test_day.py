@@ -49,10 +49,14 @@ async def test_a_front_ends_day(client: Client, database: Database) -> None:
     await database.queue.insert_one(queue(_id="q", name="gpus", company=COMPANY))
 
     created = await day.call(
-        "taskCreate", "id", name="train digits", type="TRAINING", project="p",
+        "taskCreate",
+        "id",
+        name="train digits",
+        type="TRAINING",
+        project="p",
         script={"repository": "https://example.org/digits.git", "entryPoint": "train.py"},
         execution={"parameters": [{"section": "Args", "name": "lr", "value": "0.1"}]},
-    )  # fmt: skip
+    )
     task, id_ = created["task"], created["id"]
     assert (task["status"], task["project"], task["user"]["name"]) == ("CREATED", {"id": "p", "name": "digits"}, "Ada")
     assert {"taskEnqueue", "taskStarted", "taskEdit", "taskDelete"} <= allowed(task)
@@ -82,9 +86,11 @@ async def test_a_front_ends_day(client: Client, database: Database) -> None:
     assert published["task"]["models"] == {"output": [{"model": {"id": "m", "ready": True}}]}
     moves = [(move["from"], move["to"], move["mutation"]) for move in published["task"]["transitions"]["nodes"]]
     assert moves == [
-        ("CREATED", "QUEUED", "taskEnqueue"), ("QUEUED", "IN_PROGRESS", "taskStarted"),
-        ("IN_PROGRESS", "COMPLETED", "taskCompleted"), ("COMPLETED", "PUBLISHED", "taskPublish"),
-    ]  # fmt: skip
+        ("CREATED", "QUEUED", "taskEnqueue"),
+        ("QUEUED", "IN_PROGRESS", "taskStarted"),
+        ("IN_PROGRESS", "COMPLETED", "taskCompleted"),
+        ("COMPLETED", "PUBLISHED", "taskPublish"),
+    ]
     assert not {"taskReset", "taskDelete", "taskEdit"} & allowed(published["task"])
 
     cloned = await day.call("taskClone", "id", task=id_)
@@ -94,9 +100,13 @@ async def test_a_front_ends_day(client: Client, database: Database) -> None:
     assert (clone["models"]["output"], clone["lastWorker"], clone["transitions"]["totalCount"]) == ([], None, 0)
 
     edited = await day.call(
-        "taskEdit", "fields", task=cloned["id"], name="train digits slowly", comment="half the rate",
+        "taskEdit",
+        "fields",
+        task=cloned["id"],
+        name="train digits slowly",
+        comment="half the rate",
         execution={"parameters": [{"section": "Args", "name": "lr", "value": "0.05"}]},
-    )  # fmt: skip
+    )
     assert edited["task"]["execution"]["parameters"] == [{"section": "Args", "name": "lr", "value": "0.05"}]
     assert (edited["fields"]["name"], edited["task"]["comment"]) == ("train digits slowly", "half the rate")
 

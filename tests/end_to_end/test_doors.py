@@ -127,9 +127,17 @@ async def test_a_syntax_error_says_where_it_is(address: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("query", "column"),
-    [("{ tasks { } }", 11), ("query {}", 8), ("{}", 2), ("{ tasks { nodes { } } }", 19), ("subscription {}", 15),
-     ("mutation {}", 11), ("{ __typename ... on Query {} }", 28), ("{ __typename } fragment F on Task { }", 37)],
-)  # fmt: skip
+    [
+        ("{ tasks { } }", 11),
+        ("query {}", 8),
+        ("{}", 2),
+        ("{ tasks { nodes { } } }", 19),
+        ("subscription {}", 15),
+        ("mutation {}", 11),
+        ("{ __typename ... on Query {} }", 28),
+        ("{ __typename } fragment F on Task { }", 37),
+    ],
+)
 async def test_an_empty_selection_set_is_a_syntax_error(address: str, query: str, column: int) -> None:
     """So the GraphQL specification of September 2025 has it: `SelectionSet : { Selection+ }`."""
     [error] = (await by_post(address, {"query": query}))["errors"]
@@ -140,11 +148,14 @@ async def test_an_empty_selection_set_is_a_syntax_error(address: str, query: str
 # -- documents by their hash ------------------------------------------------------------------------
 
 APOLLO: dict[str, Any] = {
-    "operationName": "Q", "variables": {}, "extensions": {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}},
-}  # fmt: skip
+    "operationName": "Q",
+    "variables": {},
+    "extensions": {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}},
+}
 FALL_BACK = {
-    "message": "PersistedQueryNotSupported", "extensions": {"code": "PERSISTED_QUERY_NOT_SUPPORTED"},
-}  # fmt: skip
+    "message": "PersistedQueryNotSupported",
+    "extensions": {"code": "PERSISTED_QUERY_NOT_SUPPORTED"},
+}
 
 
 async def test_a_hash_is_answered_so_that_its_client_sends_the_document(address: str) -> None:
@@ -165,8 +176,10 @@ async def test_a_client_of_any_kind_sees_the_error_about_a_hash(address: str) ->
     """Those that expect application/json look into no answer but one of status 200."""
     async with httpx.AsyncClient(timeout=SOON) as http:
         for path, accept, status in (
-            ("graphql", "application/json", 200), ("graphql", GRAPHQL_JSON, 400), ("export", "*/*", 400),
-        ):  # fmt: skip
+            ("graphql", "application/json", 200),
+            ("graphql", GRAPHQL_JSON, 400),
+            ("export", "*/*", 400),
+        ):
             answer = await http.post(f"http://{address}/{path}", json=APOLLO, headers={"accept": accept})
             assert (answer.status_code, answer.json()) == (status, {"errors": [FALL_BACK]})
 

@@ -45,8 +45,10 @@ def test_queries_are_right_and_nothing_is_written(uri: str) -> None:
     assert answers[2] == {"tasks": {"totalCount": 2}}
     assert len(answers[3]["task"]["lastMetrics"]) == 8
     assert [entry["task"]["name"] for entry in answers[4]["queue"]["entries"]] == [
-        "retry digits η=0.003", "retry digits η=0.03", "retry digits η=0.3",
-    ]  # fmt: skip
+        "retry digits η=0.003",
+        "retry digits η=0.03",
+        "retry digits η=0.3",
+    ]
     assert read_all(uri) == before
     assert status == 0
     assert "filters without an index here" in " ".join(said.split())

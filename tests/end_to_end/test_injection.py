@@ -29,9 +29,13 @@ from tests.support.paths import ROOT
 
 SCHEMA = build_schema((ROOT / "schema" / "schema.graphql").read_text())
 OPERATORS: list[dict[str, Any]] = [
-    {"$gt": ""}, {"$where": "sleep(1000)"}, {"$regex": ".*"}, {"$ne": 1}, {"$expr": {"$eq": [1, 1]}},
+    {"$gt": ""},
+    {"$where": "sleep(1000)"},
+    {"$regex": ".*"},
+    {"$ne": 1},
+    {"$expr": {"$eq": [1, 1]}},
     {"$function": {"body": "function() { return true }", "args": [], "lang": "js"}},
-]  # fmt: skip
+]
 CODES = {code.name for code in ErrorCode} - {"INTERNAL_ERROR"}
 ODD_NAMES = [
     "$where",

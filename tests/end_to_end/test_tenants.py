@@ -20,9 +20,11 @@ from tests.support.factories import (
 )
 
 MARKED = {
-    "name": "secret", "hyperparams": hyperparams(("Args", "secret", "1")),
-    "last_metrics": last_metrics(("secret", "test", 1.0)), "tags": ["secret"],
-}  # fmt: skip
+    "name": "secret",
+    "hyperparams": hyperparams(("Args", "secret", "1")),
+    "last_metrics": last_metrics(("secret", "test", 1.0)),
+    "tags": ["secret"],
+}
 OWN: dict[str, list[Document]] = {
     "project": [project(_id="p", name="p")],
     "task": [
@@ -32,7 +34,7 @@ OWN: dict[str, list[Document]] = {
     "queue": [queue(_id="q", entries=[{"task": "theirs"}])],
     "model": [model(_id="m", task="theirs", project="theirs", parent="theirs")],
     "user": [user(_id="u")],
-}  # fmt: skip
+}
 THEIRS: dict[str, list[Document]] = {
     "project": [project(_id="theirs", name="p/secret", parent="p", path=["p"])],
     "task": [
@@ -53,18 +55,34 @@ QUESTIONS = [
     *(
         f"{{ tasks(filter: {{ {filter_} }}) {{ {NODES} }} }}"
         for filter_ in (
-            'name: "secret"', 'parent: "own"', 'parent: "theirs"', 'project: ["p"]', 'project: ["theirs"]',
-            'project: ["-theirs"]', 'project: ["p"], includeSubprojects: true', 'user: ["theirs"]', 'tags: ["secret"]',
-            'tags: ["-secret"]', 'searchText: "secret"', '_any_: {pattern: "secret", fields: ["name"]}',
-            "isSet: [STARTED]", "isUnset: [STARTED]", 'not: {name: "secret"}', 'or: [{name: "secret"}, {name: "t"}]',
-            'created: {gt: "2000-01-01T00:00:00Z"}', 'metrics: [{metric: "secret", variant: "test", gt: 0}]',
+            'name: "secret"',
+            'parent: "own"',
+            'parent: "theirs"',
+            'project: ["p"]',
+            'project: ["theirs"]',
+            'project: ["-theirs"]',
+            'project: ["p"], includeSubprojects: true',
+            'user: ["theirs"]',
+            'tags: ["secret"]',
+            'tags: ["-secret"]',
+            'searchText: "secret"',
+            '_any_: {pattern: "secret", fields: ["name"]}',
+            "isSet: [STARTED]",
+            "isUnset: [STARTED]",
+            'not: {name: "secret"}',
+            'or: [{name: "secret"}, {name: "t"}]',
+            'created: {gt: "2000-01-01T00:00:00Z"}',
+            'metrics: [{metric: "secret", variant: "test", gt: 0}]',
             'hyperparams: [{section: "Args", name: "secret", isSet: true}]',
         )
     ),
     *(
         f"{{ tasks({arguments}) {{ {NODES} }} }}"
         for arguments in (
-            "first: 1", "last: 1", "page: 1, pageSize: 1", "orderBy: [{field: NAME}]",
+            "first: 1",
+            "last: 1",
+            "page: 1, pageSize: 1",
+            "orderBy: [{field: NAME}]",
             'orderBy: [{metric: {metric: "secret", variant: "test"}}]',
             'orderBy: [{hyperparam: {section: "Args", name: "secret"}, nulls: FIRST}]',
         )
@@ -83,7 +101,7 @@ QUESTIONS = [
     '{ model(id: "m") { task { id name } project { id name } parent { id name } } }',
     "{ metricNames { totalCount nodes { metric variant taskCount } } }",
     '{ metricNames(filter: {project: ["p"]}, last: 1) { nodes { metric } pageInfo { hasPreviousPage startCursor } } }',
-]  # fmt: skip
+]
 
 
 async def stored(database: AsyncDatabase[Document], documents: dict[str, list[Document]], company: str) -> None:

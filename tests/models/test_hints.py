@@ -78,15 +78,26 @@ def test_an_order_is_served_by_an_index_that_has_it_behind_given_values() -> Non
 # -- on a database ---------------------------------------------------------------------------------
 
 FILTERS: list[Document] = [
-    {}, {"status": ["CREATED"]}, {"project": ["p1"]}, {"project": ["p1", "p2"], "status": ["CREATED"]},
-    {"tags": ["t1"]}, {"user": ["u1"], "type": ["testing"]}, {"parent": "q1"}, {"name": "n1.*7"}, {"name": "^n12"},
-    {"created": {"gte": "2026-02-01T00:00:00Z"}}, {"tags": ["-t1"]}, {"systemTags": ["nowhere"]},
-    {"or": [{"user": ["u1"]}, {"project": ["p2"]}]}, {"metrics": [{"metric": "loss", "variant": "test", "gt": 0}]},
-]  # fmt: skip
+    {},
+    {"status": ["CREATED"]},
+    {"project": ["p1"]},
+    {"project": ["p1", "p2"], "status": ["CREATED"]},
+    {"tags": ["t1"]},
+    {"user": ["u1"], "type": ["testing"]},
+    {"parent": "q1"},
+    {"name": "n1.*7"},
+    {"name": "^n12"},
+    {"created": {"gte": "2026-02-01T00:00:00Z"}},
+    {"tags": ["-t1"]},
+    {"systemTags": ["nowhere"]},
+    {"or": [{"user": ["u1"]}, {"project": ["p2"]}]},
+    {"metrics": [{"metric": "loss", "variant": "test", "gt": 0}]},
+]
 ORDERS: list[Document] = [
-    {"field": "LAST_UPDATE", "direction": "DESC"}, {"field": "NAME"},
+    {"field": "LAST_UPDATE", "direction": "DESC"},
+    {"field": "NAME"},
     {"metric": {"metric": "loss", "variant": "test"}},
-]  # fmt: skip
+]
 LIST = """query($filter: TaskFilter, $orderBy: [TaskOrder!]) {
   tasks(filter: $filter, orderBy: $orderBy, first: 20) { nodes { id } totalCount } }"""
 
@@ -94,16 +105,24 @@ LIST = """query($filter: TaskFilter, $orderBy: [TaskOrder!]) {
 @pytest.fixture
 async def tasks(database: Database) -> None:
     dice = random.Random(3)
-    await database.task.insert_many([
-        task(
-            _id=new_id(), name=f"n{number}", user=f"u{dice.randrange(9)}", project=f"p{dice.randrange(9)}",
-            parent=dice.choice([None, f"q{dice.randrange(50)}"]), tags=[f"t{dice.randrange(40)}"],
-            type=dice.choice(["training", "testing"]), status=dice.choice(["created", "completed", "failed"]),
-            created=DAY + timedelta(minutes=number), last_update=DAY + timedelta(minutes=dice.randrange(10**5)),
-            last_iteration=dice.randrange(100),
-        )
-        for number in range(800)
-    ])  # fmt: skip
+    await database.task.insert_many(
+        [
+            task(
+                _id=new_id(),
+                name=f"n{number}",
+                user=f"u{dice.randrange(9)}",
+                project=f"p{dice.randrange(9)}",
+                parent=dice.choice([None, f"q{dice.randrange(50)}"]),
+                tags=[f"t{dice.randrange(40)}"],
+                type=dice.choice(["training", "testing"]),
+                status=dice.choice(["created", "completed", "failed"]),
+                created=DAY + timedelta(minutes=number),
+                last_update=DAY + timedelta(minutes=dice.randrange(10**5)),
+                last_iteration=dice.randrange(100),
+            )
+            for number in range(800)
+        ]
+    )
 
 
 async def count_examined(database: Database, command: Document, hint: str | None) -> tuple[int, int]:
@@ -176,8 +195,12 @@ async def test_a_page_by_number_starts_at_most_so_many_rows_in(client: Client, c
         error = await client.error(query, page=maximum // 500 + 1, orderBy=[order])
         assert error.pop("message").endswith("Go on with cursors: first and after.")
         assert error == {
-            "code": "LIMIT_EXCEEDED", "field": "page", "limit": limit, "maximum": maximum, "actual": maximum + 500,
-        }  # fmt: skip
+            "code": "LIMIT_EXCEEDED",
+            "field": "page",
+            "limit": limit,
+            "maximum": maximum,
+            "actual": maximum + 500,
+        }
         assert commands.seen == []
 
 
@@ -185,15 +208,21 @@ MANY = [str(number) for number in range(1001)]
 TOO_LONG: list[tuple[str, str, Document]] = [
     ("id", "query($f: TaskFilter) { tasks(filter: $f) { totalCount } }", {"f": {"id": MANY}}),
     ("tags", "query($f: TaskFilter) { tasks(filter: $f) { totalCount } }", {"f": {"not": {"or": [{"tags": MANY}]}}}),
-    ("in", "query($f: TaskFilter) { taskStats(filter: $f, groupBy: [{field: STATUS}]) { count } }",
-     {"f": {"hyperparams": [{"section": "Args", "name": "lr", "in": MANY}]}}),
+    (
+        "in",
+        "query($f: TaskFilter) { taskStats(filter: $f, groupBy: [{field: STATUS}]) { count } }",
+        {"f": {"hyperparams": [{"section": "Args", "name": "lr", "in": MANY}]}},
+    ),
     ("ids", "query($ids: [ID!]!) { compareTasks(ids: $ids) { items { path } } }", {"ids": MANY}),
     ("user", "query($users: [ID!]) { tasks(filter: {user: $users}) { totalCount } }", {"users": MANY}),
     ("metric", "query($m: [String!]) { tasks { nodes { lastMetrics(metric: $m) { value } } } }", {"m": MANY}),
-    ("tags", "mutation($i: TaskUpdateInput!) { taskUpdate(input: $i) { updated } }",
-     {"i": {"task": "a", "tags": MANY}}),
+    (
+        "tags",
+        "mutation($i: TaskUpdateInput!) { taskUpdate(input: $i) { updated } }",
+        {"i": {"task": "a", "tags": MANY}},
+    ),
     ("status", "{ tasks(filter: {and: [{status: [%s]}]}) { totalCount } }" % ("CREATED " * 1001), {}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "query", "variables"), TOO_LONG)

@@ -213,8 +213,9 @@ async def test_older_fields_of_a_session_are_put_in_the_new_layout(database: Dat
     assert found["models"] == {"input": [{"model": "m"}], "output": []}
     assert found["container"] == {"a%2Eb": "c", "image": "image", "arguments": "--rm -it"}
     assert found["configuration"] == {
-        "%24c": {"value": "1"}, "a%2Eb": {"name": "a.b", "value": "text", "type": "legacy"},
-    }  # fmt: skip
+        "%24c": {"value": "1"},
+        "a%2Eb": {"name": "a.b", "value": "text", "type": "legacy"},
+    }
 
 
 async def test_a_session_without_events_has_the_time_of_its_zip(database: Database, tmp_path: Path) -> None:

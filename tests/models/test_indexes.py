@@ -16,13 +16,21 @@ Database = AsyncDatabase[Document]
 TASK, FILTER = load().get_object("task"), load().get_object("task_filter")
 ORDERS = [name.upper() for name, field in TASK.sort_fields.items() if field.is_indexed]
 GIVEN: dict[str, Any] = {
-    "id": ["a", "b"], "user": ["u1"], "project": ["p1"], "type": ["training"], "tags": ["t1"], "systemTags": ["s1"],
-    "status": ["COMPLETED"], "parent": "q1", "searchText": "zebra", "statusChanged": [">=2026-01-31T23:00:00Z"],
+    "id": ["a", "b"],
+    "user": ["u1"],
+    "project": ["p1"],
+    "type": ["training"],
+    "tags": ["t1"],
+    "systemTags": ["s1"],
+    "status": ["COMPLETED"],
+    "parent": "q1",
+    "searchText": "zebra",
+    "statusChanged": [">=2026-01-31T23:00:00Z"],
     **{
         name: {"gte": "2026-01-31T20:00:00Z", "lt": "2026-01-31T21:00:00Z"}
         for name in ("created", "started", "completed", "lastUpdate")
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -33,24 +41,39 @@ async def tasks(database: Database) -> None:
         every = number % 50
         dates = {
             name: DAY.replace(hour=number * step % 24, minute=number * step % 60)
-            for name, step in (("created", 7), ("started", 11), ("completed", 13), ("status_changed", 17),
-                               ("last_update", 1), ("published", 19))
-        }  # fmt: skip
+            for name, step in (
+                ("created", 7),
+                ("started", 11),
+                ("completed", 13),
+                ("status_changed", 17),
+                ("last_update", 1),
+                ("published", 19),
+            )
+        }
         return task(
-            _id=new_id(), user=f"u{every}", project=f"p{every}", parent=f"q{every}", tags=[f"t{every}"],
-            type="training" if every == 0 else "testing", status="completed" if every == 0 else "created",
-            system_tags=[f"s{every}"], name=f"n{number}", active_duration=number,
-            comment="zebra" if every == 0 else "", **dates,
-        )  # fmt: skip
+            _id=new_id(),
+            user=f"u{every}",
+            project=f"p{every}",
+            parent=f"q{every}",
+            tags=[f"t{every}"],
+            type="training" if every == 0 else "testing",
+            status="completed" if every == 0 else "created",
+            system_tags=[f"s{every}"],
+            name=f"n{number}",
+            active_duration=number,
+            comment="zebra" if every == 0 else "",
+            **dates,
+        )
 
     await database.task.insert_many([numbered(number) for number in range(2000)])
 
 
 async def explain(database: Database, command: Document) -> list[set[str]]:
     """The stages of the winning plan of each part of a list: of rows with a value to order by, and of those without."""
-    pipelines = [command["pipeline"], *(
-        stage["$unionWith"]["pipeline"] for stage in command["pipeline"] if "$unionWith" in stage
-    )]  # fmt: skip
+    pipelines = [
+        command["pipeline"],
+        *(stage["$unionWith"]["pipeline"] for stage in command["pipeline"] if "$unionWith" in stage),
+    ]
     found = []
     for pipeline in pipelines:
         alone = [stage for stage in pipeline if "$unionWith" not in stage]
@@ -125,9 +148,11 @@ async def test_a_filter_scans_its_own_part_of_an_index(client: Client, database:
 
 
 UNINDEXED: list[Document] = [
-    {"published": GIVEN["created"]}, {"metrics": [{"metric": "loss", "variant": "train", "gt": 1}]},
-    {"hyperparams": [{"section": "Args", "name": "lr", "eq": "1"}]}, {"not": {"name": "x"}},
-]  # fmt: skip
+    {"published": GIVEN["created"]},
+    {"metrics": [{"metric": "loss", "variant": "train", "gt": 1}]},
+    {"hyperparams": [{"section": "Args", "name": "lr", "eq": "1"}]},
+    {"not": {"name": "x"}},
+]
 
 
 @pytest.mark.usefixtures("tasks")

@@ -108,12 +108,26 @@ async def test_a_dump_mixes_with_lines_of_json_and_single_files(database: Databa
 
 async def test_every_type_of_bson_is_kept_as_the_source_holds_it(database: Database, tmp_path: Path) -> None:
     """Old types, times beyond the year 9999, NaN with a payload, text that is not UTF-8, and keys that come twice."""
-    document = bson.encode({
-        "_id": "x", "far": bson.DatetimeMS(10**15), "date": bson.DatetimeMS(5), "long": Int64(1), "nan": math.nan,
-        "oid": ObjectId(), "decimal": Decimal128("1.10"), "bytes": Binary(b"\0", 128), "regex": Regex("a", "i"),
-        "code": Code("f()"), "scope": Code("f()", {"x": 1}), "timestamp": Timestamp(1, 2), "max": MaxKey(),
-        "min": MinKey(), "ref": DBRef("task", "x"), "nested": [{"a.b": {"$x": None}}],
-    })  # fmt: skip
+    document = bson.encode(
+        {
+            "_id": "x",
+            "far": bson.DatetimeMS(10**15),
+            "date": bson.DatetimeMS(5),
+            "long": Int64(1),
+            "nan": math.nan,
+            "oid": ObjectId(),
+            "decimal": Decimal128("1.10"),
+            "bytes": Binary(b"\0", 128),
+            "regex": Regex("a", "i"),
+            "code": Code("f()"),
+            "scope": Code("f()", {"x": 1}),
+            "timestamp": Timestamp(1, 2),
+            "max": MaxKey(),
+            "min": MinKey(),
+            "ref": DBRef("task", "x"),
+            "nested": [{"a.b": {"$x": None}}],
+        }
+    )
     odd = (
         b"\x02bad\0\x02\0\0\0\xff\0" + b"\x06undefined\0" + b"\x0esymbol\0\x02\0\0\0s\0" + b"\x08twice\0\0\x08twice\0\1"
     )

@@ -14,14 +14,16 @@ OUTER = build_placeholder_id("project", COMPANY, "a")
 
 async def insert_documents(database: Database) -> None:
     own = {"company": COMPANY}
-    await database["project"].insert_many([
-        {"_id": OUTER, "name": "a", "path": [], **own},
-        {"_id": OLD, "name": "a/b", "parent": OUTER, "path": [OUTER], **own},
-        {"_id": "real", "name": "a/b", "parent": "outer", "path": ["outer"], **own},
-        {"_id": "outer", "name": "a", "path": [], **own},
-        {"_id": "inner", "name": "a/b/c", "parent": OLD, "path": [OUTER, OLD], **own},
-        {"_id": "foreign", "name": "a/b", "company": "another"},
-    ])  # fmt: skip
+    await database["project"].insert_many(
+        [
+            {"_id": OUTER, "name": "a", "path": [], **own},
+            {"_id": OLD, "name": "a/b", "parent": OUTER, "path": [OUTER], **own},
+            {"_id": "real", "name": "a/b", "parent": "outer", "path": ["outer"], **own},
+            {"_id": "outer", "name": "a", "path": [], **own},
+            {"_id": "inner", "name": "a/b/c", "parent": OLD, "path": [OUTER, OLD], **own},
+            {"_id": "foreign", "name": "a/b", "company": "another"},
+        ]
+    )
     await database["task"].insert_many([{"_id": "t", "project": OLD, **own}, {"_id": "u", "project": "inner", **own}])
     await database["model"].insert_one({"_id": "m", "project": OLD, **own})
 
@@ -51,10 +53,12 @@ async def test_a_reference_written_during_the_replacement_is_replaced_the_next_t
 async def test_doing_it_again_changes_nothing(database: Database) -> None:
     await insert_documents(database)
     default = {"company": COMPANY, "system_tags": ["default"]}
-    await database["queue"].insert_many([
-        {"_id": build_placeholder_id("queue", COMPANY, "default"), **default, "entries": [{"task": "t"}]},
-        {"_id": "real", "name": "Main", **default, "entries": [{"task": "u"}]},
-    ])  # fmt: skip
+    await database["queue"].insert_many(
+        [
+            {"_id": build_placeholder_id("queue", COMPANY, "default"), **default, "entries": [{"task": "t"}]},
+            {"_id": "real", "name": "Main", **default, "entries": [{"task": "u"}]},
+        ]
+    )
     await replace_placeholders(database, COMPANY)
     after = [await read_documents(database, name) for name in ("project", "task", "model", "queue")]
     await replace_placeholders(database, COMPANY)

@@ -152,10 +152,22 @@ ADDED = {
 NOON = datetime(2026, 1, 31, 12)  # noqa: DTZ001 - naive UTC, as it is stored
 DOCUMENTS = [
     {
-        "_id": "one", "company": "ours", "status": "paused", "type": "training", "reviewer": "bob", "gpu_hours": 2.5,
-        "exit_code": 0, "last_iteration": 2**40, "created": NOON, "pauses": [NOON, "later"], "badge": {"text": "new"},
+        "_id": "one",
+        "company": "ours",
+        "status": "paused",
+        "type": "training",
+        "reviewer": "bob",
+        "gpu_hours": 2.5,
+        "exit_code": 0,
+        "last_iteration": 2**40,
+        "created": NOON,
+        "pauses": [NOON, "later"],
+        "badge": {"text": "new"},
         "machine": {
-            "host": "m1", "cores": 8, "class": "big", "state": "off",
+            "host": "m1",
+            "cores": 8,
+            "class": "big",
+            "state": "off",
             "disks": [{"path": "/", "size_gb": 2**33, "serial": "x"}],
         },
         "disks": [{"path": "/data", "size_gb": 20}, {"size_gb": "many"}],
@@ -164,11 +176,18 @@ DOCUMENTS = [
         "counts": {"cat": 3, "dog.big": 1},
     },
     {
-        "_id": "two", "company": "ours", "status": "created", "type": "tuning", "gpu_hours": 4.5, "exit_code": 2**31,
-        "last_iteration": 2**62, "machine": {"cores": 2, "class": "small", "state": "asleep"}, "badge": {},
+        "_id": "two",
+        "company": "ours",
+        "status": "created",
+        "type": "tuning",
+        "gpu_hours": 4.5,
+        "exit_code": 2**31,
+        "last_iteration": 2**62,
+        "machine": {"cores": 2, "class": "small", "state": "asleep"},
+        "badge": {},
     },
     {"_id": "three", "company": "ours", "status": "moved", "type": "training", "gpu_hours": "long", "machine": 5},
-]  # fmt: skip
+]
 
 
 class Ask(Protocol):
@@ -234,10 +253,11 @@ def list_projections(commands: Commands) -> list[dict[str, int]]:
     """What the reading commands project, in their order."""
     sent = [command for command in commands.seen if "aggregate" in command or "find" in command]
     return [
-        command["projection"] if "find" in command
+        command["projection"]
+        if "find" in command
         else next(stage["$project"] for stage in command["pipeline"] if "$project" in stage)
         for command in sent
-    ]  # fmt: skip
+    ]
 
 
 def list_elements(schema: GraphQLSchema) -> dict[str, str]:
@@ -285,12 +305,18 @@ async def test_an_added_scalar_is_projected_and_answered(ask: Ask, commands: Com
 async def test_an_added_definition_is_projected_and_answered(ask: Ask, commands: Commands) -> None:
     answered = await query_nodes(ask, "id machine { host cores class disks { path gigabytes } }")
     assert answered == [
-        {"id": "one", "machine": {
-            "host": "m1", "cores": 8, "class": "big", "disks": [{"path": "/", "gigabytes": 2**33}],
-        }},
+        {
+            "id": "one",
+            "machine": {
+                "host": "m1",
+                "cores": 8,
+                "class": "big",
+                "disks": [{"path": "/", "gigabytes": 2**33}],
+            },
+        },
         {"id": "three", "machine": None},
         {"id": "two", "machine": {"host": None, "cores": 2, "class": "small", "disks": None}},
-    ]  # fmt: skip
+    ]
     parts = ["_id", "machine.class", "machine.cores", "machine.disks.path", "machine.disks.size_gb", "machine.host"]
     assert list_projections(commands) == [dict.fromkeys(parts, 1)]
 
@@ -406,14 +432,32 @@ async def test_whole_numbers_outside_their_range_are_null_and_long_ones_exact(as
 
 
 NO_DATE_TIME = [
-    "", "yesterday", "12:00:00Z", "2026-01-31", "2026-01-31T12:00:00", "2026-02-30T12:00:00Z", "2026-01-31T24:30:00Z",
-    5, 0.5, True, ["2026-01-31T12:00:00Z"], {},
+    "",
+    "yesterday",
+    "12:00:00Z",
+    "2026-01-31",
+    "2026-01-31T12:00:00",
+    "2026-02-30T12:00:00Z",
+    "2026-01-31T24:30:00Z",
+    5,
+    0.5,
+    True,
+    ["2026-01-31T12:00:00Z"],
+    {},
     # ISO 8601, but not RFC 3339
-    "20260131T120000Z", "2026-W05-6T12:00:00Z", "2026-01-31T12Z", "2026-01-31T12:00Z", "2026-01-31T12:00:00,5Z",
-    "2026-01-31T12:00:00+01", "2026-01-31T12:00:00+0100", "2026-01-31T12:00:00+01:00:30", "2026-01-31_12:00:00Z",
+    "20260131T120000Z",
+    "2026-W05-6T12:00:00Z",
+    "2026-01-31T12Z",
+    "2026-01-31T12:00Z",
+    "2026-01-31T12:00:00,5Z",
+    "2026-01-31T12:00:00+01",
+    "2026-01-31T12:00:00+0100",
+    "2026-01-31T12:00:00+01:00:30",
+    "2026-01-31_12:00:00Z",
     # outside the years that there are, once in UTC
-    "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00",
-]  # fmt: skip
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-01:00",
+]
 NO_LONG = [2**63, -(2**63) - 1, 1.5, 2.0**53 + 2, 1e300, "1", True, [1], {}]
 NO_INT = [2**31, -(2**31) - 1, 1.5, "1", True]
 
@@ -581,12 +625,16 @@ def test_items_of_lists_are_never_null(derived_schema: tuple[Spec, GraphQLSchema
     spec, schema = derived_schema
     holes = {
         (of.graphql_name, output_field.graphql_name)
-        for of in (spec.get_object("metric_series"), spec.get_object("metrics_chunk")) for output_field in of.fields
+        for of in (spec.get_object("metric_series"), spec.get_object("metrics_chunk"))
+        for output_field in of.fields
         if isinstance(output_field.type, ListOf) and output_field.type.has_null_items
-    }  # fmt: skip
+    }
     assert holes == {("MetricSeries", "values"), ("MetricsChunk", "values")}
-    kinds = {f"{type_.name}.{name}": field.type for type_, name, field in walk_output_fields(schema)
-             if (type_.name, name) not in holes}  # fmt: skip
+    kinds = {
+        f"{type_.name}.{name}": field.type
+        for type_, name, field in walk_output_fields(schema)
+        if (type_.name, name) not in holes
+    }
     assert {name: str(kind) for name, kind in kinds.items() if not has_required_items(kind)} == {}
 
 

@@ -162,34 +162,42 @@ PROPERTIES = {
     "a default outside its enum": ("b { type: string, enum: [x], default: y }", "b.default: 'y' is not in the enum"),
     "a number outside its enum": ("b { type: integer, enum: [0, 1], default: 2 }", "b.default: 2 is not in the enum"),
     "a default outside the enum that is referred to": (
-        'b { "$ref": "#/definitions/colour_enum", default: grey }', "b.default: 'grey' is not in the enum",
+        'b { "$ref": "#/definitions/colour_enum", default: grey }',
+        "b.default: 'grey' is not in the enum",
     ),
     "a second field of one name": (
-        "b_c { type: string }, bC { type: string }", "bC: bC is also the GraphQL name of b_c",
+        "b_c { type: string }, bC { type: string }",
+        "bC: bC is also the GraphQL name of b_c",
     ),
     "a field named like the id of a relation": (
-        "b { type: string, x-relation: other }, b_id { type: string }", "b_id: bId is also the GraphQL name of b",
+        "b { type: string, x-relation: other }, b_id { type: string }",
+        "b_id: bId is also the GraphQL name of b",
     ),
     "a name that is none in GraphQL": ('"b-c" { type: string }', "b-c: 'b-c' can't be a GraphQL name"),
     "a name that GraphQL keeps for itself": ("b { type: string, x-name: __b }", "b: '__b' can't be a GraphQL name"),
     "an unknown annotation": ("b { type: string, x-colour: red }", "b.x-colour: unknown annotation"),
     "a size of no items": (
-        "b { type: array, items { type: string }, x-size: 0.5 }", "b.x-size: must be a whole number from 1, not 0.5",
+        "b { type: array, items { type: string }, x-size: 0.5 }",
+        "b.x-size: must be a whole number from 1, not 0.5",
     ),
     "a size of one value": ("b { type: string, x-size: 5 }", "b.x-size: only a list has a size"),
     "an unknown key": ("b { type: string, requird: true }", "b.requird: unknown key"),
     "a relation to what is not stored": (
-        "b { type: string, x-relation: thing }", "b.x-relation: 'thing' is not one of other",
+        "b { type: string, x-relation: thing }",
+        "b.x-relation: 'thing' is not one of other",
     ),
     "a relation to nothing": ("b { type: string, x-relation: no }", "b.x-relation: 'no' is not one of other"),
     "a list of an unknown definition": (
-        "b { type: object, x-list { of: no } }", "b.x-list: no names no definition with properties",
+        "b { type: object, x-list { of: no } }",
+        "b.x-list: no names no definition with properties",
     ),
     "a list of an enum": (
-        "b { type: object, x-list { of: colour_enum } }", "b.x-list: colour_enum names no definition with properties",
+        "b { type: object, x-list { of: colour_enum } }",
+        "b.x-list: colour_enum names no definition with properties",
     ),
     "a list by an unknown property": (
-        "b { type: object, x-list { of: thing, by: [c] } }", "b.x-list: thing has no property c",
+        "b { type: object, x-list { of: thing, by: [c] } }",
+        "b.x-list: thing has no property c",
     ),
     "a list with unknown keys": (
         "b { type: object, x-list { of: thing, key: sha1 } }",
@@ -204,7 +212,7 @@ PROPERTIES = {
         "b.x-arguments: only a related field (x-related) has arguments",
     ),
     "an unknown scalar": ("b { type: integer, x-scalar: Huge }", "b.x-scalar: 'Huge' is not one of ID, Long, JSON"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("hocon", "message"), PROPERTIES.values(), ids=PROPERTIES)
@@ -237,10 +245,12 @@ def test_two_fields_that_are_the_same_value_of_an_order_are_reported(tmp_path: P
 
 LOADED = {
     "for a part of a document": (
-        "thing.properties", '"$ref": "#/definitions/other"', "only a definition with x-collection has related fields",
+        "thing.properties",
+        '"$ref": "#/definitions/other"',
+        "only a definition with x-collection has related fields",
     ),
     "that is no object": ("other.properties", "type: array, items { type: string }", "a related field is an object"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("where", "hocon", "message"), LOADED.values(), ids=LOADED)
@@ -270,31 +280,42 @@ DEFINITIONS = {
         "e_mode: e_mode and the enum of e.mode are both EMode in GraphQL",
     ),
     "a required property that is not there": (
-        "e { type: object, required: [b], properties.a { type: string } }", "e.required: property b does not exist",
+        "e { type: object, required: [b], properties.a { type: string } }",
+        "e.required: property b does not exist",
     ),
     "an unknown key": ("e { kind: object, properties.a { type: string } }", "e.kind: unknown key"),
     "an unknown annotation": ("e { x-table: e, properties.a { type: string } }", "e.x-table: unknown annotation"),
     "neither this nor that": (
-        "e { type: object }", "e: needs properties, an enum or a map (additionalProperties)",
+        "e { type: object }",
+        "e: needs properties, an enum or a map (additionalProperties)",
     ),
-    "a map of nothing": ('e { additionalProperties { "$ref": "#/definitions/no" } }',
-                         "e.additionalProperties.$ref: #/definitions/no names no definition"),
+    "a map of nothing": (
+        'e { additionalProperties { "$ref": "#/definitions/no" } }',
+        "e.additionalProperties.$ref: #/definitions/no names no definition",
+    ),
     "an enum value with a blank": (
-        'e { type: string, enum: [x, "y z"] }', "e.enum: 'y z' can't be a GraphQL name",
+        'e { type: string, enum: [x, "y z"] }',
+        "e.enum: 'y z' can't be a GraphQL name",
     ),
     "an enum value that is a number": ("e { type: string, enum: [1] }", "e.enum: 1 can't be a GraphQL name"),
     "a description of no value": (
-        'e { type: string, enum: [x], x-values { y: "Why." } }', "e.x-values: y is not in the enum",
+        'e { type: string, enum: [x], x-values { y: "Why." } }',
+        "e.x-values: y is not in the enum",
     ),
     "two enum values of one name": ("e { type: string, enum: [x, X] }", "e.enum: x and X are both X in GraphQL"),
-    "an endpoint that is not there": ("e { x-like: a.no, properties.a { type: string } }",
-                                      "e.x-like: endpoint a.no does not exist"),
-    "a service that is not there": ("e { x-like: no.get, properties.a { type: string } }",
-                                    "e.x-like: endpoint no.get does not exist"),
-    "all but an unknown property of an endpoint": (
-        "e { x-like: a.get, x-without: [b] }", "e.x-like: a.get has no property b",
+    "an endpoint that is not there": (
+        "e { x-like: a.no, properties.a { type: string } }",
+        "e.x-like: endpoint a.no does not exist",
     ),
-}  # fmt: skip
+    "a service that is not there": (
+        "e { x-like: no.get, properties.a { type: string } }",
+        "e.x-like: endpoint no.get does not exist",
+    ),
+    "all but an unknown property of an endpoint": (
+        "e { x-like: a.get, x-without: [b] }",
+        "e.x-like: a.get has no property b",
+    ),
+}
 
 
 @pytest.mark.parametrize(("hocon", "message"), DEFINITIONS.values(), ids=DEFINITIONS)
@@ -310,16 +331,19 @@ ENDPOINTS = {
         "1.0.request.required: property b does not exist",
     ),
     "an unknown type in the response": (
-        '"1.0" { response.properties.a { type: text } }', "1.0.response.properties.a.type: unknown type 'text'",
+        '"1.0" { response.properties.a { type: text } }',
+        "1.0.response.properties.a.type: unknown type 'text'",
     ),
     "an unknown key": ('"1.0" { descripton: "Does." }', "1.0.descripton: unknown key"),
     "an unknown key of the request": (
-        '"1.0" { request { propertys {}, properties {} } }', "1.0.request.propertys: unknown key",
+        '"1.0" { request { propertys {}, properties {} } }',
+        "1.0.request.propertys: unknown key",
     ),
     "an unknown annotation of the response": (
-        '"1.0" { response { x-colour: red, properties {} } }', "1.0.response.x-colour: unknown annotation",
+        '"1.0" { response { x-colour: red, properties {} } }',
+        "1.0.response.x-colour: unknown annotation",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("hocon", "message"), ENDPOINTS.values(), ids=ENDPOINTS)
@@ -333,14 +357,16 @@ OPERATIONS_WRONG = {
         "q.arguments.properties.a.type: unknown type 'text'",
     ),
     "an unknown key of the arguments": (
-        "q { arguments { propertys {} }, returns { type: string } }", "q.arguments.propertys: unknown key",
+        "q { arguments { propertys {} }, returns { type: string } }",
+        "q.arguments.propertys: unknown key",
     ),
     "an unknown key": ("q { returns { type: string }, cached: true }", "q.cached: unknown key"),
     "nothing to return": ("q {}", "q.returns.type: unknown type None"),
     "two of one name": (
-        "q_a { returns { type: string } }, qA { returns { type: string } }", "qA: qA and q_a are both qA in GraphQL",
+        "q_a { returns { type: string } }, qA { returns { type: string } }",
+        "qA: qA and q_a are both qA in GraphQL",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("hocon", "message"), OPERATIONS_WRONG.values(), ids=OPERATIONS_WRONG)
@@ -430,13 +456,14 @@ def test_files_that_are_only_included_make_no_schema(tmp_path: Path) -> None:
 
 CONTRADICTIONS = {
     "two descriptions": (
-        '_definitions.thing.description: "B."', "_definitions.thing.description: 'B.', but a.conf says 'A.'",
+        '_definitions.thing.description: "B."',
+        "_definitions.thing.description: 'B.', but a.conf says 'A.'",
     ),
     "two types": (
         "_definitions.thing.properties.a.type: integer",
         "_definitions.thing.properties.a.type: 'integer', but a.conf says 'string'",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("hocon", "message"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
@@ -652,8 +679,10 @@ def test_a_mutation_for_many_takes_what_the_single_one_takes_and_answers_it_for_
     assert results.type == ListOf(Ref("run_start_many_result"))
     each = spec.get_object("run_start_many_result").fields
     assert {field.name: (field.type, field.is_required) for field in each} == {
-        "id": (ScalarType("ID"), True), "started": (ScalarType("Int"), False), "done": (ScalarType("Boolean"), False),
-    }  # fmt: skip
+        "id": (ScalarType("ID"), True),
+        "started": (ScalarType("Int"), False),
+        "done": (ScalarType("Boolean"), False),
+    }
 
 
 def test_mistakes_in_a_mutation_for_many_are_reported(tmp_path: Path) -> None:

@@ -29,10 +29,25 @@ NOTHING = object()
 READ_OR_CHANGED = {
     "read": ("get_by_id", "get_all", "get_all_ex", "validate"),
     "changed": (
-        "create", "update", "update_batch", "edit", "reset", "delete", "started", "stop", "stopped", "failed", "close",
-        "publish", "enqueue", "dequeue", "set_requirements", "completed", "ping",
+        "create",
+        "update",
+        "update_batch",
+        "edit",
+        "reset",
+        "delete",
+        "started",
+        "stop",
+        "stopped",
+        "failed",
+        "close",
+        "publish",
+        "enqueue",
+        "dequeue",
+        "set_requirements",
+        "completed",
+        "ping",
     ),
-}  # fmt: skip
+}
 IDS = {"task", "parent", "project", "queue", "model", "id"}
 SPELT = {"output__error": "outputError"}
 IDENTITY = "an id is an ID, and the one thing that is sure to be there"
@@ -147,10 +162,7 @@ def test_hocon_says_what_the_seed_says() -> None:
 def read_rules(node: Mapping[str, Any]) -> dict[str, Any]:
     """Which properties must be given, and what they are otherwise."""
     required = node.get("required", [])
-    return {
-        name: (name in required, inner.get("default"))
-        for name, inner in node.get("properties", {}).items()
-    }  # fmt: skip
+    return {name: (name in required, inner.get("default")) for name, inner in node.get("properties", {}).items()}
 
 
 def read_seed_rules() -> dict[str, Any]:
@@ -187,7 +199,7 @@ def read_object_rules(definition: ObjectSpec, only: Mapping[str, Any] | None = N
         field.name: (field.is_required, field.default)
         for field in definition.fields
         if only is None or field.name in only
-    }  # fmt: skip
+    }
 
 
 def test_the_spec_keeps_every_endpoint_and_what_is_required_and_defaulted() -> None:
@@ -331,93 +343,119 @@ def test_every_endpoint_of_the_seed_reads_or_changes() -> None:
 # what is changed in tasks.conf → by which words, and where that is noticed
 CHANGES: dict[str, tuple[str, str, set[str]]] = {
     "a property is gone": (
-        r"      last_worker \{\n.*?\n      \}\n", "",
+        r"      last_worker \{\n.*?\n      \}\n",
+        "",
         {"definitions.task.properties.last_worker.type", "definitions.task.last_worker", "Task.lastWorker"},
     ),
     "a property has another name": (
-        r"working_dir \{ type", "work_dir { type",
+        r"working_dir \{ type",
+        "work_dir { type",
         {
-            "definitions.script.properties.working_dir.type", "definitions.script.properties.work_dir.type",
-            "definitions.script.working_dir", "Script.workingDir", "ScriptInput.workingDir",
+            "definitions.script.properties.working_dir.type",
+            "definitions.script.properties.work_dir.type",
+            "definitions.script.working_dir",
+            "Script.workingDir",
+            "ScriptInput.workingDir",
         },
     ),
     "a property has another type": (
-        r"version_num \{ type: string", "version_num { type: integer",
+        r"version_num \{ type: string",
+        "version_num { type: integer",
         {"definitions.script.properties.version_num.type", "Script.versionNum", "ScriptInput.versionNum"},
     ),
     "a property has another format": (
-        r'last_worker_report \{ type: string, format: "date-time"', "last_worker_report { type: string",
+        r'last_worker_report \{ type: string, format: "date-time"',
+        "last_worker_report { type: string",
         {"definitions.task.properties.last_worker_report.format", "Task.lastWorkerReport"},
     ),
     "a property has another definition": (
-        r'"\$ref": "#/definitions/artifact_type_data"', '"$ref": "#/definitions/artifact"',
+        r'"\$ref": "#/definitions/artifact_type_data"',
+        '"$ref": "#/definitions/artifact"',
         {
-            "definitions.artifact.properties.type_data.$ref", "Artifact.typeData", "ArtifactInput.typeData",
+            "definitions.artifact.properties.type_data.$ref",
+            "Artifact.typeData",
+            "ArtifactInput.typeData",
             # then nothing asks for this
             *(f"ArtifactTypeDataInput.{name}" for name in ("preview", "contentType", "dataHash")),
         },
     ),
     "a list has other items": (
-        r"display_data \{(.*?)items \{ type: string \}", r"display_data {\1items { type: number }",
+        r"display_data \{(.*?)items \{ type: string \}",
+        r"display_data {\1items { type: number }",
         {
-            "definitions.artifact.properties.display_data.items.items.type", "Artifact.displayData",
+            "definitions.artifact.properties.display_data.items.items.type",
+            "Artifact.displayData",
             "ArtifactInput.displayData",
         },
     ),
     "a property has another default": (
-        r"default: python$", "default: python3",
+        r"default: python$",
+        "default: python3",
         {"definitions.script.properties.binary.default", "definitions.script.binary"},
     ),
     "a property is no longer required": (
-        r"required: \[key, type\]", "required: [key]",
+        r"required: \[key, type\]",
+        "required: [key]",
         {"definitions.artifact.required", "definitions.artifact.type", "ArtifactInput.type"},
     ),
     "an enum value has another name": (
-        r"all_in_frame", "in_frame",
+        r"all_in_frame",
+        "in_frame",
         {"definitions.output_rois_enum.enum", "OutputRois.ALL_IN_FRAME"},
     ),
     "an endpoint has another version": (
-        r'completed \{\n  "2\.2"', 'completed {\n  "2.3"',
+        r'completed \{\n  "2\.2"',
+        'completed {\n  "2.3"',
         {"endpoints.completed.version", "endpoints.completed.is"},
     ),
     "an argument is no longer required": (
-        r"required: \[task, requirements\]", "required: [task]",
+        r"required: \[task, requirements\]",
+        "required: [task]",
         {
-            "endpoints.set_requirements.request.required", "endpoints.set_requirements.request.requirements",
+            "endpoints.set_requirements.request.required",
+            "endpoints.set_requirements.request.requirements",
             "TaskSetRequirementsInput.requirements",
         },
     ),
     "an argument has another default": (
-        r"move_to_trash \{(.*?)default: false", r"move_to_trash {\1default: true",
+        r"move_to_trash \{(.*?)default: false",
+        r"move_to_trash {\1default: true",
         {
-            "endpoints.delete.request.properties.move_to_trash.default", "endpoints.delete.request.move_to_trash",
+            "endpoints.delete.request.properties.move_to_trash.default",
+            "endpoints.delete.request.move_to_trash",
             "TaskDeleteInput.moveToTrash",
         },
     ),
     "a filter has another type": (
-        r"type: string, x-filter: text", "type: integer, x-filter: text",
+        r"type: string, x-filter: text",
+        "type: integer, x-filter: text",
         {
-            "endpoints.get_all.request.properties.search_text.type", "TaskFilter.searchText",
+            "endpoints.get_all.request.properties.search_text.type",
+            "TaskFilter.searchText",
             "endpoints.get_all_ex.request.properties.search_text.type",
         },
     ),
     "a property is no longer Long": (
-        r"content_size \{ type: integer, x-scalar: Long", "content_size { type: integer",
+        r"content_size \{ type: integer, x-scalar: Long",
+        "content_size { type: integer",
         {"Artifact.contentSize", "ArtifactInput.contentSize"},
     ),
     "a property is no longer a relation": (
-        r"x-relation: project, x-sortable: true", "x-sortable: true",
+        r"x-relation: project, x-sortable: true",
+        "x-sortable: true",
         {"Task.project"},
     ),
     "a map is no longer a list": (
-        r"\n *x-list \{ of: model_label[^\n]*", "",
+        r"\n *x-list \{ of: model_label[^\n]*",
+        "",
         {"Execution.modelLabels", "ExecutionInput.modelLabels"},
     ),
     "a field has another name": (
-        r"docker_cmd \{\n", "docker_cmd {\n        x-name: docker\n",
+        r"docker_cmd \{\n",
+        "docker_cmd {\n        x-name: docker\n",
         {"Execution.dockerCmd", "ExecutionInput.dockerCmd"},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

@@ -123,9 +123,14 @@ async def test_moves_and_deletes_of_the_same_tasks_leave_nothing_half_done(clien
     work = [
         client.answer(f"mutation($id: ID!) {{ {name}(input: {{task: $id {more}}}) {{ replayed }} }}", id=id_)
         for id_ in ids(tasks)
-        for name, more in (("taskEnqueue", ""), ("taskDequeue", ""), ("taskStarted", ""), ("taskReset", "force: true"),
-                           ("taskDelete", "force: true"))
-    ]  # fmt: skip
+        for name, more in (
+            ("taskEnqueue", ""),
+            ("taskDequeue", ""),
+            ("taskStarted", ""),
+            ("taskReset", "force: true"),
+            ("taskDelete", "force: true"),
+        )
+    ]
     answers = await run_at_once(*work)
     assert set(map(read_outcome, answers)) <= {"done", "INVALID_TASK_STATUS", "INVALID_TASK_ID"}
     assert await client.database["task"].count_documents({}) == 0
@@ -159,7 +164,7 @@ async def test_of_two_requests_with_one_key_one_is_done(client: Client) -> None:
     await client.database["task"].insert_many(tasks)
     answers = await run_at_once(
         *(client.answer(STARTED, input={"task": id_, "idempotencyKey": "k"}) for id_ in ids(tasks))
-    )  # fmt: skip
+    )
     assert Counter(map(read_outcome, answers)) == {"done": 1, "IDEMPOTENCY_KEY_REUSED": 49}
     assert await client.database["task"].count_documents({"status": "in_progress"}) == 1
 
@@ -173,9 +178,16 @@ async def test_a_refusal_takes_no_key(client: Client) -> None:
     assert (await client.data(STARTED, input=arguments))["taskStarted"]["replayed"] is False
 
 
-@pytest.mark.parametrize("changed", [
-    {"force": True}, {"statusReason": "r"}, {"statusMessage": ""}, {"expectedStatus": "CREATED"}, {"task": "other"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"force": True},
+        {"statusReason": "r"},
+        {"statusMessage": ""},
+        {"expectedStatus": "CREATED"},
+        {"task": "other"},
+    ],
+)
 async def test_a_key_with_another_request_is_refused(client: Client, changed: dict[str, Any]) -> None:
     stored_task = task(status="created")
     await client.database["task"].insert_one(stored_task)
@@ -198,9 +210,7 @@ async def test_the_task_of_a_replayed_answer_is_as_it_is_by_now(client: Client) 
 
 
 @pytest.mark.parametrize("other", [{"user": "somebody"}, {"company": "0" * 32}])
-async def test_a_key_is_a_viewers_own(
-    client: Client, beside: Callable[..., Client], other: dict[str, str]
-) -> None:  # fmt: skip
+async def test_a_key_is_a_viewers_own(client: Client, beside: Callable[..., Client], other: dict[str, str]) -> None:
     tasks = [task(status="created"), task(status="created", **other)]
     await client.database["task"].insert_many(tasks)
     for viewer, id_ in zip((client, beside(**other)), ids(tasks), strict=True):

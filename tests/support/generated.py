@@ -19,9 +19,7 @@ Filter = dict[str, Any]
 
 # HYPOTHESIS_PROFILE=long for a night's work
 EXAMPLES = 1250 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 250
-GENERATED = settings(
-    max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)  # fmt: skip
+GENERATED = settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 PROJECTS = {"top": [], "top/mid": ["top"], "top/mid/low": ["top", "top/mid"], "else": []}
 METRICS = [("loss", "train"), ("a.b/c $d", "é %2E"), ("_x__y", " ")]
@@ -31,8 +29,37 @@ NO_DATES: list[Any] = [None, ABSENT, [DAY], 5, "2026-01-31T12:00:00Z", {"a": 1},
 NO_TEXTS: list[Any] = [None, ABSENT, 5, True, ["a"], Code("a")]
 NUMBERS = [0, 1, 1.5, -2, 2**40, -0.0, 1e300]
 NO_NUMBERS: list[Any] = [None, ABSENT, math.nan, math.inf, -math.inf, True, "1", [1], Decimal128("1")]
-WORDS = ["1", "1.5", "-2", "+2", "1e2", ".5", "2.", "10", "9", "0010", "", "auto", "Adam", "adam", "nan", "inf",
-         "1e999", "0x10", " 1", "1 ", "1_0", "é", "$x", "-", "0.25", "5", "1e-07", "True", "true"]  # fmt: skip
+WORDS = [
+    "1",
+    "1.5",
+    "-2",
+    "+2",
+    "1e2",
+    ".5",
+    "2.",
+    "10",
+    "9",
+    "0010",
+    "",
+    "auto",
+    "Adam",
+    "adam",
+    "nan",
+    "inf",
+    "1e999",
+    "0x10",
+    " 1",
+    "1 ",
+    "1_0",
+    "é",
+    "$x",
+    "-",
+    "0.25",
+    "5",
+    "1e-07",
+    "True",
+    "true",
+]
 NO_WORDS: list[Any] = [None, ABSENT, 5, 0.5, ["1"], {"a": 1}]
 NAMES = ["train a.b", "Train", "eval", "", "$x", "é"]
 TAGS = ["x", "y", "-x"]
@@ -73,13 +100,11 @@ STORED: dict[str, Values] = {
     **{path: mostly(DATES, NO_DATES) for path in (*RANGES.values(), "status_changed")},
     **{
         f"last_metrics.{md5(metric)}.{md5(variant)}.{stat}": mostly(NUMBERS, NO_NUMBERS)
-        for metric, variant in METRICS for stat in ("value", "min_value", "max_value")
+        for metric, variant in METRICS
+        for stat in ("value", "min_value", "max_value")
     },
-    **{
-        f"hyperparams.{escape(section)}.{escape(name)}.value": mostly(WORDS, NO_WORDS)
-        for section, name in PARAMETERS
-    },
-}  # fmt: skip
+    **{f"hyperparams.{escape(section)}.{escape(name)}.value": mostly(WORDS, NO_WORDS) for section, name in PARAMETERS},
+}
 OLD_WORDS = [None, 5, -2, 0.25, 1e-7, 1.5e300, True, False, math.nan, math.inf, ["1"], {"a": 1}, DAY, Decimal128("1")]
 LEGACY = mostly(WORDS, OLD_WORDS)
 
@@ -141,28 +166,38 @@ LEAVES: dict[str, st.SearchStrategy[Filter]] = {
     **{
         name: values.map(lambda value, name=name: {name: value})
         for name, values in {
-            "id": signed([*"abcdef"]), "user": signed(["u", "v"]), "tags": signed(TAGS),
-            "systemTags": signed(TAGS), "type": signed(["Training", "testing", "other"]),
+            "id": signed([*"abcdef"]),
+            "user": signed(["u", "v"]),
+            "tags": signed(TAGS),
+            "systemTags": signed(TAGS),
+            "type": signed(["Training", "testing", "other"]),
             "status": st.lists(st.sampled_from(["CREATED", "COMPLETED"]), max_size=2),
-            "parent": st.sampled_from(["p", "q", "r"]), "name": PATTERNS,
+            "parent": st.sampled_from(["p", "q", "r"]),
+            "name": PATTERNS,
             "statusChanged": st.lists(
                 st.tuples(st.sampled_from(["", ">", ">=", "<", "<="]), moments()).map("".join), min_size=1, max_size=2
             ),
-            "isSet": FIELD_NAMES, "isUnset": FIELD_NAMES,
+            "isSet": FIELD_NAMES,
+            "isUnset": FIELD_NAMES,
             "metrics": st.lists(
                 merge(METRIC, STAT, some_of(eq=LIMITS, isSet=st.booleans(), **bounds(LIMITS))), min_size=1, max_size=2
             ),
             "hyperparams": st.lists(
-                merge(PARAMETER, some_of(
-                    **{"eq": st.sampled_from(WORDS), "in": st.lists(st.sampled_from(WORDS), max_size=9)},
-                    matches=PATTERNS, isSet=st.booleans(), **bounds(LIMITS),
-                )), min_size=1, max_size=2,
+                merge(
+                    PARAMETER,
+                    some_of(
+                        **{"eq": st.sampled_from(WORDS), "in": st.lists(st.sampled_from(WORDS), max_size=9)},
+                        matches=PATTERNS,
+                        isSet=st.booleans(),
+                        **bounds(LIMITS),
+                    ),
+                ),
+                min_size=1,
+                max_size=2,
             ),
         }.items()
     },
-    **{
-        name: some_of(**bounds(moments())).map(lambda value, name=name: {name: value}) for name in RANGES
-    },
+    **{name: some_of(**bounds(moments())).map(lambda value, name=name: {name: value}) for name in RANGES},
     "project": st.tuples(signed([*PROJECTS]), st.sampled_from([None, False, True, True])).map(
         lambda found: {"project": found[0], "includeSubprojects": found[1]}
     ),
@@ -171,7 +206,7 @@ LEAVES: dict[str, st.SearchStrategy[Filter]] = {
             lambda found: {found[0]: {"pattern": found[1], "fields": fields}}
         )
     ),
-}  # fmt: skip
+}
 LEAF = st.sampled_from([*LEAVES]).flatmap(LEAVES.__getitem__)
 FILTERS = st.recursive(
     LEAF,
@@ -190,11 +225,13 @@ FILTERS = st.recursive(
 
 @st.composite
 def orders(draw: st.DrawFn) -> dict[str, Any]:
-    key = draw(st.one_of(
-        st.sampled_from([*FIELDS]).map(lambda name: {"field": name}),
-        merge(METRIC, STAT).map(lambda ref: {"metric": ref}),
-        PARAMETER.map(lambda ref: {"hyperparam": ref}),
-    ))  # fmt: skip
+    key = draw(
+        st.one_of(
+            st.sampled_from([*FIELDS]).map(lambda name: {"field": name}),
+            merge(METRIC, STAT).map(lambda ref: {"metric": ref}),
+            PARAMETER.map(lambda ref: {"hyperparam": ref}),
+        )
+    )
     ways = {
         "direction": draw(st.sampled_from(["ASC", "DESC"])),
         "nulls": draw(st.sampled_from(["FIRST", "LAST", None])),

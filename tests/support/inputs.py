@@ -6,9 +6,15 @@ from schema.load import load
 from schema.spec import EnumSpec, ListOf, ObjectSpec, Ref, ScalarType, TypeSpec
 
 SCALARS: dict[str, Any] = {
-    "ID": "it", "String": "a name", "Int": 1, "Long": 1, "Float": 0.5, "Boolean": True, "JSON": {},
+    "ID": "it",
+    "String": "a name",
+    "Int": 1,
+    "Long": 1,
+    "Float": 0.5,
+    "Boolean": True,
+    "JSON": {},
     "DateTime": "2026-01-31T12:00:00Z",
-}  # fmt: skip
+}
 
 
 def build_minimal(mutation: str, **optional: Any) -> tuple[str, dict[str, Any]]:

@@ -96,9 +96,19 @@ def standalone(folder: Path, *options: str) -> Iterator[str]:
     (folder / "db").mkdir()
     socket = folder / "m.sock"
     command = [
-        str(find_mongod()), "--dbpath", str(folder / "db"), "--logpath", str(folder / "log"), "--bind_ip", str(socket),
-        "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--quiet", *options,
-    ]  # fmt: skip
+        str(find_mongod()),
+        "--dbpath",
+        str(folder / "db"),
+        "--logpath",
+        str(folder / "log"),
+        "--bind_ip",
+        str(socket),
+        "--nounixsocket",
+        "--wiredTigerCacheSizeGB",
+        "0.25",
+        "--quiet",
+        *options,
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             while not socket.exists():
