@@ -169,7 +169,7 @@ def _split_project_name(name: str) -> list[str]:
     if len(names[0]) < MIN_NAME:
         raise _invalid_name(f"{NAME_TOO_SHORT}; {names[0]!r} has {len(names[0])}")
     if len(names) > MAX_DEPTH:
-        message = f"project names {len(names)} projects inside one another; the maximum is {MAX_DEPTH}."
+        message = f"name has {len(names)} projects inside one another; the maximum is {MAX_DEPTH}."
         raise limit_exceeded(message, limit="projects", maximum=MAX_DEPTH, actual=len(names))
     return names
 

@@ -158,6 +158,7 @@ async def test_any_other_name_is_stored_unchanged(client: Client, mutation: str,
 async def test_a_hundred_projects_are_inside_one_another_at_most(client: Client) -> None:
     error = await get_refusal(client, "projectCreate", name="/".join(["aaa"] * 101))
     assert (error["code"], error["maximum"], error["actual"]) == ("LIMIT_EXCEEDED", 100, 101)
+    assert error["message"] == "name has 101 projects inside one another; the maximum is 100."
     payload = await change(client, "projectCreate", "project { path }", name="/".join(["aaa"] * 100))
     assert len(payload["project"]["path"]) == 99
 
