@@ -13,7 +13,7 @@ from resolvers.transitions.situation import DEVELOPMENT, Outcome, Situation, get
 
 
 async def start(situation: Situation, _tx: Transaction, outcome: Outcome) -> None:
-    """A task that is already running keeps its start, unless that lies in the future."""
+    """A task that is already running clears no field, and keeps its start unless that lies in the future."""
     started = situation.task.get("started")
     if situation.status == IN_PROGRESS and isinstance(started, datetime):
         outcome.set, outcome.unset = {"started": min(started, situation.now)}, ()

@@ -1,10 +1,12 @@
 """The moves of a task between its statuses, a row each.
 
-Everything that affects where a task may go stands in this table or below it: the mutations, `availableTransitions`, the
-diagram in docs/mutations.md and the tests read it.
+The mutations, `availableTransitions`, the diagram in docs/mutations.md and the tests read this table. Its columns are
+explained in situation.py; a row names its guards (guards.py) and its effect (effects.py). Exceptions that fit no column
+stand below the table.
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from models.status import (
@@ -26,14 +28,9 @@ from resolvers.transitions import effects, guards
 from resolvers.transitions.preconditions import CHILDREN, MODELS, QUEUES
 from resolvers.transitions.situation import Move
 
-
-def _set(*names: str) -> frozenset[str]:
-    return frozenset(names)
-
-
 MOVES: Mapping[str, Move] = {
     "started": Move(
-        accepted=_set(CREATED, QUEUED, IN_PROGRESS, STOPPED, COMPLETED),
+        accepted={CREATED, QUEUED, IN_PROGRESS, STOPPED, COMPLETED},
         target=IN_PROGRESS,
         guards=(guards.check_status,),
         now=("started",),
@@ -41,59 +38,59 @@ MOVES: Mapping[str, Move] = {
         effect=effects.start,
     ),
     "stop": Move(
-        accepted=_set(IN_PROGRESS, STOPPED, CLOSED, FAILED),
-        clearml=_set(QUEUED),
+        accepted={IN_PROGRESS, STOPPED, CLOSED, FAILED},
+        clearml={QUEUED},
         target=STOPPED,
         can_leave_to_worker=True,
         guards=(guards.check_status,),
         effect=effects.stop,
     ),
     "stopped": Move(
-        accepted=_set(IN_PROGRESS, STOPPED, CLOSED, FAILED),
-        clearml=_set(QUEUED),
+        accepted={IN_PROGRESS, STOPPED, CLOSED, FAILED},
+        clearml={QUEUED},
         target=STOPPED,
         guards=(guards.check_status,),
         now=("completed",),
         effect=effects.leave_queues_if_queued,
     ),
     "failed": Move(
-        accepted=_set(IN_PROGRESS, STOPPED, CLOSED, FAILED),
+        accepted={IN_PROGRESS, STOPPED, CLOSED, FAILED},
         target=FAILED,
         guards=(guards.check_status,),
         now=("completed",),
     ),
     "close": Move(
-        accepted=_set(STOPPED, CLOSED),
+        accepted={STOPPED, CLOSED},
         target=CLOSED,
         guards=(guards.check_status,),
     ),
     "completed": Move(
-        accepted=_set(IN_PROGRESS, STOPPED, COMPLETED),
+        accepted={IN_PROGRESS, STOPPED, COMPLETED},
         target=COMPLETED,
         guards=(guards.check_status,),
         now=("completed",),
     ),
     "publish": Move(
-        accepted=_set(STOPPED, CLOSED, FAILED, COMPLETED, PUBLISHING),
+        accepted={STOPPED, CLOSED, FAILED, COMPLETED, PUBLISHING},
         target=PUBLISHED,
-        needs=_set(MODELS),
+        needs={MODELS},
         guards=(guards.check_status,),
         strict_guards=(guards.check_last_model,),
         now=("published",),
         effect=effects.publish,
     ),
     "enqueue": Move(
-        accepted=_set(CREATED),
-        clearml=_set(QUEUED, STOPPED, FAILED),
+        accepted={CREATED},
+        clearml={QUEUED, STOPPED, FAILED},
         target=QUEUED,
         has_force=False,
-        needs=_set(QUEUES),
+        needs={QUEUES},
         guards=(guards.check_status, guards.check_script, guards.check_queue, guards.check_not_queued),
         cleared=("enqueue_status",),
         effect=effects.enqueue,
     ),
     "dequeue": Move(
-        accepted=_set(QUEUED),
+        accepted={QUEUED},
         target=CREATED,
         has_force=False,
         guards=(guards.check_status,),
@@ -101,9 +98,9 @@ MOVES: Mapping[str, Move] = {
         effect=effects.dequeue,
     ),
     "reset": Move(
-        accepted=_set(CREATED, QUEUED, IN_PROGRESS, STOPPED, CLOSED, FAILED, COMPLETED),
+        accepted={CREATED, QUEUED, IN_PROGRESS, STOPPED, CLOSED, FAILED, COMPLETED},
         target=CREATED,
-        needs=_set(CHILDREN, MODELS),
+        needs={CHILDREN, MODELS},
         guards=(guards.check_status, guards.check_ready_models, guards.check_published_children),
         cleared=(
             "started",
@@ -122,14 +119,14 @@ MOVES: Mapping[str, Move] = {
     ),
     # the input's values are written by edits.py
     "edit": Move(
-        accepted=_set(CREATED),
+        accepted={CREATED},
         target=SAME,
         guards=(guards.check_status,),
     ),
     "delete": Move(
-        accepted=_set(CREATED),
+        accepted={CREATED},
         target=None,
-        needs=_set(CHILDREN, MODELS),
+        needs={CHILDREN, MODELS},
         guards=(guards.check_deletable_status, guards.check_children, guards.check_ready_models),
         effect=effects.delete,
     ),
@@ -139,7 +136,7 @@ MOVES: Mapping[str, Move] = {
 MOVES_OF_ARCHIVE: Mapping[str, Move] = {QUEUED: MOVES["dequeue"], IN_PROGRESS: MOVES["stopped"]}
 
 
-def find_needs(move: Move, arguments: Mapping[str, Any]) -> frozenset[str]:
+def find_needs(move: Move, arguments: Mapping[str, Any]) -> AbstractSet[str]:
     """Find the preconditions that a call reads: with `publishModel: false` models decide nothing."""
     return move.needs - {MODELS} if arguments.get("publish_model") is False else move.needs
 

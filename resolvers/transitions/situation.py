@@ -1,6 +1,7 @@
 """The columns of the table of moves, and the situation that decides about one move. The rows are in moves.py."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -46,13 +47,13 @@ class Move:
     A move without a target removes the task.
     """
 
-    accepted: frozenset[str]
+    accepted: AbstractSet[str]
     target: str | None
     guards: tuple[Guard, ...]  # in the order in which their errors count
-    clearml: frozenset[str] = frozenset()  # accepted by ClearML's rules only
+    clearml: AbstractSet[str] = frozenset()  # accepted by ClearML's rules only
     has_force: bool = True
     strict_guards: tuple[Guard, ...] = ()  # those that force does not override
-    needs: frozenset[str] = frozenset()  # the preconditions that guards and effect read
+    needs: AbstractSet[str] = frozenset()  # the preconditions that guards and effect read
     now: tuple[str, ...] = ()  # fields that are set to the present
     cleared: tuple[str, ...] = ()
     effect: Effect = change_nothing
@@ -61,7 +62,7 @@ class Move:
     def accepts(self, status: str, rules: str) -> bool:
         return status in self.get_accepted(rules)
 
-    def get_accepted(self, rules: str) -> frozenset[str]:
+    def get_accepted(self, rules: str) -> AbstractSet[str]:
         return self.accepted | self.clearml if rules == CLEARML else self.accepted
 
 

@@ -1,6 +1,7 @@
 """The table of moves, read as a table."""
 
 import re
+from collections.abc import Set as AbstractSet
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_the_table_of_moves_is_this_one() -> None:
     }
 
 
-def _list_statuses(statuses: frozenset[str]) -> str:
+def _list_statuses(statuses: AbstractSet[str]) -> str:
     return " ".join(status for status in STATUSES if status in statuses)
 
 
