@@ -220,7 +220,8 @@ class _SpecBuilder:
                     self.report_mistake(("_definitions", owner.name, "properties", field.name), message)
                 stored_paths = field.stored_paths or (".".join(field_path),)
                 yield "_".join(field_path), replace(field, stored_paths=stored_paths[:1])
-            if isinstance(inner, ObjectSpec) and not field.relation and inner.name not in owners:
+            is_stored_here = not field.relation and not field.related
+            if isinstance(inner, ObjectSpec) and is_stored_here and inner.name not in owners:
                 yield from self._walk_sort_fields(inner, field_path, (*owners, inner.name))
 
     # -- endpoints and operations ------------------------------------------------------------------

@@ -243,6 +243,15 @@ def test_two_fields_that_are_the_same_value_of_an_order_are_reported(tmp_path: P
     ]
 
 
+def test_a_list_is_not_ordered_by_the_fields_of_a_related_document(tmp_path: Path) -> None:
+    """The document of the row does not hold them."""
+    own = 'a { type: string, x-sortable: true }, first_other { "$ref": "#/definitions/other", x-related: children }'
+    there = "_definitions.other.properties.size { type: integer, x-sortable: true }"
+    thing = f"stored {{ type: object, x-collection: stored, properties {{ {own} }} }}"
+    spec = load(write_files(tmp_path, a=define_thing(definitions=STORED + thing), b=there))
+    assert [*spec.get_object("stored").sort_fields] == ["a"]
+
+
 LOADED = {
     "for a part of a document": (
         "thing.properties",
