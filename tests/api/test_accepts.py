@@ -77,6 +77,13 @@ def test_several_lines_are_one_list() -> None:
     assert not Accept("application/json;q=0.5").prefers("text/html", JSON_TYPE)
 
 
+def test_a_header_has_a_hundred_ranges_at_most() -> None:
+    """Further ones are ignored."""
+    others = "image/png, " * 99
+    assert Accept(f"{others} text/html;q=0.7").rank("text/html").weight == 0.7
+    assert Accept(f"{others} image/png, text/html;q=0.7").rank("text/html").weight == 0
+
+
 @pytest.mark.parametrize("piece", [",", "a,", '"', '"\\', ";", "a;q=1,", "a/b;c=", '",', "*/*,"])
 def test_a_long_header_is_read_in_linear_time(piece: str) -> None:
     start = time.process_time()
@@ -231,6 +238,8 @@ async def test_a_page_of_another_origin_gets_no_events_that_it_ranks_lower(addre
         (["br", "gzip"], True),
         (["gzip, deflate, br, zstd"], True),
         (["identity;q=0.5, gzip"], True),
+        (["identity, gzip"], True),
+        (["identity;q=0.5, gzip;q=0.5"], True),
         (["gzip;q=0"], False),
         (["gzip; q=0.000"], False),
         (["gzip;q=0, *"], False),

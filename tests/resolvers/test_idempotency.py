@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from models.store.writer import IDEMPOTENCY_KEYS
 from tests.support.client import Client
-from tests.support.factories import COMPANY, OTHER_COMPANY
-from tests.support.mutations import change
+from tests.support.factories import COMPANY, OTHER_COMPANY, task
+from tests.support.mutations import change, get_refusal
 
 
 async def test_a_key_belongs_to_one_user_of_one_company(client: Client, beside: Callable[..., Client]) -> None:
@@ -19,6 +19,13 @@ async def test_a_key_belongs_to_one_user_of_one_company(client: Client, beside: 
     assert sorted((row["company"], row["user"]) for row in models) == sorted(
         [(COMPANY, "taskql"), (COMPANY, "somebody else"), (OTHER_COMPANY, "taskql")]
     )
+
+
+async def test_a_key_belongs_to_one_mutation(client: Client) -> None:
+    """Also where another one has the same input."""
+    await client.database["task"].insert_one(task(_id="t", status="stopped"))
+    await change(client, "taskClose", "updated", task="t", idempotencyKey="k")
+    assert (await get_refusal(client, "taskStopped", task="t", idempotencyKey="k"))["code"] == "IDEMPOTENCY_KEY_REUSED"
 
 
 async def test_a_key_has_128_characters_at_most(client: Client) -> None:
