@@ -63,6 +63,13 @@ FILTER_KINDS = (
     "insensitive",
     "unset",
 )
+# annotation → the names of the functions that it may call
+FUNCTION_NAMES: Mapping[str, tuple[str, ...]] = {
+    "x-read": LAYOUT_READERS,
+    "x-write": LAYOUT_WRITERS,
+    "x-filter": FILTER_KINDS,
+    "x-related": RELATED_NAMES,
+}
 
 NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*\Z")
 ENUM_VALUE = re.compile(r"[a-zA-Z][_a-zA-Z0-9]*\Z")

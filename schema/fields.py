@@ -6,12 +6,9 @@ from dataclasses import replace
 
 from schema.dialect import (
     ENUM_VALUE,
-    FILTER_KINDS,
+    FUNCTION_NAMES,
     KEY_ENCODINGS,
-    LAYOUT_READERS,
-    LAYOUT_WRITERS,
     NAME,
-    RELATED_NAMES,
     SCALAR_NAMES,
     SCALAR_OVERRIDES,
     ReportMistake,
@@ -148,9 +145,9 @@ class FieldBuilder:
             relation=self._read_one_of(node, "x-relation", self.collections, path),
             map_view=map_view,
             stored_paths=(stored,) if isinstance(stored, str) else tuple(stored),
-            layout_reader=self._read_one_of(node, "x-read", LAYOUT_READERS, path),
-            layout_writer=self._read_one_of(node, "x-write", LAYOUT_WRITERS, path),
-            filter_kind=self._read_one_of(node, "x-filter", FILTER_KINDS, path),
+            layout_reader=self._read_function_name(node, "x-read", path),
+            layout_writer=self._read_function_name(node, "x-write", path),
+            filter_kind=self._read_function_name(node, "x-filter", path),
             is_sortable=bool(node.get("x-sortable")),
             is_indexed=bool(node.get("x-index")),
             usual_size=self._read_size(node, path),
@@ -273,12 +270,19 @@ class FieldBuilder:
         if "x-related" in node and owner not in self.collections:
             self.report_mistake((*path, "x-related"), "only a definition with x-collection has related fields")
         if "x-related" in node and not isinstance(type_.item if isinstance(type_, ListOf) else type_, Ref):
-            self.report_mistake((*path, "x-related"), "a related field is an object")
-        return self._read_one_of(node, "x-related", RELATED_NAMES, path)
+            message = "a related field is an object or a list of objects; it, or its items, need a $ref"
+            self.report_mistake((*path, "x-related"), message)
+        return self._read_function_name(node, "x-related", path)
 
-    def _read_one_of(self, node: HoconNode, key: str, allowed: Sequence[str], path: TreePath) -> str | None:
+    def _read_function_name(self, node: HoconNode, key: str, path: TreePath) -> str | None:
+        hint = "; name a new one in schema/dialect.py first"
+        return self._read_one_of(node, key, FUNCTION_NAMES[key], path, hint)
+
+    def _read_one_of(
+        self, node: HoconNode, key: str, allowed: Sequence[str], path: TreePath, hint: str = ""
+    ) -> str | None:
         value: str | None = node.get(key)
         if value is not None and value not in allowed:
-            self.report_mistake((*path, key), f"{value!r} is not one of {', '.join(allowed)}")
+            self.report_mistake((*path, key), f"{value!r} is not one of {', '.join(allowed)}{hint}")
             return None
         return value
