@@ -28,7 +28,7 @@ from resolvers.transitions.moves import MOVES
 from resolvers.validation.cost import find_usual_sizes
 from resolvers.validation.limits import DEFAULT_LIMITS, Limits
 from schema.derive import CONFIG, Resolver, StrawberryTypes
-from schema.spec import Spec
+from schema.spec import ObjectSpec, Spec
 
 NEWEST = [{"field": "last_update", "direction": "desc"}]
 BY_NAME = [{"field": "name"}]
@@ -64,10 +64,11 @@ RELATED_FIELDS: Mapping[str, LoadRelated] = {
 def build_schema(
     spec: Spec, limits: Limits = DEFAULT_LIMITS, *, introspection: bool = True, about: Mapping[str, Any] | None = None
 ) -> Schema:
-    """The executable schema of a spec; raises ValueError if an operation has no resolver here.
+    """The executable schema of a spec; raises ValueError if an operation or a related field has no function here.
 
     `about` holds the values of `serverInfo`, by HOCON names.
     """
+    _check_related_fields(spec)
     strawberry_types = StrawberryTypes(spec)
     schema = Schema(
         limits=limits,
@@ -80,6 +81,13 @@ def build_schema(
         config=CONFIG,
     )
     return schema
+
+
+def _check_related_fields(spec: Spec) -> None:
+    objects = [definition for definition in spec.definitions.values() if isinstance(definition, ObjectSpec)]
+    names = {field.related for definition in objects for field in definition.fields if field.related}
+    if missing := names - RELATED_FIELDS.keys():
+        raise ValueError(f"RELATED_FIELDS in resolvers/root.py needs a function for {', '.join(sorted(missing))}")
 
 
 def _build_queries(spec: Spec, about: Mapping[str, Any], read_hash: Callable[[], str]) -> dict[str, Resolver]:

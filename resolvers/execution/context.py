@@ -88,5 +88,6 @@ def _get_id(key: Any) -> Hashable:
     return id_
 
 
-# (context, arguments, documents, selection) → for each document the rows that the field shows
+# (context, arguments, documents, selection) → for each document the rows that the field shows, or the one row of it.
+# A document has its _id, its company and the field's x-stored paths; arguments are by HOCON names, with the "page".
 LoadRelated = Callable[[Context, Mapping[str, Any], Sequence[Document], Selection], Awaitable[list[list[Document]]]]

@@ -13,7 +13,7 @@ from resolvers.fields.connections import ConnectionPage
 
 
 class BackReference(NamedTuple):
-    """The path at which the documents of a collection hold the id of the document they refer to."""
+    """The path at which the documents of a collection hold the id of the document they refer to: not inside a list."""
 
     collection: str
     path: str

@@ -704,3 +704,10 @@ def test_a_resolver_without_a_field_of_query_is_named() -> None:
     resolvers = dict.fromkeys([*load().queries, "weather"], lambda: None)
     with pytest.raises(ValueError, match=r"Query .*\['weather'\]"):
         StrawberryTypes(load()).build_query(resolvers)
+
+
+def test_a_related_field_without_a_function_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = {name: function for name, function in RELATED_FIELDS.items() if name not in ("children", "series")}
+    monkeypatch.setattr("resolvers.root.RELATED_FIELDS", others)
+    with pytest.raises(ValueError, match=r"RELATED_FIELDS in resolvers/root.py needs a function for children, series"):
+        build_schema(load())
