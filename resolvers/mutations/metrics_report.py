@@ -81,19 +81,20 @@ async def store_points(call: MutationCall) -> Payload:
     _refuse_locked(task)
     points, summary = call.arguments["points"], LastMetrics(*map(task.get, SUMMARY))
     bad_points = {}  # by index
-    indexes: dict[SeriesName, list[int]] = {}  # of each series' points; the series in the order in which they begin
+    indexes_by_series: dict[SeriesName, list[int]] = {}  # of good points; series in the order in which they begin
     for index, point in enumerate(points):
         if problem := _check_point(point):
             bad_points[index] = problem
         else:
-            indexes.setdefault((point["metric"], point["variant"]), []).append(index)
-    last_blocks = await call.tx.read_own(SERIES, build_last_blocks_query(task["_id"], indexes), LAST_BLOCK_FIELDS)
-    for series in await _find_series_without_room(call, summary, indexes, last_blocks):
-        bad_points |= dict.fromkeys(indexes.pop(series), _describe_no_room(series))
-    if indexes:
+            indexes_by_series.setdefault((point["metric"], point["variant"]), []).append(index)
+    query = build_last_blocks_query(task["_id"], indexes_by_series)
+    last_blocks = await call.tx.read_own(SERIES, query, LAST_BLOCK_FIELDS)
+    for series in await _find_series_without_room(call, summary, indexes_by_series, last_blocks):
+        bad_points |= dict.fromkeys(indexes_by_series.pop(series), _describe_no_room(series))
+    if indexes_by_series:
         reported = {}
-        for series, of_series in indexes.items():
-            reported[series] = _pack_points([points[index] for index in of_series], call.now)
+        for series, indexes in indexes_by_series.items():
+            reported[series] = _pack_points([points[index] for index in indexes], call.now)
         await _write_summary(call, task, summary, reported)
         updates, blocks = append_points(task["_id"], reported, last_blocks, call.now)
         await call.tx.update_each(SERIES, updates)

@@ -75,7 +75,7 @@ class SubscriberGroup:
     """The subscribers with the same document, variables and viewer."""
 
     def __init__(self, executor: Executor[Any], source: EventSource) -> None:
-        self.user_count = 0
+        self.user_count = 0  # with the requests that wait for it to be ready
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.running = asyncio.create_task(self._follow())
         self.source = source

@@ -2,14 +2,19 @@
 
 import re
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 import pytest
 
+from models.dates import now
 from models.status import CLEARML, DOCUMENTED, SAME, STATUSES
 from resolvers.transitions.moves import MOVES, draw_diagram
+from resolvers.transitions.preconditions import CHILDREN, MODELS, QUEUES, Preconditions
+from resolvers.transitions.situation import Situation
 from schema.load import load
 from schema.spec import EnumSpec
 from tests.support.documents import find_blocks
+from tests.support.factories import task
 
 TABLE = """
     | move      | accepted                                                        | clearml               | target      | force |
@@ -43,6 +48,36 @@ def test_the_table_of_moves_is_this_one() -> None:
 
 def _list_statuses(statuses: AbstractSet[str]) -> str:
     return " ".join(status for status in STATUSES if status in statuses)
+
+
+class NotingPreconditions:
+    """Preconditions without a document, which note what a guard reads of them."""
+
+    def __init__(self) -> None:
+        self.read: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.read.add(name)
+        return getattr(Preconditions(), name)
+
+
+NEED_OF_PRECONDITION = {
+    "children": CHILDREN,
+    "published_children": CHILDREN,
+    "ready_models": MODELS,
+    "last_model": MODELS,
+    "queue_id": QUEUES,
+    "queues": QUEUES,
+}
+
+
+@pytest.mark.parametrize("rules", [DOCUMENTED, CLEARML])
+@pytest.mark.parametrize("name", MOVES)
+def test_a_move_needs_the_preconditions_that_its_guards_read(name: str, rules: str) -> None:
+    """A guard finds nothing against a move whose row does not name what the guard needs."""
+    noting: Any = NotingPreconditions()
+    Situation(MOVES[name], name, task(), noting, rules, now()).find_refusals()
+    assert {NEED_OF_PRECONDITION[read] for read in noting.read} == MOVES[name].needs
 
 
 def test_the_statuses_are_those_of_the_schema() -> None:
