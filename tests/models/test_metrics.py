@@ -181,6 +181,13 @@ def test_the_last_value_is_of_the_greatest_iteration_then_time() -> None:
     assert get_only_statistics(add_batches(batch))["value"] == 3
 
 
+def test_an_event_without_a_time_is_the_latest_of_its_iteration() -> None:
+    """A server stores the time of its arrival."""
+    batch = [build_scalar(1, 5, timestamp=10**15), build_scalar(2, 5), build_scalar(3, 5, timestamp=10**15)]
+
+    assert get_only_statistics(add_batches(batch))["value"] == 2
+
+
 def test_a_later_batch_overwrites_the_last_value() -> None:
     """A value that arrives later is the last one even if it is of an older iteration."""
     kept = get_only_statistics(add_batches([build_scalar(1.0, 9)], [build_scalar(2.0, 3)]))

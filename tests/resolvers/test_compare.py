@@ -277,6 +277,21 @@ async def test_impossible_comparisons_are_refused(
     assert (await client.error(COMPARE, **arguments))["code"] == code
 
 
+async def test_null_shows_only_the_differences_as_the_default_does(client: Client, database: Database) -> None:
+    await database.task.insert_many([task(_id="a", comment="same"), task(_id="b", comment="same")])
+    assert await compare(client, "a", "b", all=None) == await compare(client, "a", "b") == {}
+    assert await compare(client, "a", "b", all=False) != {}
+
+
+async def test_fifty_tasks_are_compared(client: Client, database: Database) -> None:
+    """The baseline is one of them."""
+    ids = [f"{number}" for number in range(50)]
+    await database.task.insert_many([task(_id=id_) for id_ in ids])
+    for arguments in ({"ids": ids}, {"ids": ids[1:], "baseline": ids[0]}, {"ids": ids, "baseline": ids[7]}):
+        assert len((await client.data(COMPARE, **arguments))["compareTasks"]["tasks"]) == 50
+    assert (await client.error(COMPARE, ids=ids, baseline="another"))["actual"] == 51
+
+
 async def test_the_error_for_an_unknown_task_names_the_argument_that_holds_it(
     client: Client, database: Database
 ) -> None:

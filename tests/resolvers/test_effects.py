@@ -11,6 +11,7 @@ from tests.support.client import Client
 from tests.support.factories import (
     ABSENT,
     DAY,
+    OTHER_COMPANY,
     PUBLIC,
     Document,
     artifact,
@@ -146,6 +147,14 @@ async def test_force_does_not_publish_a_public_model(client: Client, database: D
     await database.model.insert_one(model(_id="net", company=PUBLIC, ready=False))
     error = await client.error('mutation { taskPublish(input: {task: "t", force: true}) { updated } }')
     assert error["code"] == "INVALID_MODEL_ID"
+
+
+async def test_a_model_of_another_company_reads_like_a_missing_one(client: Client, database: Database) -> None:
+    await database.task.insert_one(task(_id="t", models={"input": [], "output": [{"model": "net"}]}))
+    net = model(_id="net", company=OTHER_COMPANY, ready=False)
+    await database.model.insert_one(net)
+    await change(client, "taskPublish", "updated", task="t")
+    assert await database.model.find_one() == net
 
 
 # -- children, queues and the trash ----------------------------------------------------------------

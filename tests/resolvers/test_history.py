@@ -189,6 +189,17 @@ async def test_the_history_of_another_company_is_not_visible(client: Client, dat
     }
 
 
+async def test_the_history_of_another_company_does_not_count(client: Client, database: Database) -> None:
+    """A task of another company may have had the same id."""
+    await database["task"].insert_one(task(_id="t", status="created"))
+    foreign = {"_id": "t:000000007", "task": "t", "number": 7, "company": OTHER_COMPANY}
+    await database[TRANSITIONS].insert_one(foreign)
+    await make_moves(client, "t", STEPS[1:3])
+    own = await database[TRANSITIONS].find({"company": COMPANY}).sort("_id").to_list()
+    assert [(step["_id"], step["number"]) for step in own] == [("t:000000001", 1), ("t:000000002", 2)]
+    assert await database[TRANSITIONS].find_one({"_id": "t:000000007"}) == foreign
+
+
 async def test_a_damaged_transition_spoils_no_other(client: Client, database: Database) -> None:
     await database["task"].insert_one(task(_id="t"))
     regular, damaged = build_steps("t", 2)

@@ -431,6 +431,28 @@ async def test_a_client_that_reads_nothing_is_disconnected(app: Starlette, take:
         await anext(results)
 
 
+async def test_as_many_changes_wait_as_the_maximum_allows(
+    app: Starlette, take: Take, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resolvers.subscriptions.fan_out.MAX_WAITING", 3)
+    results = take("subscription { taskChanged { id } }")
+    first = asyncio.ensure_future(anext(results))
+    await wait_for_groups(app)
+    await database["task"].insert_one(task(_id="first"))
+    await first
+
+    async def insert_each(ids: str) -> None:
+        for id_ in ids:
+            async with wait_for_delivery(app, id_):
+                await database["task"].insert_one(task(_id=id_))
+
+    await insert_each("abc")
+    assert [(await anext(results)).data["taskChanged"]["id"] for _ in "abc"] == ["a", "b", "c"]
+    await insert_each("defg")
+    [error] = (await anext(results)).errors or []
+    assert (error.original_error.extensions["limit"], error.original_error.extensions["maximum"]) == ("waiting", 3)
+
+
 # -- series ----------------------------------------------------------------------------------------
 
 APPENDED = """subscription Appended($task: ID!, $metric: String) {
