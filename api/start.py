@@ -63,6 +63,6 @@ def _list_indexed_paths(spec: Spec) -> dict[str, str]:
 
 
 def _find_indexed_path(field: FieldSpec) -> str:
-    if field.filter_kind == "text":
+    if field.filter_operator == "text":
         return "$text"
     return field.stored_paths[0] if field.stored_paths else field.name

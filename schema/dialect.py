@@ -40,34 +40,34 @@ RELATED_NAMES = (
     "metric_at",
 )
 KEY_ENCODINGS = ("md5", "escaped", "artifact", "plain")
-FILTER_KINDS = (
+FILTER_OPERATORS = (
     "listed",
     "names",
     "types",
-    "equal",
-    "pattern",
     "statuses",
-    "dates",
-    "text",
+    "equal",
+    "unset",
+    "pattern",
+    "insensitive",
     "all_match",
     "any_match",
-    "subprojects",
+    "text",
+    "dates",
     "date_range",
     "is_set",
     "is_unset",
     "metrics",
     "hyperparams",
+    "subprojects",
     "and",
     "or",
     "not",
-    "insensitive",
-    "unset",
 )
 # annotation → the names of the functions that it may call
 FUNCTION_NAMES: Mapping[str, tuple[str, ...]] = {
     "x-read": LAYOUT_READERS,
     "x-write": LAYOUT_WRITERS,
-    "x-filter": FILTER_KINDS,
+    "x-filter": FILTER_OPERATORS,
     "x-related": RELATED_NAMES,
 }
 

@@ -147,7 +147,7 @@ class FieldBuilder:
             stored_paths=(stored,) if isinstance(stored, str) else tuple(stored),
             layout_reader=self._read_function_name(node, "x-read", path),
             layout_writer=self._read_function_name(node, "x-write", path),
-            filter_kind=self._read_function_name(node, "x-filter", path),
+            filter_operator=self._read_function_name(node, "x-filter", path),
             is_sortable=bool(node.get("x-sortable")),
             is_indexed=bool(node.get("x-index")),
             usual_size=self._read_size(node, path),

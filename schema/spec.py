@@ -75,7 +75,7 @@ class FieldSpec:
     stored_paths: tuple[str, ...] = ()
     layout_reader: str | None = None
     layout_writer: str | None = None
-    filter_kind: str | None = None
+    filter_operator: str | None = None
     is_sortable: bool = False
     is_indexed: bool = False
     usual_size: int | None = None

@@ -69,7 +69,7 @@ def parse_filter(values: Mapping[str, Any], input_spec: ObjectSpec, *, is_nested
         value = values.get(field.name)
         if value is None:
             continue
-        match field.filter_kind:
+        match field.filter_operator:
             case "and":
                 nodes += [parse_filter(inner, input_spec, is_nested=True) for inner in value]
             case "or":

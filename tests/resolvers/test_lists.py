@@ -160,7 +160,7 @@ def test_every_filter_field_has_a_case_here_and_every_kind_an_operator() -> None
             name for case_collection, filter_, _ in FILTER_CASES if case_collection == collection for name in filter_
         }
         assert {field.graphql_name for field in fields} == tried
-    assert OPERATORS.keys() | {"and", "or", "not"} == set(dialect.FILTER_KINDS)
+    assert OPERATORS.keys() | {"and", "or", "not"} == set(dialect.FILTER_OPERATORS)
 
 
 @pytest.mark.usefixtures("stored_documents")
@@ -171,13 +171,13 @@ async def test_null_and_empty_values_match_everything(client: Client, collection
     for field in SPEC.get_object(f"{collection}_filter").fields:
         nothing += [
             {field.graphql_name: None},
-            *([{field.graphql_name: []}] if field.filter_kind in LIST_KINDS else []),
+            *([{field.graphql_name: []}] if field.filter_operator in LIST_OPERATORS else []),
         ]
     for filter_ in nothing:
         assert await list_ids(client, collection, filter=filter_, orderBy=[{"field": "ID"}]) == everything, filter_
 
 
-LIST_KINDS = ("listed", "names")
+LIST_OPERATORS = ("listed", "names")
 
 
 # -- order and pages -------------------------------------------------------------------------------
