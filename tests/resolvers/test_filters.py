@@ -11,12 +11,15 @@ from pymongo.asynchronous.database import AsyncDatabase
 from models.types import Query
 from resolvers.criteria.filter_nodes import AllOf, AnyOf, Condition, Not
 from resolvers.criteria.filters import find_pattern_fields, refuse_large_filter, write_query
-from resolvers.criteria.operators import read_filter_type
+from resolvers.criteria.operators import OPERATORS, read_filter_type
 from resolvers.errors import ApiError
+from schema.dialect import FILTER_OPERATORS
 from schema.load import load
 from tests.support.client import Client
 from tests.support.commands import Commands
 from tests.support.factories import ABSENT, COMPANY, OTHER_COMPANY, Document, hyperparams, old_task, project, task
+from tests.support.generated import LEAVES
+from tests.support.oracle import EVALUATORS, RANGES
 
 Database = AsyncDatabase[Document]
 Filter = dict[str, Any]
@@ -107,6 +110,24 @@ def test_a_filter_becomes_a_query(filter_: Filter, expected: Filter) -> None:
     assert build_query(filter_) == expected
 
 
+def test_every_operator_that_hocon_may_name_has_a_row() -> None:
+    """`parse_filter` takes `and`, `or` and `not` itself."""
+    without_row = {*FILTER_OPERATORS} - {"and", "or", "not"} - OPERATORS.keys()
+    assert not without_row, f"OPERATORS in resolvers/criteria/operators.py needs a row for {without_row}"
+    unnamed = OPERATORS.keys() - {*FILTER_OPERATORS}
+    assert not unnamed, f"FILTER_OPERATORS in schema/dialect.py needs {unnamed}"
+
+
+def test_the_oracle_knows_every_filter_of_tasks_but_the_search() -> None:
+    """tests/slow/test_oracle.py compares what a filter finds with the oracle; it tries only what is generated."""
+    fields = {field.graphql_name for field in FILTER_TYPE.spec.fields} - {"searchText"}
+    nested = {"includeSubprojects", "and", "or", "not"}
+    not_generated = fields - {*LEAVES, "_all_"} - nested
+    assert not not_generated, f"LEAVES in tests/support/generated.py needs values for {not_generated}"
+    not_evaluated = fields - EVALUATORS.keys() - RANGES.keys() - nested
+    assert not not_evaluated, f"EVALUATORS in tests/support/oracle.py needs {not_evaluated}"
+
+
 def test_a_filter_is_parsed_into_nodes() -> None:
     """Fields come in the order of HOCON; null makes no node, and each filter of `and` is a node of its own."""
     filter_ = {"and": [{"name": "x"}, {}], "or": [{"parent": "p"}], "not": {"tags": None}, "id": ["a"], "name": None}
@@ -178,33 +199,7 @@ def test_a_pattern_without_upper_and_lower_case_is_a_pattern() -> None:
 
 
 EMPTY_FILTERS: list[Filter] = [
-    *(
-        {name: None}
-        for name in (
-            "id",
-            "name",
-            "user",
-            "project",
-            "type",
-            "tags",
-            "systemTags",
-            "status",
-            "parent",
-            "searchText",
-            "statusChanged",
-            "_all_",
-            "_any_",
-            "includeSubprojects",
-            "created",
-            "isSet",
-            "isUnset",
-            "metrics",
-            "hyperparams",
-            "and",
-            "or",
-            "not",
-        )
-    ),
+    *({field.graphql_name: None} for field in FILTER_TYPE.spec.fields),
     *(
         {name: []}
         for name in (

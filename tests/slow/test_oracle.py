@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymongo.asynchronous.database import AsyncDatabase
 
-from schema.load import load
 from tests.support.client import Client
 from tests.support.factories import Document, project
-from tests.support.generated import EXAMPLES, FILTERS, GENERATED, LEAVES, PROJECTS, Filter, orders, rows
+from tests.support.generated import EXAMPLES, FILTERS, GENERATED, PROJECTS, Filter, orders, rows
 from tests.support.oracle import FilterOracle, sort_ids
 
 Database = AsyncDatabase[Document]
@@ -76,9 +75,3 @@ async def test_an_order_sorts_rows_by_their_values(
         await database.task.delete_many({})
     for order_by, answer in zip(order_bys, data.values(), strict=True):
         assert [node["id"] for node in answer["nodes"]] == sort_ids(rows, order_by), order_by
-
-
-def test_the_oracle_knows_every_filter_but_the_search() -> None:
-    """A new filter in HOCON needs a place among the generated filters."""
-    generated = {*LEAVES, "_all_", "includeSubprojects", "and", "or", "not"}
-    assert {field.graphql_name for field in load().get_object("task_filter").fields} - {"searchText"} == generated
