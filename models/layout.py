@@ -96,7 +96,7 @@ def write_model_desc(texts: Mapping[str, Any] | None, _now: datetime, items: Any
     :raises ValueError: a name is empty, two names are the same without the blanks around them, or a value is not text
     """
     if not all(isinstance(text, str) for text in (texts or {}).values()):
-        raise ValueError("all its values are texts")
+        raise ValueError("all its values must be texts")
     removed = [key for key, item in read_configurations(items, None).items() if item.get("type") == LEGACY_TYPE]
     new = {
         key: {"name": unescape(key), "value": text, "type": LEGACY_TYPE}

@@ -83,7 +83,7 @@ class Serializer:
                     scope[f"fill{number}"] = self._build_fill(field)
                     fills.append(f"    fill{number}(answer, document, root, pending)")
                     expression = "None"
-            items.append(f"        {field.key!r}: {expression},")
+            items.append(f"{field.key!r}: {expression},")
         head = ["def serialize(document, root, pending):", "    get = document.get", "    answer = {"]
         code = _compile_function("\n".join([*head, *items, "    }", *fills, "    return answer\n"]))
         serialize: Serialize = FunctionType(code, scope)

@@ -46,3 +46,8 @@ def test_the_lines_of_a_long_source_go_with_its_serializer() -> None:
     del serialize
     gc.collect()
     assert linecache.getline(filename, 1) == ""
+
+
+def test_a_selection_of_a_hundred_and_twenty_fields_is_compiled_once() -> None:
+    keys_of_fields = [(f"name{number}", "name") for number in range(120)]
+    assert build(keys_of_fields).__code__ is build(keys_of_fields).__code__
