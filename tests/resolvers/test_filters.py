@@ -1,6 +1,7 @@
 """Filters: the query of each, and the rows that it finds."""
 
 import itertools
+import math
 import re
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +18,17 @@ from schema.dialect import FILTER_OPERATORS
 from schema.load import load
 from tests.support.client import Client
 from tests.support.commands import Commands
-from tests.support.factories import ABSENT, COMPANY, OTHER_COMPANY, Document, hyperparams, old_task, project, task
+from tests.support.factories import (
+    ABSENT,
+    COMPANY,
+    OTHER_COMPANY,
+    Document,
+    hyperparams,
+    last_metrics,
+    old_task,
+    project,
+    task,
+)
 from tests.support.generated import LEAVES
 from tests.support.oracle import EVALUATORS, RANGES
 
@@ -895,6 +906,26 @@ async def test_a_parameter_that_looks_like_a_path_of_mongodb_is_a_text(
     is_an_end = not text.strip("$")  # as a pattern, $ is the end of a text, after which nothing comes
     assert await find_ids(client, {"hyperparams": [x | {"matches": text}]}) == ["it", "named", "owned"] * is_an_end
     assert await find_ids(client, {"hyperparams": [x | {"matches": f"^{re.escape(text)}$"}]}) == ["it"]
+
+
+async def test_no_parameter_is_one_of_no_texts(client: Client, database: Database) -> None:
+    await database.task.insert_one(task(_id="it", hyperparams=hyperparams(("Args", "x", "1"))))
+    x = {"section": "Args", "name": "x"}
+    assert await find_ids(client, {"hyperparams": [x | {"in": []}]}) == []
+    assert await find_ids(client, {"hyperparams": [x | {"in": None}]}) == ["it"]
+
+
+async def test_bounds_of_a_metric_compare_finite_numbers_only(client: Client, database: Database) -> None:
+    """MongoDB itself also compares infinity, and the items of a list."""
+    for id_, value in {"number": 0.5, "infinity": math.inf, "list": [0.5], "text": "0.5", "nan": math.nan}.items():
+        stored = last_metrics(("loss", "train", 0.5))
+        for variants in stored.values():
+            for statistics in variants.values():
+                statistics["value"] = value
+        await database.task.insert_one(task(_id=id_, last_metrics=stored))
+    loss = {"metric": "loss", "variant": "train"}
+    for bounds in ({"gt": 0}, {"gte": 0.5}, {"gt": 0, "lt": 1}):
+        assert await find_ids(client, {"metrics": [loss | bounds]}) == ["number"]
 
 
 # -- several conditions ----------------------------------------------------------------------------

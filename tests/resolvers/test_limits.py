@@ -642,6 +642,20 @@ async def test_the_cost_is_told_only_when_asked_and_also_when_refused(client: Cl
     assert response.json()["extensions"] == {"cost": {"requested": 0, "budget": 500_000}}
 
 
+async def test_a_request_may_cost_exactly_the_maximum(beside: Callable[..., Client]) -> None:
+    query = "{ tasks(first: 7) { nodes { id } } }"
+    assert await is_answered(beside(max_cost=8), query)
+    error = await beside(max_cost=7).error(query)
+    assert (error["limit"], error["maximum"], error["actual"]) == ("cost", 7, 8)
+
+
+async def test_a_list_in_a_document_has_a_thousand_values_at_most(client: Client) -> None:
+    query = "{ tasks(filter: {id: %s}) { totalCount } }"
+    assert await is_answered(client, query % json.dumps(["x"] * 1000))
+    error = await client.error(query % json.dumps(["x"] * 1001))
+    assert (error["limit"], error["maximum"], error["actual"]) == ("values", 1000, 1001)
+
+
 async def test_the_cost_of_the_named_operation_counts(client: Client) -> None:
     text = "query A { tasks(first: 3) { nodes { id } } } query B { tasks(first: 4) { nodes { id } } }"
     for name, expected in (("A", 4), ("B", 5)):

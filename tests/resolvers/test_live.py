@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import string
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,8 +17,9 @@ from starlette.applications import Starlette
 from models.metrics.blocks import BLOCK_SIZE
 from models.store.change_stream import ChangeBatch, OplogPositionError
 from models.store.shared_change_stream import Listener
+from models.types import Viewer
 from resolvers.execution.context import Context
-from resolvers.root import build_schema
+from resolvers.root import RELATED_FIELDS, build_schema
 from resolvers.subscriptions.request import SubscriptionRequest
 from resolvers.subscriptions.sources import EventBatch
 from resolvers.subscriptions.task_changes import TaskEventSource
@@ -429,6 +430,21 @@ async def test_a_client_that_reads_nothing_is_disconnected(app: Starlette, take:
     assert error.original_error.extensions["limit"] == "waiting"
     with pytest.raises(StopAsyncIteration):
         await anext(results)
+
+
+def test_subscribers_of_two_viewers_form_two_groups(app: Starlette) -> None:
+    """Equal subscriptions of one viewer form one."""
+    database, schema = app.state.database, build_schema(load())
+
+    def build_key(viewer: Viewer) -> Hashable:
+        reader, writer = database.create_reader(viewer, 1000), database.create_writer(viewer)
+        context = Context(viewer, reader, writer, database.changes, load(), 500, related_fields=RELATED_FIELDS)
+        request = schema.prepare_subscription("subscription { taskChanged { id } }", {}, None, context)
+        assert isinstance(request, SubscriptionRequest)
+        return request.group_key
+
+    viewers = [Viewer("a", COMPANY, "admin"), Viewer("b", COMPANY, "admin"), Viewer("a", OTHER_COMPANY, "admin")]
+    assert len({build_key(viewer) for viewer in (*viewers, *viewers)}) == 3
 
 
 async def test_as_many_changes_wait_as_the_maximum_allows(

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -281,6 +281,13 @@ async def test_a_page_size_alone_gives_the_first_page(client: Client, database: 
     await database.task.insert_many(rows)
     assert get_ids(await read_page(client, pageSize=2)) == ids(rows[:2])
     assert get_ids(await read_page(client, pageSize=2, page=None)) == ids(rows[:2])
+
+
+async def test_a_page_by_number_starts_at_the_maximum_row_at_most(beside: Callable[..., Client]) -> None:
+    few = beside(max_rows=10, max_rows_sorted=10)
+    await few.data("{ tasks(page: 1, pageSize: 10) { nodes { id } } }")
+    error = await few.error("{ tasks(page: 11, pageSize: 1) { nodes { id } } }")
+    assert (error["code"], error["maximum"], error["actual"]) == ("LIMIT_EXCEEDED", 10, 11)
 
 
 async def test_a_page_past_the_end_is_empty(client: Client, database: Database) -> None:

@@ -201,6 +201,13 @@ async def test_impossible_groups_are_refused(client: Client, arguments: Document
     assert (await client.error(STATS, **arguments))["code"] == code
 
 
+async def test_four_keys_and_twenty_metrics_are_the_maximum(client: Client, database: Database) -> None:
+    await database.task.insert_one(task(_id="a"))
+    metrics = [{"metric": "m", "variant": "v"}] * 20
+    [group] = (await client.data(STATS, groupBy=[{"field": "STATUS"}] * 4, metrics=metrics))["taskStats"]
+    assert (len(group["group"]), len(group["metrics"])) == (4, 20)
+
+
 async def test_more_groups_than_a_page_are_refused(client: Client, database: Database) -> None:
     rows = [{"_id": f"{number}", "company": COMPANY, "user": f"u{number}"} for number in range(501)]
     await database.task.insert_many(rows)
