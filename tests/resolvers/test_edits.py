@@ -692,6 +692,9 @@ async def test_items_of_one_batch_can_not_share_a_name(client: Client) -> None:
 async def test_a_batch_has_100_items_at_most(client: Client) -> None:
     error = await get_refusal(client, "taskUpdateBatch", items=[{"task": "a"}] * 101)
     assert (error["code"], error["maximum"], error["actual"]) == ("LIMIT_EXCEEDED", 100, 101)
+    await insert(client, task=task(_id="a"))
+    items = [{"task": "a", "comment": f"{number}"} for number in range(100)]
+    assert (await change(client, "taskUpdateBatch", "updated", items=items)) == {"updated": 100}
     assert (await change(client, "taskUpdateBatch", "updated results { updated }", items=[])) == {
         "updated": 0,
         "results": [],
@@ -915,6 +918,12 @@ async def test_clones_without_a_name_are_numbered(client: Client) -> None:
 async def test_a_clone_has_a_name_though_its_source_has_none(client: Client, name: Any, expected: str) -> None:
     await insert(client, task=task(_id="t", name=name))
     assert (await change(client, "taskClone", "task { name }", task="t"))["task"] == {"name": expected}
+
+
+async def test_names_of_public_tasks_do_not_number_a_clone(client: Client) -> None:
+    await insert(client, task=[task(_id="t", name="net"), task(name="Clone of net", company=PUBLIC)])
+    cloned = await change(client, "taskClone", "id", task="t")
+    assert (await read_stored(client, cloned["id"]))["name"] == "Clone of net"
 
 
 async def test_a_clone_has_the_parent_of_its_source(client: Client) -> None:

@@ -262,6 +262,16 @@ async def read_available(client: Client, id_: str) -> dict[str, Any]:
     return {row.pop("mutation"): row for row in data["task"]["availableTransitions"]}
 
 
+async def test_force_does_not_help_where_one_of_the_reasons_stays(client: Client, database: Database) -> None:
+    models = {"input": [], "output": [{"model": "public"}]}
+    await database["task"].insert_one(task(_id="t", status="created", models=models))
+    await database["model"].insert_one(model(_id="public", company=PUBLIC, ready=False))
+    row = (await read_available(client, "t"))["taskPublish"]
+    assert (len(row["reasons"]), row["requiresForce"]) == (2, False)
+    error = await client.error('mutation { taskPublish(input: {task: "t", force: true}) { updated } }')
+    assert error["message"] == row["reasons"][1]
+
+
 async def test_a_public_task_allows_no_move(client: Client, database: Database) -> None:
     await database["task"].insert_one(task(_id="t", company=PUBLIC, status="stopped"))
     rows = await read_available(client, "t")

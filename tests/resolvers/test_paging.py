@@ -283,6 +283,14 @@ async def test_a_page_size_alone_gives_the_first_page(client: Client, database: 
     assert get_ids(await read_page(client, pageSize=2, page=None)) == ids(rows[:2])
 
 
+async def test_a_page_by_number_has_a_previous_page_unless_it_is_the_first(client: Client, database: Database) -> None:
+    await database.task.insert_many([task(_id=id_) for id_ in "abc"])
+    for page, has_previous, has_next in ((0, False, True), (1, True, True), (2, True, False)):
+        query = f"{{ tasks(page: {page}, pageSize: 1) {{ pageInfo {{ hasPreviousPage hasNextPage }} }} }}"
+        info = (await client.data(query))["tasks"]["pageInfo"]
+        assert info == {"hasPreviousPage": has_previous, "hasNextPage": has_next}
+
+
 async def test_a_page_by_number_starts_at_the_maximum_row_at_most(beside: Callable[..., Client]) -> None:
     few = beside(max_rows=10, max_rows_sorted=10)
     await few.data("{ tasks(page: 1, pageSize: 10) { nodes { id } } }")
