@@ -329,6 +329,10 @@ DEFINITIONS = {
         "e { x-like: no.get, properties.a { type: string } }",
         "e.x-like: endpoint no.get does not exist",
     ),
+    "the name of a type that GraphQL has": (
+        "query { type: object, properties.a { type: string } }",
+        "query: 'Query' can't be the name of a GraphQL type here",
+    ),
     "all but an unknown property of an endpoint": (
         "e { x-like: a.get, x-without: [b] }",
         "e.x-like: a.get has no property b",
