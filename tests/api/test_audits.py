@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.servers import serve
 
+pytestmark = pytest.mark.slow
+
 AUDITS = Path(__file__).parent / "audits"
 
 

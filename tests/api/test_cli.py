@@ -12,6 +12,8 @@ import pytest
 from tests.support.paths import DATA, ROOT
 from tests.support.servers import HTTP, run, serve, standalone, wait_until
 
+pytestmark = pytest.mark.slow
+
 QUICK = "?serverSelectionTimeoutMS=100"
 
 

@@ -47,6 +47,8 @@ from tests.support.generated import GENERATED, rows
 from tests.support.paths import DATA
 from tests.support.servers import build_env, restore, run, serve, standalone
 
+pytestmark = pytest.mark.slow
+
 Database = AsyncDatabase[Document]
 
 # HYPOTHESIS_PROFILE=long for ten times as many tasks

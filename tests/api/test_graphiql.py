@@ -20,6 +20,8 @@ from api.graphiql import serving
 from api.graphiql.serving import Example, build_graphiql_routes, find_built_files, read_examples
 from tests.support.servers import HTTP, Server, run, serve
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = Path("/usr/bin/chromium")
 SWITCHES = [
     "--no-sandbox",

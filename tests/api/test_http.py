@@ -865,6 +865,7 @@ def head(size: int) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
+@pytest.mark.slow
 def test_clients_that_leave_end_their_commands_in_the_database(patient: Server, mongodb_uri: str) -> None:
     with pymongo.MongoClient[dict[str, Any]](mongodb_uri) as client:
         slow = {"company": CLEARML_COMPANY, "name": "a" * 20 + "!"}
@@ -884,6 +885,7 @@ def test_clients_that_leave_end_their_commands_in_the_database(patient: Server, 
     assert patient.data("{ tasks { totalCount } }") == {"tasks": {"totalCount": 0}}
 
 
+@pytest.mark.slow
 def test_clients_that_leave_while_the_database_comes_and_goes_do_not_keep_it_away(tmp_path: Path) -> None:
     request = {"query": '{ a: tasks { nodes { id } totalCount } b: tasks { totalCount } task(id: "x") { id } }'}
     body = json.dumps(request).encode()
@@ -929,6 +931,7 @@ def refused(connection: socket.socket) -> tuple[bytes, dict[str, Any]]:
     return head.partition(b"\r\n")[0], error["extensions"]
 
 
+@pytest.mark.slow
 def test_a_head_without_end_is_431_and_the_connection_ends(patient: Server) -> None:
     line = b"X: " + b"a" * 20_000 + b"\r\n"
     query = b"GET /graphql?query=%7B__typename%7D HTTP/1.1\r\nHost: localhost\r\n"
@@ -939,11 +942,13 @@ def test_a_head_without_end_is_431_and_the_connection_ends(patient: Server) -> N
         assert refused(connection) == expected
 
 
+@pytest.mark.slow
 def test_bytes_that_are_not_http_are_400(patient: Server) -> None:
     with speak(patient, b"{ tasks { totalCount } }\r\n\r\n") as connection:
         assert refused(connection) == (b"HTTP/1.1 400 Bad Request", {"code": "BAD_REQUEST"})
 
 
+@pytest.mark.slow
 def test_a_body_that_comes_slowly_but_in_time_is_answered(patient: Server) -> None:
     body = b'{"query": "{ __typename }"}'
     with speak(
@@ -952,6 +957,7 @@ def test_a_body_that_comes_slowly_but_in_time_is_answered(patient: Server) -> No
         assert connection.recv(10_000).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_come_in_time_is_408_and_the_connection_ends(patient: Server) -> None:
     started = time.monotonic()
     with speak(patient, head(1000), b'{"query":') as connection:
@@ -959,6 +965,7 @@ def test_a_body_that_does_not_come_in_time_is_408_and_the_connection_ends(patien
     assert 2 <= time.monotonic() - started < 20
 
 
+@pytest.mark.slow
 def test_a_real_client_can_read_why_its_body_was_refused(patient: Server) -> None:
     response = HTTP.post(patient.address, content=b" " * 5_000_000, headers=POST)
     assert response.status_code == 413

@@ -19,6 +19,8 @@ from api.data_folder import choose_socket_path, read_lock_holder, wait_until
 from api.embedded_mongodb import run_embedded_mongodb
 from api.mongod import MongodError, find_mongod
 
+pytestmark = pytest.mark.slow
+
 USER = """
 import pathlib, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background ignores it

@@ -22,6 +22,8 @@ from tests.support.live import PROTOCOL, SOON, listen, open_events, open_socket,
 from tests.support.paths import DATA
 from tests.support.servers import replica_set, restore, serve, standalone
 
+pytestmark = pytest.mark.slow
+
 Database = AsyncDatabase[dict[str, Any]]
 QUERY = "subscription { taskChanged { id kind resumeToken } }"
 INIT = '{"type": "connection_init"}'

@@ -15,6 +15,8 @@ import pytest
 from api.settings import Settings
 from tests.support.servers import build_env, run, serve
 
+pytestmark = pytest.mark.slow
+
 MARKUP = "[/a] [bold]b[/bold] [link=x] :smile: [red"
 CONTROLS = "\x1b[2J\x1b]0;title\x07 \u202eevil\u2066 \r\n\x9b2J\u2028 end"
 ESCAPED = r"\x1b[2J\x1b]0;title\x07 \u202eevil\u2066 \r\n\x9b2J\u2028 end"

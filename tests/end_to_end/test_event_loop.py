@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.client import Client
 
+pytestmark = pytest.mark.slow
+
 SIZE = 10_000  # characters, as long as a document that costs its client nothing
 HELD = 0.3  # seconds of CPU
 

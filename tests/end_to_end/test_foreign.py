@@ -9,6 +9,8 @@ import pytest
 from tests.support.paths import DUMP
 from tests.support.servers import HTTP, read_all, restore, run, serve, standalone
 
+pytestmark = pytest.mark.slow
+
 QUERIES = [
     "{ tasks { totalCount nodes { id name status project { name } parent { name } execution { queue { name } } } } }",
     "{ tasks(first: 3, orderBy: [{field: STARTED}, {field: NAME}]) { pageInfo { endCursor } nodes { name } } }",

@@ -27,6 +27,8 @@ from tests.support.client import Client
 from tests.support.commands import Commands
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = build_schema((ROOT / "schema" / "schema.graphql").read_text())
 OPERATORS: list[dict[str, Any]] = [
     {"$gt": ""},

@@ -10,6 +10,8 @@ from tests.support.client import Client
 from tests.support.factories import COMPANY, Document, queue, task
 from tests.support.mutations import mutation
 
+pytestmark = pytest.mark.slow
+
 Database = AsyncDatabase[Document]
 
 MAX_BYTES = 16 * 1024 * 1024

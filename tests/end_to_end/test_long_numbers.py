@@ -23,6 +23,8 @@ from tests.support.client import Client
 from tests.support.live import listen, open_events, open_socket
 from tests.support.servers import HTTP, run, serve
 
+pytestmark = pytest.mark.slow
+
 LONG = "9" * 5000
 LISTED = "{{ tasks({}) {{ totalCount }} }}"
 METRIC = 'metric: "a", variant: "b"'

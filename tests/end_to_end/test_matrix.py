@@ -13,6 +13,8 @@ from tests.support.client import Client
 from tests.support.factories import ABSENT, Document, queue, task
 from tests.support.paths import DATA
 
+pytestmark = pytest.mark.slow
+
 STATUSES = (
     "created",
     "queued",

@@ -115,6 +115,7 @@ def test_every_pattern_has_its_worst_text() -> None:
     assert PATTERNS.keys() == WORST.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PATTERNS)
 def test_a_pattern_takes_little_time_for_its_worst_text(name: str) -> None:
     pattern = PATTERNS[name]

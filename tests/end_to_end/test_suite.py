@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 SUITE = ROOT / ".ci" / "suite.py"
 SETTINGS = """
 [tool.pytest.ini_options]

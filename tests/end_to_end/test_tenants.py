@@ -109,6 +109,7 @@ async def stored(database: AsyncDatabase[Document], documents: dict[str, list[Do
         await database[name].insert_many([document | {"company": company} for document in found])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", QUESTIONS, ids=range(len(QUESTIONS)))
 async def test_an_answer_does_not_depend_on_what_others_have(
     client: Client, database: AsyncDatabase[Document], question: str

@@ -134,6 +134,7 @@ async def count_examined(database: Database, command: Document, hint: str | None
     return found["executionStats"]["totalDocsExamined"], len(found["queryPlanner"]["rejectedPlans"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tasks")
 async def test_hints_change_no_answer_and_read_no_more(
     client: Client, database: Database, beside: Callable[..., Client], app: Any, commands: Commands

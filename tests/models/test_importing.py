@@ -698,6 +698,7 @@ async def test_a_zip_that_is_cut_off(database: Database, tmp_path: Path, length:
     assert await read_everything(database) == {}
 
 
+@pytest.mark.slow
 async def test_damaged_bytes_in_a_zip(database: Database, tmp_path: Path) -> None:
     """Wherever a zip is damaged, it is imported whole or is a problem."""
     content = SESSION.read_bytes()

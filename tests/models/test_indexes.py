@@ -137,6 +137,7 @@ def iterate_scans(plan: Any) -> Iterator[dict[str, Any]]:
             yield from iterate_scans(inner)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tasks")
 async def test_a_filter_scans_its_own_part_of_an_index(client: Client, database: Database, commands: Commands) -> None:
     for field in FILTER.fields:
@@ -156,6 +157,7 @@ UNINDEXED: list[Document] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tasks")
 async def test_a_filter_without_an_index_narrows_nothing_but_the_company(
     client: Client, database: Database, commands: Commands
@@ -173,6 +175,7 @@ async def test_the_newest_matches_of_a_filter_need_no_sorting(
         assert "SORT" not in found, name
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tasks")
 async def test_an_order_scans_an_index_and_sorts_nothing(
     client: Client, database: Database, commands: Commands

@@ -42,6 +42,7 @@ def test_a_name_is_escaped_as_clearml_does(name: str, key: str) -> None:
     assert key == layout.escape(name)
 
 
+@pytest.mark.slow
 @given(names.filter(str.strip))
 def test_escaping_loses_surrounding_blanks_only(name: str) -> None:
     """A key leads back to its name and has nothing in it that a path would stumble over."""

@@ -19,6 +19,8 @@ from models.imports.importer import Report, Tally, import_files
 from tests.support.paths import DATA
 from tests.support.servers import NAIVE_DATES, run, serve
 
+pytestmark = pytest.mark.slow
+
 DUMP = DATA / "clearml-backend"
 COMPANY = "d1bd92a3b039400cbafc60a7a5b1e52b"
 RAW: Any = bson.CodecOptions(document_class=RawBSONDocument)

@@ -157,6 +157,7 @@ async def store_all(database: Database, **fields: Any) -> None:
     await database.command("insert", "task", documents=documents)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [BY_ID, BY_NAME, BY_PARAMETER], ids=["id", "name", "parameter"])
 @pytest.mark.parametrize("size", [1, 2, 7])
 async def test_pages_visit_an_id_of_every_type_once_forwards_and_backwards(

@@ -191,6 +191,7 @@ def flatten(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], str
     return {path: json.dumps(value, separators=(",", ":"))}
 
 
+@pytest.mark.slow
 @GENERATED
 @given(tasks=st.lists(st.tuples(VALUES, CONFIGURATIONS), min_size=1, max_size=4), has_equal_values=st.booleans())
 async def test_a_comparison_equals_one_of_the_values_in_python(

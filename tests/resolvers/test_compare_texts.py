@@ -487,6 +487,7 @@ def draw_changes(draw: st.DrawFn) -> Change:
     return Change(tree, path, before, draw(LEAVES.filter(lambda value: not is_same(before, value))))
 
 
+@pytest.mark.slow
 @settings(GENERATED, max_examples=GENERATED.max_examples // 5)
 @given(made=st.tuples(*[draw_changes()] * len(WRITERS)))
 async def test_one_changed_value_is_the_one_item_of_a_comparison(
@@ -539,6 +540,7 @@ def draw_requirements(draw: st.DrawFn) -> tuple[list[str], list[str], str, str]:
     return lines, draw(st.permutations(after)), changed, packages[changed]
 
 
+@pytest.mark.slow
 @settings(GENERATED, max_examples=GENERATED.max_examples // 5)
 @given(made=draw_requirements())
 async def test_one_changed_requirement_is_the_one_item_of_a_comparison(
@@ -605,11 +607,13 @@ COSTLY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", COSTLY)
 def test_no_text_costs_more_than_its_share(what: str) -> None:
     assert measure_seconds(COSTLY[what]) < 2
 
 
+@pytest.mark.slow
 async def test_a_text_beyond_the_maximum_is_compared_as_a_whole(client: Client, database: Database) -> None:
     one, other = build_hocon(MAX_TEXT, 1), build_hocon(MAX_TEXT, 2)
     inside = await compare_two(

@@ -220,6 +220,7 @@ async def test_validation_accepts_a_task_and_stores_nothing(client: Client) -> N
     assert await read_documents(client.database) == before
 
 
+@pytest.mark.slow
 def test_validation_needs_no_replica_set(tmp_path: Path) -> None:
     with standalone(tmp_path) as uri, serve(mongodb_uri=uri) as server:
         values = '{ name: "%s", type: TRAINING }'
@@ -357,6 +358,7 @@ async def with_strangers(client: Client) -> None:
     await insert(client, task=task(_id="draft", name="a draft", status="created"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", BAD)
 async def test_a_bad_value_is_refused_with_a_code_and_nothing_is_stored(client: Client, bad: str) -> None:
     """By taskCreate, taskEdit and taskValidate alike."""
@@ -384,6 +386,7 @@ MORE_BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [*BAD, *MORE_BAD])
 async def test_task_validate_has_the_same_error_as_task_create(client: Client, bad: str) -> None:
     values = MORE_BAD[bad] if bad in MORE_BAD else BAD[bad][0]
@@ -475,6 +478,7 @@ def draw_json(dice: Random, depth: int = 0) -> Any:
     return [draw_json(dice, depth + 1) for _ in range(dice.randint(0, 3))] if kind == "l" else dice.choice(leaves)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_any_value_is_stored_as_it_is_or_refused_with_a_code(client: Client, seed: int) -> None:
     dice, codes = Random(seed), []
@@ -985,6 +989,7 @@ PARTS = (
 ODD = ("odd", 3, ["x"], {"$gt": ""}, {"x": {"y": 3}}, True, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ODD, ids=str)
 async def test_odd_documents_can_be_edited_tagged_and_archived(client: Client, odd: Any) -> None:
     await insert(client, model=model(_id="net"))

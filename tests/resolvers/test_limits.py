@@ -176,6 +176,7 @@ async def test_a8_characters_are_counted_at_every_door(client: Client, app: Star
         assert (await listener.error())["limit"] == "characters"
 
 
+@pytest.mark.slow
 def test_a8_characters_are_counted_on_the_command_line(mongodb_uri: str) -> None:
     said = run("export", "{ tasks { nodes { id } } }", mongodb_uri=mongodb_uri, max_characters=20)
     assert said.returncode == 1
@@ -237,7 +238,7 @@ async def test_a10_fragment_cycles_are_left_to_validation(client: Client, comman
     assert commands.seen == []
 
 
-async def test_a11_errors_are_told_up_to_a_hundred() -> None:
+async def test_a11_errors_are_listed_up_to_a_hundred() -> None:
     schema = build_limited_schema(LOOSE)
     text = rows(" ".join(f"x{number}" for number in range(10_000)))
     start = time.process_time()
@@ -558,6 +559,7 @@ def price_naively(selection: list[tuple[Any, ...]], page: int) -> int:
     return total
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(documents())
 def test_counts_and_cost_are_those_of_the_document_written_out(made: tuple[Any, Any]) -> None:
@@ -632,7 +634,7 @@ async def test_the_cost_that_the_docs_print_is_so(client: Client) -> None:
     assert int(product) == 500 * 31 + 1
 
 
-async def test_the_cost_is_told_only_when_asked_and_also_when_refused(client: Client) -> None:
+async def test_the_cost_is_shown_only_when_asked_and_also_when_refused(client: Client) -> None:
     assert "extensions" not in await client.answer("{ tasks { totalCount } }")
     request = {"query": rows(metrics(50)), "extensions": {"cost": True}}
     answer = (await client.http.post("/graphql", json=request)).json()

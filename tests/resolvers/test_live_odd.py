@@ -132,6 +132,7 @@ IDS: Mapping[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IDS)
 async def test_a_document_with_an_odd_id_is_passed_over(
     other: Starlette, live: Socket, stored: Stored, name: str
@@ -248,6 +249,7 @@ ODD: Mapping[str, Act] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 async def test_odd_documents_neither_end_nor_stall_a_subscription(
     other: Starlette, live: Socket, stored: Stored, name: str

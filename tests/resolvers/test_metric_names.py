@@ -70,6 +70,7 @@ METRICS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(GENERATED, max_examples=40)
 @given(metrics=st.lists(METRICS, max_size=5), size=st.integers(1, 4))
 async def test_pages_of_names_equal_those_that_python_counts(

@@ -175,6 +175,7 @@ def pick_stored_value(key: GeneratedKey) -> st.SearchStrategy[Any]:
     return st.one_of(few, st.sampled_from(key.values), st.sampled_from(NO_VALUES), others)
 
 
+@pytest.mark.slow
 @GENERATED
 @given(generated=draw_lists(), size=st.integers(1, 5), index=st.integers(0, 11))
 async def test_every_way_of_paging_gives_the_sorted_rows(

@@ -1049,6 +1049,7 @@ def touched(path: str) -> set[str]:
     return {field, f"{field}Id", f"raw{field.capitalize()}"} | (TOGETHER if first in TOGETHER else set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WRONG)
 async def test_a_wrong_value_harms_neither_the_list_nor_any_other_field(
     client: Client, database: Database, kind: str
@@ -1071,6 +1072,7 @@ async def test_a_wrong_value_harms_neither_the_list_nor_any_other_field(
         assert hurt <= touched(path), path
 
 
+@pytest.mark.slow
 async def test_a_wrong_value_harms_nothing_that_is_chosen_from_a_map_either(client: Client, database: Database) -> None:
     await database.task.insert_one(build_whole_task("t"))
     selection = """

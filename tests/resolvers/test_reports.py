@@ -258,6 +258,7 @@ STREAM = """query($id: ID!, $from: Long, $to: Long, $method: Downsampling) { tas
     iteration value bestValue } } }"""
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(batches=st.lists(st.lists(AGAIN, max_size=12), min_size=1, max_size=4), first=STEPS, filler=st.integers(0, 300))
 async def test_a_series_has_the_newest_point_of_each_iteration(
@@ -358,6 +359,7 @@ async def test_a_name_may_be_empty_wherever_a_metric_is_named(running: Client, m
 EVENTS = st.tuples(NAMES, st.integers(-2, 9), st.integers(-5, 5), TIMES)
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(batches=st.lists(st.lists(EVENTS, min_size=1, max_size=8), min_size=1, max_size=4))
 async def test_an_imported_session_equals_its_reports(

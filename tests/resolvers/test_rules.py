@@ -28,6 +28,7 @@ def test_every_rule_is_in_force_by_one_switch() -> None:
 # -- a parent is completed -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", STATUSES)
 async def test_the_parent_of_a_task_is_completed(client: Client, lax: Client, status: str) -> None:
     await client.database["task"].insert_many([task(_id="p", status=status), task(_id="t", status="created")])
@@ -108,6 +109,7 @@ async def test_output_goes_to_a_known_place(client: Client, lax: Client, destina
     assert payload["task"]["output"]["destination"] == destination
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("database")
 async def test_with_storages_output_goes_to_one_of_them(beside: ClientWith) -> None:
     storages = " s3://Bucket/ , /data/,"

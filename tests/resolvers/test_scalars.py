@@ -353,6 +353,7 @@ TYPES = {
 WRITTEN = ["5", "1.5", '"a"', "true", "NONE", "null", "[1, null]", '["a", NONE]', "{a: 1}", "{a: [NONE, {b: null}]}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("type_", TYPES)
 async def test_no_message_names_a_class_of_python(client: Client, type_: str) -> None:
     requests: list[tuple[str, dict[str, Any]]] = [(f"{{ {TYPES[type_].replace('V', text)} }}", {}) for text in WRITTEN]

@@ -620,6 +620,7 @@ async def stored(database: Database) -> None:
         await database[name].insert_many(rows)
 
 
+@pytest.mark.slow
 @GENERATED
 @given(drawn=selections())
 @pytest.mark.usefixtures("stored")

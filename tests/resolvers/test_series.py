@@ -179,6 +179,7 @@ FINITE = st.floats(-1e6, 1e6)
 VALUES = st.lists(st.one_of(FINITE, FINITE, FINITE, st.just(math.nan)), min_size=1, max_size=400).map(np.array)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", DOWNSAMPLING_METHODS)
 @settings(deadline=None, max_examples=150)
 @given(values=VALUES, max_points=st.integers(10, 60))
@@ -194,6 +195,7 @@ def test_downsampled_points_are_points_of_the_series_and_lose_no_gap(method: str
             assert gaps[one] or gaps[other]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["minmax", "minmax_lttb"])
 @settings(deadline=None, max_examples=300)
 @given(values=VALUES, max_points=st.integers(10, 60))

@@ -130,6 +130,7 @@ def test_another_set_of_rules_is_refused() -> None:
         Settings.model_validate({"rules": "none"})
 
 
+@pytest.mark.slow
 def test_a_lost_database_takes_only_the_facts_that_need_it(tmp_path: Path) -> None:
     with standalone(tmp_path) as uri:
         server = serve(mongodb_uri=uri, max_time_ms=1000)

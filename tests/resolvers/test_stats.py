@@ -90,6 +90,7 @@ GROUPS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @GENERATED
 @given(
     rows=rows(),

@@ -361,6 +361,7 @@ TEXTS = st.dictionaries(st.text("ab._$%é", min_size=1, max_size=4), st.text("xy
 AGED_TEXTS = st.dictionaries(st.sampled_from(["design", "prototxt"]), st.text("xyz", max_size=3), max_size=2)
 
 
+@pytest.mark.slow
 @GENERATED
 @given(age=st.sampled_from([*AGES]), before=st.tuples(COMMANDS, AGED_TEXTS), command=COMMANDS, texts=TEXTS)
 async def test_written_values_come_back_from_both_places(

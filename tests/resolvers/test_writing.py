@@ -94,6 +94,7 @@ async def shared(client: Client) -> Client:
     return client
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", ["created", "queued", "in_progress", "completed"])
 @pytest.mark.parametrize("mutation", MUTATIONS)
 async def test_no_mutation_changes_documents_of_other_companies(shared: Client, mutation: str, status: str) -> None:
@@ -106,6 +107,7 @@ async def test_no_mutation_changes_documents_of_other_companies(shared: Client, 
     assert await select_foreign(shared) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mutation",
     [name for name in MUTATIONS if "task" in {field.name for field in load().get_object(f"{name}_input").fields}],
@@ -147,6 +149,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield uri
 
 
+@pytest.mark.slow
 def test_on_a_standalone_server_every_mutation_is_refused_and_nothing_written(alone: str) -> None:
     before = read_all(alone)
     with serve(mongodb_uri=alone) as server:

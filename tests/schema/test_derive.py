@@ -283,6 +283,7 @@ def walk_own_types(schema: GraphQLSchema) -> Iterator[Any]:
 # -- additions -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_is_added_to_hocon_is_added_to_the_sdl_and_nothing_else(
     plain_schema: GraphQLSchema, executable: strawberry.Schema
 ) -> None:
@@ -567,6 +568,7 @@ def test_the_sdl_is_silent_about_defaults_of_what_is_stored(defaults_sdl: str) -
 # -- the whole schema ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_sdl_is_the_same_each_time() -> None:
     again = load.__wrapped__(FOLDER)
     assert build_schema(load()).as_str() == build_schema(again).as_str()

@@ -478,11 +478,13 @@ def noticed_changes(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_of_the_seed_is_noticed(noticed_changes: set[str], change: str) -> None:
     *_, expected = CHANGES[change]
     assert expected - noticed_changes == set()
 
 
+@pytest.mark.slow
 def test_nothing_else_is_noticed(noticed_changes: set[str]) -> None:
     assert set().union(*(expected for *_, expected in CHANGES.values())) == noticed_changes

@@ -3,10 +3,13 @@
 from typing import Any
 
 import pymongo
+import pytest
 
 from models.metrics.blocks import BLOCK_SIZE
 from tests.bench import live
 from tests.bench.layouts import compare
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_layout_of_curves_keeps_every_point(mongodb_uri: str) -> None:

@@ -19,6 +19,8 @@ from tests.support.database import NAME
 from tests.support.factories import DAY, ids, queue, task
 from tests.support.servers import serve
 
+pytestmark = pytest.mark.slow
+
 STARTED = """mutation($input: TaskStartedInput!) {
   taskStarted(input: $input) { replayed started updated fields task { id status } } }"""
 NEXT = "mutation($input: QueueNextTaskInput!) { queueNextTask(input: $input) { task { id } } }"

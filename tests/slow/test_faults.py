@@ -26,6 +26,8 @@ from tests.support.client import Client
 from tests.support.factories import COMPANY, DAY, Document, model, project, queue, task
 from tests.support.servers import read_all, replica_set, serve
 
+pytestmark = pytest.mark.slow
+
 # HYPOTHESIS_PROFILE=long for a connection that closes at each single command: the driver takes its time to reconnect
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 NAME = "taskql_faults"

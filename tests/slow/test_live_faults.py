@@ -18,6 +18,8 @@ from tests.support.factories import COMPANY, Document, project, task
 from tests.support.live import SOON, Take, list_groups, listen, make_taker, open_socket
 from tests.support.servers import replica_set
 
+pytestmark = pytest.mark.slow
+
 NAME = "taskql_live"
 CHANGED = (
     "subscription ($after: String) { taskChanged(resumeAfter: $after) { id resumeToken task { project { name } } } }"

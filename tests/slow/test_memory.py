@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.bench.memory import measure
+
+pytestmark = pytest.mark.slow
 
 TASKS = 10_000
 TEXT = 100  # characters in each

@@ -14,6 +14,8 @@ from tests.support.factories import Document, project
 from tests.support.generated import EXAMPLES, FILTERS, GENERATED, PROJECTS, Filter, orders, rows
 from tests.support.oracle import FilterOracle, sort_ids
 
+pytestmark = pytest.mark.slow
+
 Database = AsyncDatabase[Document]
 BATCH = 16  # filters or orders of one example, in one request
 GENERATED_BATCHES = settings(GENERATED, max_examples=EXAMPLES // 2)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from models.status import STATUSES
 from tests.support.client import Client
 from tests.support.database import aggregate, delete_all
 from tests.support.factories import ABSENT, PUBLIC, Document, model, project, queue, task
+
+pytestmark = pytest.mark.slow
 
 # HYPOTHESIS_PROFILE=long for a night's work; each example is walked under both sets of rules. A walk that fails is not
 # shortened: trying that against a database takes longer than to read it.
