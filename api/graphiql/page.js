@@ -9,7 +9,7 @@ const PANEL = "taskql:panel"; // the title of the panel that was open last; empt
 function Examples({ examples }) {
   const { tabs, activeTabIndex, addTab, changeTab, queryEditor, variableEditor } = useEditorContext({ nonNull: true });
   const readQuery = (tab, index) => (index === activeTabIndex && queryEditor ? queryEditor.getValue() : tab.query);
-  const pending = React.useRef(null); // the example for the tab that is added
+  const pending = React.useRef(null); // the example for the tab that is added, and the number of tabs before
 
   function open({ query, variables }) {
     const openIndex = tabs.findIndex((tab, index) => readQuery(tab, index) === query);
@@ -17,18 +17,21 @@ function Examples({ examples }) {
       changeTab(openIndex);
       return;
     }
-    pending.current = { query, variables };
-    addTab();
+    pending.current = { query, variables, tabCount: tabs.length };
+    // GraphiQL stores an edit a moment later. In a click React would add the tab first, then both again in their order.
+    setTimeout(addTab);
   }
 
   // GraphiQL empties the editors while React renders the new tab, so that they are filled after that.
   const fill = () => {
-    if (!pending.current) return;
-    queryEditor.setValue(pending.current.query);
-    variableEditor.setValue(pending.current.variables);
-    pending.current = null;
+    if (!pending.current || tabs.length <= pending.current.tabCount) return;
+    if (!queryEditor.getValue()) {
+      queryEditor.setValue(pending.current.query);
+      variableEditor.setValue(pending.current.variables);
+    }
+    if (tabs[activeTabIndex].query) pending.current = null;
   };
-  React.useEffect(fill, [tabs.length]);
+  React.useEffect(fill);
 
   const activeQuery = tabs[activeTabIndex] && readQuery(tabs[activeTabIndex], activeTabIndex);
   const renderItem = (example) =>
